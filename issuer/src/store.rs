@@ -1,0 +1,225 @@
+//! The issuer's database: SQLite, or PostgreSQL for more than one process.
+//!
+//! Both speak the same SQL here, through `sqlx::Any`. What the issuer relies on, and all that it relies on:
+//!
+//! - a transaction is atomic, and durable when `commit` returns;
+//! - primary keys and uniqueness constraints hold between all processes;
+//! - after `INSERT … ON CONFLICT DO NOTHING` a later statement of the same transaction sees the row that was there
+//!   first, or the transaction fails and is tried again;
+//! - `UPDATE` of a row makes other writers of that row wait until the transaction ends.
+//!
+//! PostgreSQL's default level, read committed, gives that; stricter levels do too. There are no advisory locks, no
+//! sequences, and nothing that only one engine has. Every transaction has a name and runs in [`Store::run_tx`], which tries
+//! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
+
+mod error;
+mod grants;
+mod keys;
+mod migrations;
+mod operators;
+mod packs;
+mod redemptions;
+mod rows;
+mod status;
+mod tokens;
+mod vouchers;
+
+#[cfg(test)]
+mod conformance;
+
+use std::{marker::PhantomData, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    AnyConnection, AnyPool, Executor, Transaction,
+    any::{Any, AnyPoolOptions, install_default_drivers},
+};
+
+pub use self::{
+    error::StoreError,
+    grants::{GrantRow, Minted},
+    keys::{KeyMaterial, SealedKey},
+    operators::{AddedOperator, OperatorRow},
+    packs::StoredPack,
+    redemptions::{BatchRecord, Decision, RecordedSpend, SpendRecord},
+    status::{DenominationCount, StatusRows},
+    tokens::TokenTaken,
+    vouchers::{NewVoucher, VoucherUse},
+};
+pub(crate) use self::error::TxError;
+
+/// How often a transaction is tried before [`StoreError::Contention`].
+const ATTEMPTS: u32 = 12;
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many connections read a SQLite database at the same time. One writes.
+const SQLITE_READERS: u32 = 4;
+
+/// Which engine is behind the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file of this machine.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Backend,
+    /// For SQLite, a pool of one: writers queue up here instead of failing with "busy".
+    writer: AnyPool,
+    reader: AnyPool,
+}
+
+/// A transaction that is under way. `'e` is what its closure may borrow from.
+pub(crate) struct Tx<'e> {
+    transaction: Transaction<'static, Any>,
+    environment: PhantomData<&'e ()>,
+}
+
+impl Tx<'_> {
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+}
+
+/// What an attempt of a transaction gives.
+pub(crate) type TxFuture<'t, T> = BoxFuture<'t, Result<T, TxError>>;
+
+impl Store {
+    /// Opens the database at `url` and brings its schema up to date. `connections` is how many a PostgreSQL server is
+    /// asked for. A SQLite file is created where there is none and `create` is set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(url: &str, connections: u32, create: bool) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let store = if url.starts_with("sqlite:") {
+            Self::open_sqlite(url, create).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::open_postgres(url, connections).await
+        } else {
+            return Err(StoreError::UnknownScheme);
+        };
+        let store = store.map_err(StoreError::Open)?;
+        migrations::apply(&store).await?;
+        Ok(store)
+    }
+
+    async fn open_sqlite(url: &str, create: bool) -> Result<Self, sqlx::Error> {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let mode = if create { "rwc" } else { "rw" };
+        let url = format!("{url}{separator}mode={mode}");
+        let pool = |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
+        };
+        let writer = pool(1).connect(&url).await?; // first: it makes the file and sets WAL
+        let reader = pool(SQLITE_READERS).connect(&url).await?;
+        Ok(Self { backend: Backend::Sqlite, writer, reader })
+    }
+
+    async fn open_postgres(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect(url)
+            .await?;
+        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
+    }
+
+    /// Which engine this is.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Waits until every connection is closed.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+
+    /// Runs a transaction that may write, and tries it again where another one won. What `body` returns counts only if
+    /// the commit succeeds; it may run several times.
+    pub(crate) async fn run_tx<'e, T, F>(&self, name: &'static str, body: F) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
+        T: Send,
+    {
+        let begin = match self.backend {
+            // Takes the write lock at once: a lock that is upgraded later can fail with "busy" beyond all waiting.
+            Backend::Sqlite => "BEGIN IMMEDIATE",
+            Backend::Postgres => "BEGIN",
+        };
+        self.attempt(&self.writer, begin, name, body).await
+    }
+
+    /// Runs a transaction that only reads, beside the writer.
+    pub(crate) async fn read<'e, T, F>(&self, name: &'static str, body: F) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
+        T: Send,
+    {
+        self.attempt(&self.reader, "BEGIN", name, body).await
+    }
+
+    async fn attempt<'e, T, F>(
+        &self,
+        pool: &AnyPool,
+        begin: &'static str,
+        name: &'static str,
+        body: F,
+    ) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
+        T: Send,
+    {
+        for attempt in 0..ATTEMPTS {
+            let error = match once(pool, begin, &body).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if !error.is_retryable() {
+                return Err(match error {
+                    TxError::Final(error) => error,
+                    TxError::Sql(source) => StoreError::Failed { transaction: name, source },
+                });
+            }
+            tracing::debug!(transaction = name, attempt, "overtaken by another transaction");
+            tokio::time::sleep(Duration::from_millis(1 << attempt.min(8))).await;
+        }
+        Err(StoreError::Contention { transaction: name, attempts: ATTEMPTS })
+    }
+}
+
+async fn once<'e, T, F>(pool: &AnyPool, begin: &'static str, body: &F) -> Result<T, TxError>
+where
+    F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T>,
+{
+    let transaction = pool.begin_with(begin).await?;
+    let mut tx = Tx { transaction, environment: PhantomData };
+    match body(&mut tx).await {
+        Ok(value) => {
+            tx.transaction.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to report; a connection that cannot even roll back is closed by the pool.
+            let _ = tx.transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// `synchronous = FULL`: a commit is on the disk when it returns, also where the power fails.
+async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+    connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
+}

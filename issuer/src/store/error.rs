@@ -1,0 +1,89 @@
+//! What can go wrong with the database.
+
+/// Why the database did not do what it should. Never the fault of a client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The URL names no database that this program knows.
+    #[error("the database URL must begin with `sqlite://` or `postgres://`; correct the key `database`")]
+    UnknownScheme,
+    /// The database cannot be reached or opened.
+    #[error("cannot open the database: {0}; check the key `database`, and that the server runs or the file is yours")]
+    Open(#[source] sqlx::Error),
+    /// A statement failed, or the connection did.
+    #[error("the transaction `{transaction}` failed: {source}; check the database's log and its free space")]
+    Failed {
+        /// The transaction's name.
+        transaction: &'static str,
+        /// What the driver says.
+        source: sqlx::Error,
+    },
+    /// Other transactions won every time.
+    #[error("the transaction `{transaction}` was overtaken {attempts} times; the database is overloaded")]
+    Contention {
+        /// The transaction's name.
+        transaction: &'static str,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A row holds what this program never writes.
+    #[error("`{table}` holds a damaged row; restore the database from a backup")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+    },
+    /// A migration failed; it was rolled back.
+    #[error("migration {number} failed: {source}; nothing was changed, see the database's log")]
+    Migration {
+        /// Its number.
+        number: i64,
+        /// What the driver says.
+        source: sqlx::Error,
+    },
+    /// A newer release wrote this database.
+    #[error("the database is at version {found}, this program knows {known}; use the newer release")]
+    TooNew {
+        /// The version of the database.
+        found: i64,
+        /// The latest that this program knows.
+        known: i64,
+    },
+    /// `init` was not run.
+    #[error("the database has no issuer in it; run `scrip-issuer init` first")]
+    NotInitialised,
+}
+
+/// Why an attempt of a transaction ended. Only [`super::Store`] sees the difference.
+#[derive(Debug)]
+pub(crate) enum TxError {
+    /// The driver's answer, which may be worth another attempt.
+    Sql(sqlx::Error),
+    /// Another attempt would end the same way.
+    Final(StoreError),
+}
+
+impl From<sqlx::Error> for TxError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for TxError {
+    fn from(error: StoreError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl TxError {
+    /// Whether the transaction lost to another one and can be tried again: PostgreSQL's serialization failure and
+    /// deadlock, a uniqueness constraint (the next attempt sees the row that was there first), SQLite's busy and
+    /// locked.
+    pub(crate) fn is_retryable(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        let code = error.code().unwrap_or_default();
+        let sqlite_primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
+        error.is_unique_violation()
+            || matches!(code.as_ref(), "40001" | "40P01" | "55P03")
+            || matches!(sqlite_primary, Some(5 | 6))
+    }
+}

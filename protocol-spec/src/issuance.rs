@@ -1,0 +1,277 @@
+//! Issuance (issuance.md): the messages, and the wallet's side as states that consume themselves.
+
+use serde::{Deserialize, Serialize};
+
+use crate::blind::{BlindError, Blinded};
+use crate::check::check_key_encoding;
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::credits::{Credits, Exponent};
+use crate::hash::{Label, hash};
+use crate::id::{KeyId, OperatorId, VendorId};
+use crate::keys::{Signature, SigningKey};
+use crate::limits::{ISSUANCE_ITEM, MAX_ISSUANCE, MAX_PACK, RSA, TOKEN};
+use crate::manifest::{DenominationKey, Manifest};
+use crate::seed::{Counter, WalletSeed};
+use crate::spend::{Binding, Commitment, binding};
+use crate::time::Day;
+use crate::token::{Token, token_input};
+
+/// `POST /v1/grants`: turns a purchase into a grant.
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
+pub enum GrantRequest {
+    /// A voucher that the vendor gave out.
+    Voucher {
+        /// The voucher's code, as typed.
+        code: String,
+    },
+}
+
+/// How many certificates of a denomination a pack holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PackEntry {
+    /// The denomination.
+    pub exponent: Exponent,
+    /// How many certificates.
+    pub count: u16,
+}
+
+/// The answer about a grant.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct GrantAnswer {
+    /// The product that was bought.
+    pub product: String,
+    /// What may be issued, ascending by exponent.
+    pub pack: Vec<PackEntry>,
+    /// The pack's worth.
+    pub credits: Credits,
+    /// Whether anything of it was issued.
+    pub minted: bool,
+}
+
+/// One blinded message under one key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BlindedItem {
+    /// The key that is to sign.
+    pub key_id: KeyId,
+    /// The blinded message, big-endian.
+    pub blinded_message: [u8; RSA],
+}
+
+/// A request for a whole pack.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuanceRequest {
+    /// One item per certificate; 1 to `MAX_PACK`.
+    pub items: Vec<BlindedItem>,
+}
+
+/// One blind signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedItem {
+    /// The key that signed.
+    pub key_id: KeyId,
+    /// The blind signature, big-endian.
+    pub blind_signature: [u8; RSA],
+}
+
+/// The answer to a request for a pack, in its order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuanceAnswer {
+    /// One item per certificate.
+    pub items: Vec<SignedItem>,
+}
+
+fn encode_pairs<'a>(items: impl ExactSizeIterator<Item = (&'a KeyId, &'a [u8; RSA])>) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(3 + items.len() * ISSUANCE_ITEM);
+    writer.nested(3, |writer| {
+        for (key_id, number) in items {
+            writer.put(key_id.as_bytes()).put(number);
+        }
+    });
+    writer.into_bytes()
+}
+
+fn decode_pairs<T>(
+    bytes: &[u8],
+    item: impl Fn(KeyId, [u8; RSA]) -> T,
+) -> Result<Vec<T>, DecodeError> {
+    let mut reader = Reader::capped(bytes, MAX_ISSUANCE)?;
+    let content = reader.vec24()?;
+    reader.finish()?;
+    Reader::fixed_elements(content, ISSUANCE_ITEM, MAX_PACK, |reader| {
+        Ok(item(KeyId::from_bytes(reader.array()?), reader.array()?))
+    })
+}
+
+impl IssuanceRequest {
+    /// The encoded request.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_pairs(self.items.iter().map(|item| (&item.key_id, &item.blinded_message)))
+    }
+
+    /// Parses a request.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; of the length of a vector too, where it is empty or above `MAX_PACK`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let items = decode_pairs(bytes, |key_id, blinded_message| BlindedItem {
+            key_id,
+            blinded_message,
+        })?;
+        Ok(Self { items })
+    }
+
+    /// What a retry is recognised by.
+    pub fn digest(&self) -> [u8; 32] {
+        hash(Label::IssuanceRequest, &[&self.encode()])
+    }
+}
+
+impl IssuanceAnswer {
+    /// The encoded answer.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_pairs(self.items.iter().map(|item| (&item.key_id, &item.blind_signature)))
+    }
+
+    /// Parses an answer.
+    ///
+    /// # Errors
+    /// [`DecodeError`], as for the request.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let items = decode_pairs(bytes, |key_id, blind_signature| SignedItem {
+            key_id,
+            blind_signature,
+        })?;
+        Ok(Self { items })
+    }
+}
+
+/// Why an answer gives no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FinishError {
+    /// The vendor answered for another key than it was asked for.
+    #[error("the vendor answered for another key than it was asked for")]
+    OtherKey,
+    /// The vendor's blind signature does not become a signature.
+    #[error("the vendor's blind signature is no signature of the certificate")]
+    BadSignature,
+}
+
+/// A certificate between request and answer: blinded, waiting for its signature.
+pub struct Blinding {
+    token_input: [u8; 98],
+    nonce: [u8; 32],
+    challenge_digest: [u8; 32],
+    key: SigningKey,
+    blinded: Blinded,
+    item: BlindedItem,
+}
+
+impl Blinding {
+    /// Derives the certificate number `counter` under `denomination` and blinds it.
+    ///
+    /// # Errors
+    /// [`BlindError`] where the denomination key is malformed.
+    pub fn start(
+        seed: &WalletSeed,
+        manifest: &Manifest,
+        denomination: &DenominationKey,
+        counter: Counter,
+    ) -> Result<Self, BlindError> {
+        let key_id = denomination.id();
+        let secrets = seed.certificate_secrets(&key_id, counter);
+        let nonce = *secrets.key.public().as_bytes();
+        let challenge_digest = *manifest.challenge_digest();
+        let token_input = token_input(&nonce, &challenge_digest, &key_id);
+        let blinded =
+            denomination.public().blind(&token_input, &*secrets.pss_salt, &*secrets.blind)?;
+        let blinded_message =
+            blinded.message().try_into().map_err(|_| BlindError::ModulusTooShort)?;
+        let item = BlindedItem { key_id, blinded_message };
+        Ok(Self { token_input, nonce, challenge_digest, key: secrets.key, blinded, item })
+    }
+
+    /// What the vendor is sent.
+    pub fn item(&self) -> &BlindedItem {
+        &self.item
+    }
+
+    /// Unblinds and verifies the vendor's signature.
+    ///
+    /// # Errors
+    /// [`FinishError`]: the vendor's answer is not what it was asked for. The money is not lost: the same request gets the same answer.
+    pub fn finish(
+        self,
+        denomination: &DenominationKey,
+        answer: &SignedItem,
+    ) -> Result<Certificate, FinishError> {
+        if answer.key_id != self.item.key_id || denomination.id() != self.item.key_id {
+            return Err(FinishError::OtherKey);
+        }
+        let authenticator: [u8; RSA] = denomination
+            .public()
+            .unblind(&answer.blind_signature, &self.blinded)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(FinishError::BadSignature)?;
+        denomination
+            .public()
+            .verify(&self.token_input, &authenticator)
+            .map_err(|_| FinishError::BadSignature)?;
+        let token = Token {
+            nonce: self.nonce,
+            challenge_digest: self.challenge_digest,
+            key_id: self.item.key_id,
+            authenticator,
+        };
+        Ok(Certificate { token, key: self.key })
+    }
+}
+
+/// A certificate with the private key that spends it.
+pub struct Certificate {
+    token: Token,
+    key: SigningKey,
+}
+
+/// The private key is not that of the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the private key is not that of the certificate")]
+pub struct OtherCertificateKey;
+
+impl Certificate {
+    /// Puts a stored token and its key together again.
+    ///
+    /// # Errors
+    /// [`OtherCertificateKey`] where they do not belong together, or the key could not be spent.
+    pub fn from_parts(token: Token, key: SigningKey) -> Result<Self, OtherCertificateKey> {
+        let belongs = key.public().as_bytes() == &token.nonce;
+        if !belongs || check_key_encoding(&token.nonce).is_err() {
+            return Err(OtherCertificateKey);
+        }
+        Ok(Self { token, key })
+    }
+
+    /// The public part.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The 354 bytes to be stored.
+    pub fn token_bytes(&self) -> [u8; TOKEN] {
+        self.token.encode()
+    }
+
+    /// Signs the spend of this certificate at one operator for what `commitment` hides.
+    pub fn spend(
+        &self,
+        vendor: &VendorId,
+        operator: &OperatorId,
+        day: Day,
+        commitment: &Commitment,
+    ) -> (Binding, Signature) {
+        let binding = binding(vendor, operator, day, commitment);
+        let signature = self.key.sign(Label::Spend, binding.as_bytes());
+        (binding, signature)
+    }
+}

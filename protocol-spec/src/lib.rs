@@ -1,0 +1,34 @@
+//! The scrip protocol: types, codecs and cryptography.
+//!
+//! The specification is the prose beside this crate (`protocol-spec/*.md`); each module names the page that it implements.
+//! In scope: what goes over the wire, what is signed, and the checks that more than one party must make alike. Out of scope:
+//! stores, configuration, HTTP and the price of anything. There is no I/O here, no clock and no generator of
+//! randomness, and the crate builds for `wasm32-unknown-unknown`.
+
+#![forbid(unsafe_code)]
+
+mod codec;
+
+pub mod address;
+pub mod blind;
+pub mod check;
+pub mod credits;
+pub mod hash;
+pub mod id;
+pub mod issuance;
+pub mod keys;
+pub mod limits;
+pub mod manifest;
+pub mod media;
+pub mod payment;
+pub mod problem;
+pub mod receipt;
+pub mod redemption;
+pub mod resource;
+pub mod rsa;
+pub mod seed;
+pub mod spend;
+pub mod time;
+pub mod token;
+
+pub use codec::DecodeError;

@@ -1,0 +1,54 @@
+//! The limits of the specification (overview.md, "Limits"), applied before anything is decoded.
+
+/// Bytes of a signed key manifest.
+pub const MAX_MANIFEST: usize = 1 << 20;
+/// Certificates of one issuance request.
+pub const MAX_PACK: usize = 512;
+/// Certificates of one payment.
+pub const MAX_PAYMENT_ITEMS: usize = 64;
+/// Bytes of a resource request.
+pub const MAX_RESOURCE_REQUEST: usize = 4_096;
+/// Items of one redemption batch.
+pub const MAX_BATCH_ITEMS: usize = 1_024;
+/// Bytes of a receipt.
+pub const MAX_RECEIPT: usize = 8_192;
+/// Bytes of a lease status: what a lease can gather in receipts.
+pub const MAX_LEASE_STATUS: usize = 1 << 20;
+/// The largest exponent of a denomination.
+pub const MAX_EXPONENT: u8 = 31;
+/// Bytes of a queue message, exactly.
+pub const MESSAGE_BLOCK: usize = 16_384;
+/// Messages that a queue holds.
+pub const MAX_QUEUE_MESSAGES: usize = 128;
+/// Seconds that a queue keeps a message.
+pub const MESSAGE_LIFETIME: u64 = 21 * 86_400;
+/// Seconds by which the time of a signed command may differ from the relay's clock.
+pub const COMMAND_SKEW: u64 = 300;
+/// Bytes of a JSON request or answer.
+pub const MAX_JSON: usize = 4_096;
+/// Bytes of a JSON answer that lists things (relay information, problem documents, the issuer directory).
+pub const MAX_JSON_ANSWER: usize = 1 << 16;
+
+/// Bytes of a token (RFC 9578, section 6.3).
+pub const TOKEN: usize = 354;
+/// Bytes of an RSA-2048 modulus, signature or blinded message.
+pub const RSA: usize = 256;
+/// Bytes of an item of an issuance request or answer.
+pub const ISSUANCE_ITEM: usize = 32 + RSA;
+/// Bytes of an issuance request or answer.
+pub const MAX_ISSUANCE: usize = 3 + MAX_PACK * ISSUANCE_ITEM;
+/// Bytes of an item of a payment.
+pub const PAYMENT_ITEM: usize = TOKEN + 64;
+/// Bytes of a paid request.
+pub const MAX_PAID_REQUEST: usize =
+    2 + MAX_RESOURCE_REQUEST + 32 + 32 + 4 + 32 + 2 + MAX_PAYMENT_ITEMS * PAYMENT_ITEM;
+/// Bytes of an item of a redemption batch.
+pub const REDEMPTION_ITEM: usize = TOKEN + 4 + 32 + 64;
+/// Bytes of a redemption batch.
+pub const MAX_REDEMPTION_BATCH: usize =
+    32 + 32 + 16 + 3 + MAX_BATCH_ITEMS * REDEMPTION_ITEM + 64;
+/// Bytes of a conflict proof.
+pub const CONFLICT_PROOF: usize = 32 + 32 + 64;
+/// Bytes of a redemption outcome.
+pub const MAX_REDEMPTION_OUTCOME: usize =
+    32 + 32 + 32 + 3 + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF) + 64;

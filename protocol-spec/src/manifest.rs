@@ -1,0 +1,379 @@
+//! The key manifest (keys.md): every denomination key of a vendor with its windows, signed by the root key.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::credits::{Credits, Exponent};
+use crate::hash::{Label, hash};
+use crate::id::{KeyId, ManifestDigest, VendorId};
+use crate::keys::{PublicKey, Signature, SigningKey};
+use crate::limits::{MAX_MANIFEST, RSA};
+use crate::rsa::TokenPublicKey;
+use crate::time::UnixSeconds;
+use crate::token::TokenChallenge;
+
+const FORMAT: u16 = 1;
+const KEY: usize = 1 + RSA;
+
+/// When the keys of an epoch may be used. Each window contains its first second and not its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Blind signatures are made from here …
+    pub issue_from: UnixSeconds,
+    /// … until here.
+    pub issue_until: UnixSeconds,
+    /// Relays accept payments until here.
+    pub spend_until: UnixSeconds,
+    /// The vendor accepts redemptions until here.
+    pub redeem_until: UnixSeconds,
+}
+
+impl Windows {
+    /// Whether blind signatures are made at `now`.
+    pub fn issues_at(&self, now: UnixSeconds) -> bool {
+        self.issue_from <= now && now < self.issue_until
+    }
+
+    /// Whether relays accept payments at `now`.
+    pub fn spends_at(&self, now: UnixSeconds) -> bool {
+        self.issue_from <= now && now < self.spend_until
+    }
+
+    /// Whether the vendor accepts redemptions at `now`.
+    pub fn redeems_at(&self, now: UnixSeconds) -> bool {
+        now < self.redeem_until
+    }
+
+    fn are_in_order(&self) -> bool {
+        self.issue_from < self.issue_until
+            && self.issue_until <= self.spend_until
+            && self.spend_until <= self.redeem_until
+    }
+
+    fn issuing_overlaps(&self, other: &Self) -> bool {
+        self.issue_from < other.issue_until && other.issue_from < self.issue_until
+    }
+}
+
+/// An epoch as it stands in a manifest that is being made.
+#[derive(Clone)]
+pub struct EpochBody {
+    /// Its number; epochs ascend.
+    pub number: u32,
+    /// The windows of all its keys.
+    pub windows: Windows,
+    /// Exponent and modulus of each key, ascending by exponent.
+    pub keys: Vec<(Exponent, [u8; RSA])>,
+}
+
+/// A manifest that is being made.
+#[derive(Clone)]
+pub struct ManifestBody {
+    /// The vendor's root key.
+    pub root_key: PublicKey,
+    /// Grows with every change.
+    pub version: u64,
+    /// The `issuer_name` of the challenge; printable ASCII, at most 255 bytes.
+    pub issuer_name: String,
+    /// The key that signs redemption outcomes.
+    pub receipt_key: PublicKey,
+    /// All epochs, ascending by number.
+    pub epochs: Vec<EpochBody>,
+}
+
+impl ManifestBody {
+    /// The signed manifest. Whoever makes one should [`Manifest::open`] it before publishing: that is where the rules are checked.
+    pub fn sign(&self, root_key: &SigningKey) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer
+            .u16(FORMAT)
+            .put(self.root_key.as_bytes())
+            .u64(self.version)
+            .vec8(self.issuer_name.as_bytes())
+            .put(self.receipt_key.as_bytes())
+            .nested(3, |writer| self.epochs.iter().for_each(|epoch| write_epoch(writer, epoch)));
+        let signature = root_key.sign(Label::Manifest, writer.as_bytes());
+        writer.put(signature.as_bytes());
+        writer.into_bytes()
+    }
+}
+
+fn write_epoch(writer: &mut Writer, epoch: &EpochBody) {
+    writer
+        .u32(epoch.number)
+        .u64(epoch.windows.issue_from.0)
+        .u64(epoch.windows.issue_until.0)
+        .u64(epoch.windows.spend_until.0)
+        .u64(epoch.windows.redeem_until.0)
+        .nested(2, |writer| {
+            for (exponent, modulus) in &epoch.keys {
+                writer.u8(exponent.get()).put(modulus);
+            }
+        });
+}
+
+fn read_epoch(reader: &mut Reader<'_>) -> Result<EpochBody, DecodeError> {
+    let number = reader.u32()?;
+    let windows = Windows {
+        issue_from: UnixSeconds(reader.u64()?),
+        issue_until: UnixSeconds(reader.u64()?),
+        spend_until: UnixSeconds(reader.u64()?),
+        redeem_until: UnixSeconds(reader.u64()?),
+    };
+    let keys = Reader::fixed_elements(reader.vec16()?, KEY, 32, |reader| {
+        let exponent =
+            Exponent::new(reader.u8()?).ok_or(DecodeError::BadValue("exponent"))?;
+        Ok((exponent, reader.array()?))
+    })?;
+    Ok(EpochBody { number, windows, keys })
+}
+
+/// Why a manifest is refused. The vendor's fault, or that of whoever stands between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It does not parse.
+    #[error("the manifest does not parse: {0}")]
+    Decode(#[from] DecodeError),
+    /// It is of another vendor than the address names.
+    #[error("the manifest is of another vendor than the address names")]
+    OtherVendor,
+    /// The root key's signature does not verify.
+    #[error("the root key's signature on the manifest does not verify")]
+    Signature,
+    /// The issuer name is empty or not printable ASCII.
+    #[error("the issuer name is not printable ASCII")]
+    IssuerName,
+    /// The epochs or the keys of an epoch are not in ascending order.
+    #[error("epoch {epoch} or its keys are out of order")]
+    Order {
+        /// The epoch's number.
+        epoch: u32,
+    },
+    /// The windows of an epoch are not in order.
+    #[error("the windows of epoch {epoch} are not in order")]
+    Windows {
+        /// The epoch's number.
+        epoch: u32,
+    },
+    /// Something in an epoch is no RSA-2048 modulus.
+    #[error("epoch {epoch} has a key that is no RSA-2048 key")]
+    Modulus {
+        /// The epoch's number.
+        epoch: u32,
+    },
+    /// A key occurs twice, or two keys that issue at one time share their last byte.
+    #[error("epoch {epoch} has a key that collides with another")]
+    Collision {
+        /// The epoch's number.
+        epoch: u32,
+    },
+}
+
+/// One denomination key of a verified manifest.
+#[derive(Clone)]
+pub struct DenominationKey {
+    public: TokenPublicKey,
+    epoch: u32,
+    exponent: Exponent,
+    windows: Windows,
+}
+
+impl DenominationKey {
+    /// The `token_key_id`.
+    pub fn id(&self) -> KeyId {
+        self.public.id()
+    }
+
+    /// The number of its epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Its exponent.
+    pub fn exponent(&self) -> Exponent {
+        self.exponent
+    }
+
+    /// What one of its certificates is worth.
+    pub fn value(&self) -> Credits {
+        self.exponent.value()
+    }
+
+    /// When it may be used.
+    pub fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// The RSA key.
+    pub fn public(&self) -> &TokenPublicKey {
+        &self.public
+    }
+}
+
+/// A manifest whose every rule was checked.
+#[derive(Clone)]
+pub struct Manifest {
+    bytes: Vec<u8>,
+    digest: ManifestDigest,
+    vendor: VendorId,
+    version: u64,
+    challenge: TokenChallenge,
+    challenge_digest: [u8; 32],
+    receipt_key: PublicKey,
+    epochs: Vec<(u32, Windows)>,
+    keys: BTreeMap<KeyId, DenominationKey>,
+}
+
+impl Manifest {
+    /// Parses and checks a signed manifest of `vendor`, in the order of keys.md.
+    ///
+    /// # Errors
+    /// [`ManifestError`] names the first rule that it breaks.
+    pub fn open(bytes: &[u8], vendor: &VendorId) -> Result<Self, ManifestError> {
+        let body = read_body(bytes, vendor)?;
+        let mut previous = None;
+        for epoch in &body.epochs {
+            check_epoch(epoch, previous)?;
+            previous = Some(epoch.number);
+        }
+        let keys = collect_keys(&body.epochs)?;
+        let challenge = TokenChallenge { issuer_name: body.issuer_name };
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            digest: ManifestDigest::from_bytes(hash(Label::ManifestDigest, &[bytes])),
+            vendor: *vendor,
+            version: body.version,
+            challenge_digest: challenge.digest(),
+            challenge,
+            receipt_key: body.receipt_key,
+            epochs: body.epochs.iter().map(|epoch| (epoch.number, epoch.windows)).collect(),
+            keys,
+        })
+    }
+
+    /// The signed bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The hash of the signed bytes.
+    pub fn digest(&self) -> ManifestDigest {
+        self.digest
+    }
+
+    /// Whose it is.
+    pub fn vendor_id(&self) -> VendorId {
+        self.vendor
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The vendor's challenge.
+    pub fn challenge(&self) -> &TokenChallenge {
+        &self.challenge
+    }
+
+    /// The digest that every certificate of the vendor carries.
+    pub fn challenge_digest(&self) -> &[u8; 32] {
+        &self.challenge_digest
+    }
+
+    /// The key that signs redemption outcomes.
+    pub fn receipt_key(&self) -> &PublicKey {
+        &self.receipt_key
+    }
+
+    /// Number and windows of each epoch, ascending.
+    pub fn epochs(&self) -> &[(u32, Windows)] {
+        &self.epochs
+    }
+
+    /// The key with this id.
+    pub fn key(&self, id: &KeyId) -> Option<&DenominationKey> {
+        self.keys.get(id)
+    }
+
+    /// All keys, in no useful order.
+    pub fn keys(&self) -> impl Iterator<Item = &DenominationKey> {
+        self.keys.values()
+    }
+
+    /// The keys that issue at `now`; where two of one denomination do, during an overlap of epochs, both.
+    pub fn issuing_at(&self, now: UnixSeconds) -> impl Iterator<Item = &DenominationKey> {
+        self.keys.values().filter(move |key| key.windows.issues_at(now))
+    }
+
+    /// The newest key that issues certificates of `exponent` at `now`: the one that a wallet asks for.
+    pub fn issuing(&self, exponent: Exponent, now: UnixSeconds) -> Option<&DenominationKey> {
+        self.issuing_at(now).filter(|key| key.exponent == exponent).max_by_key(|key| key.epoch)
+    }
+}
+
+fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestError> {
+    let mut reader = Reader::capped(bytes, MAX_MANIFEST)?;
+    if reader.u16()? != FORMAT {
+        return Err(DecodeError::BadValue("format").into());
+    }
+    let root_key = PublicKey::from_bytes(reader.array()?);
+    let version = reader.u64()?;
+    let issuer_name = reader.vec8()?;
+    let receipt_key = PublicKey::from_bytes(reader.array()?);
+    let epochs = Reader::elements(reader.vec24()?, read_epoch)?;
+    let body_len = bytes.len() - reader.remaining();
+    let signature = Signature::from_bytes(reader.array()?);
+    reader.finish()?;
+    if VendorId::of(&root_key) != *vendor {
+        return Err(ManifestError::OtherVendor);
+    }
+    root_key
+        .verify(Label::Manifest, &bytes[..body_len], &signature)
+        .map_err(|_| ManifestError::Signature)?;
+    let printable = !issuer_name.is_empty() && issuer_name.iter().all(u8::is_ascii_graphic);
+    let issuer_name = match std::str::from_utf8(issuer_name) {
+        Ok(name) if printable => name.to_owned(),
+        _ => return Err(ManifestError::IssuerName),
+    };
+    Ok(ManifestBody { root_key, version, issuer_name, receipt_key, epochs })
+}
+
+fn check_epoch(epoch: &EpochBody, previous: Option<u32>) -> Result<(), ManifestError> {
+    let number = epoch.number;
+    let ascending = epoch.keys.is_sorted_by(|(a, _), (b, _)| a < b);
+    if previous.is_some_and(|previous| number <= previous) || !ascending {
+        return Err(ManifestError::Order { epoch: number });
+    }
+    if !epoch.windows.are_in_order() {
+        return Err(ManifestError::Windows { epoch: number });
+    }
+    Ok(())
+}
+
+fn collect_keys(
+    epochs: &[EpochBody],
+) -> Result<BTreeMap<KeyId, DenominationKey>, ManifestError> {
+    let mut keys: BTreeMap<KeyId, DenominationKey> = BTreeMap::new();
+    for (at, epoch) in epochs.iter().enumerate() {
+        let number = epoch.number;
+        let mut last_bytes: HashSet<u8> = epochs[..at]
+            .iter()
+            .filter(|other| other.windows.issuing_overlaps(&epoch.windows))
+            .flat_map(|other| keys.values().filter(|key| key.epoch == other.number))
+            .map(|key| key.id().as_bytes()[31])
+            .collect();
+        for (exponent, modulus) in &epoch.keys {
+            let public = TokenPublicKey::from_modulus(*modulus)
+                .map_err(|_| ManifestError::Modulus { epoch: number })?;
+            let id = public.id();
+            let key =
+                DenominationKey { public, epoch: number, exponent: *exponent, windows: epoch.windows };
+            let last_byte_is_new = last_bytes.insert(id.as_bytes()[31]);
+            if keys.insert(id, key).is_some() || !last_byte_is_new {
+                return Err(ManifestError::Collision { epoch: number });
+            }
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,32 @@
+//! Media types of requests and answers.
+
+/// A signed key manifest.
+pub const MANIFEST: &str = "application/scrip-manifest";
+/// Blinded messages for a pack.
+pub const ISSUANCE_REQUEST: &str = "application/scrip-issuance-request";
+/// Blind signatures for a pack.
+pub const ISSUANCE_ANSWER: &str = "application/scrip-issuance-answer";
+/// An unpaid resource request.
+pub const RESOURCE_REQUEST: &str = "application/scrip-resource-request";
+/// A resource request with its payment.
+pub const PAID_REQUEST: &str = "application/scrip-paid-request";
+/// An operator's receipt.
+pub const RECEIPT: &str = "application/scrip-receipt";
+/// A redemption batch.
+pub const REDEMPTION_BATCH: &str = "application/scrip-redemption-batch";
+/// A redemption outcome.
+pub const REDEMPTION_OUTCOME: &str = "application/scrip-redemption-outcome";
+/// The status of a lease.
+pub const LEASE: &str = "application/scrip-lease";
+/// RFC 9457.
+pub const PROBLEM: &str = "application/problem+json";
+/// RFC 8259.
+pub const JSON: &str = "application/json";
+/// Blocks and chunks.
+pub const BYTES: &str = "application/octet-stream";
+/// RFC 9578, section 5.1.
+pub const TOKEN_REQUEST: &str = "application/private-token-request";
+/// RFC 9578, section 5.2.
+pub const TOKEN_RESPONSE: &str = "application/private-token-response";
+/// RFC 9578, section 4.
+pub const ISSUER_DIRECTORY: &str = "application/private-token-issuer-directory";

@@ -1,0 +1,218 @@
+//! Files that survive a crash and that only their owner can read.
+//!
+//! A write goes to a temporary file in the same directory, is synced, and only then gets
+//! its name; the directory is synced last. A crash leaves either the old state or the new
+//! one, and at worst a stray `.name.*.tmp` that nothing reads.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Why a private file or directory could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// A file of that name exists and is left as it was.
+    #[error("{path} exists already; move it away first, or choose another place")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The path ends in no file name.
+    #[error("{path} does not name a file; give a path that ends in a file name")]
+    NoFileName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error(
+        "cannot {action} {path}: {source}; check the owner, the permissions and the free space"
+    )]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Writes a new file that only its owner can read (mode 0600), durably.
+///
+/// # Errors
+///
+/// [`FileError::Exists`] where there is a file already, which stays untouched, also when
+/// two processes race; else [`FileError::Io`].
+pub fn write_new_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let temporary = write_temporary(path, bytes)?;
+    // A hard link, unlike a rename, fails where the name is taken.
+    let linked = fs::hard_link(&temporary, path).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => FileError::Exists { path: path.into() },
+        _ => FileError::Io { action: "create", path: path.into(), source },
+    });
+    let removed = fs::remove_file(&temporary).map_err(io_error("remove", &temporary));
+    linked?;
+    removed?;
+    sync_directory_of(path)
+}
+
+/// Replaces a file, or creates it, durably and with mode 0600. Readers see the whole old
+/// content or the whole new one.
+///
+/// # Errors
+///
+/// [`FileError::Io`]; the old content is then still in place, except where only the last
+/// sync of the directory failed.
+pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let temporary = write_temporary(path, bytes)?;
+    if let Err(source) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary); // the rename's error is the one to report
+        return Err(FileError::Io { action: "replace", path: path.into(), source });
+    }
+    sync_directory_of(path)
+}
+
+/// Creates a directory, with its parents, that only its owner can enter (mode 0700).
+/// A directory that exists already is left as it is.
+///
+/// # Errors
+///
+/// [`FileError::Io`].
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(io_error("create the directory", path))?;
+    sync_directory_of(path)
+}
+
+/// Writes `bytes` to a new synced file beside `path` and returns its path.
+fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
+    let (temporary, mut file) = create_temporary(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(source) = written {
+        let _ = fs::remove_file(&temporary); // the write's error is the one to report
+        return Err(FileError::Io { action: "write", path: temporary, source });
+    }
+    Ok(temporary)
+}
+
+fn create_temporary(path: &Path) -> Result<(PathBuf, File), FileError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().ok_or_else(|| FileError::NoFileName { path: path.into() })?;
+    let mut temporary_name = std::ffi::OsString::from(".");
+    temporary_name.push(name);
+    // The process and a counter tell writers apart that run at the same time.
+    temporary_name.push(format!(
+        ".{}-{}.tmp",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ));
+    let temporary = path.with_file_name(temporary_name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let opened = match options.open(&temporary) {
+        // Left by a crashed process that had our number, as the first process of a
+        // container always has; nobody else uses this name now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&temporary).and_then(|()| options.open(&temporary))
+        }
+        other => other,
+    };
+    let file = opened.map_err(io_error("create", &temporary))?;
+    Ok((temporary, file))
+}
+
+#[cfg(unix)]
+fn sync_directory_of(path: &Path) -> Result<(), FileError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let sync = File::open(directory).and_then(|opened| opened.sync_all());
+    sync.map_err(io_error("sync the directory", directory))
+}
+
+/// Other systems cannot open a directory to sync it; their file systems journal names.
+#[cfg(not(unix))]
+fn sync_directory_of(_path: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_path_buf();
+    move |source| FileError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_file_never_replaces_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seed");
+        write_new_private(&path, b"first").unwrap();
+        let again = write_new_private(&path, b"second");
+        assert!(matches!(again, Err(FileError::Exists { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(names(directory.path()), ["seed"], "no temporary file is left");
+    }
+
+    #[test]
+    fn replacing_leaves_the_new_content_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        replace_atomically(&path, b"one").unwrap();
+        replace_atomically(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(directory.path()), ["state"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("a/b");
+        create_private_dir(&directory).unwrap();
+        create_private_dir(&directory).unwrap();
+        assert_eq!(mode(&directory), 0o700);
+        for (name, write) in
+            [("new", write_new_private as fn(&Path, &[u8]) -> _), ("replaced", replace_atomically)]
+        {
+            let path = directory.join(name);
+            let written: Result<(), FileError> = write(&path, b"secret");
+            written.unwrap();
+            assert_eq!(mode(&path), 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_name_is_refused() {
+        assert!(matches!(
+            replace_atomically(Path::new("/"), b""),
+            Err(FileError::NoFileName { .. })
+        ));
+    }
+}
