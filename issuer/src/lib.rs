@@ -1,1 +1,42 @@
-//! placeholder
+//! `scrip-issuer`, the vendor's server: sells packs of certificates, signs them blindly, accepts redemptions and detects
+//! double spends. `protocol-spec/` fixes what it says; this crate is laid out as
+//!
+//! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`operators`],
+//!   [`status`]; they make the checks of the specification in its order and know neither HTTP nor SQL;
+//! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
+//! - [`http`], which parses and encodes; [`cli`], the program; [`Issuer`], all of it together in one process.
+//!
+//! Private keys lie in the database, sealed under a passphrase: several issuers on one PostgreSQL need nothing but its
+//! URL and that passphrase.
+
+mod error;
+mod issuer;
+mod keys;
+mod pack;
+
+pub mod cli;
+pub mod config;
+pub mod grants;
+pub mod http;
+pub mod init;
+pub mod operators;
+pub mod packs;
+pub mod redemption;
+pub mod signer;
+pub mod status;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod tokens;
+pub mod vouchers;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    config::Config,
+    error::{InitError, StartError},
+    init::InitOptions,
+    issuer::{Issuer, RngFactory},
+    pack::{Pack, PackError},
+};

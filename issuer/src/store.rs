@@ -185,11 +185,11 @@ impl Store {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            if !error.is_retryable() {
-                return Err(match error {
-                    TxError::Final(error) => error,
-                    TxError::Sql(source) => StoreError::Failed { transaction: name, source },
-                });
+            match error {
+                error if error.is_retryable() => {}
+                TxError::Final(error) => return Err(error),
+                TxError::Sql(source) => return Err(StoreError::Failed { transaction: name, source }),
+                TxError::Overtaken => {} // retryable, as the first arm says
             }
             tracing::debug!(transaction = name, attempt, "overtaken by another transaction");
             tokio::time::sleep(Duration::from_millis(1 << attempt.min(8))).await;

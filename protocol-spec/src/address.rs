@@ -134,7 +134,19 @@ mod tests {
             let address = VendorAddress { id, authority: authority.into() };
             assert_eq!(address.to_string().parse(), Ok(address));
         }
-        for authority in ["", ":80", "a b", "a/b", "user@host", "host:", "host:99999", "host:0", "[::1", "[x]", "h?q"] {
+        for authority in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "user@host",
+            "host:",
+            "host:99999",
+            "host:0",
+            "[::1",
+            "[x]",
+            "h?q",
+        ] {
             let text = format!("scrip://{id}@{authority}");
             assert!(text.parse::<VendorAddress>().is_err(), "{text}");
         }

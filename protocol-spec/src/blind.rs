@@ -65,9 +65,11 @@ impl Modulus {
     pub fn blind(&self, message: &[u8], salt: &[u8], r: &[u8]) -> Result<Blinded, BlindError> {
         let bits = self.n.bits_precision();
         let encoded = Zeroizing::new(emsa_pss_encode(message, salt, self.bytes)?);
-        let m = BoxedUint::from_be_slice(&encoded, bits).map_err(|_| BlindError::ModulusTooShort)?;
+        let m =
+            BoxedUint::from_be_slice(&encoded, bits).map_err(|_| BlindError::ModulusTooShort)?;
         let mut r = self.reduce(r);
-        let inverse = Option::<BoxedUint>::from(r.invert_mod(&self.n)).ok_or(BlindError::NoInverse)?;
+        let inverse =
+            Option::<BoxedUint>::from(r.invert_mod(&self.n)).ok_or(BlindError::NoInverse)?;
         if r.is_zero().into() {
             return Err(BlindError::NoInverse);
         }

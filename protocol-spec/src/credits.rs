@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::limits::MAX_EXPONENT;
 
 /// An amount of credits, the unit in which capacity is priced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Credits(pub u64);
 

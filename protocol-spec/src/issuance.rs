@@ -115,10 +115,8 @@ impl IssuanceRequest {
     /// # Errors
     /// [`DecodeError`]; of the length of a vector too, where it is empty or above `MAX_PACK`.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let items = decode_pairs(bytes, |key_id, blinded_message| BlindedItem {
-            key_id,
-            blinded_message,
-        })?;
+        let items =
+            decode_pairs(bytes, |key_id, blinded_message| BlindedItem { key_id, blinded_message })?;
         Ok(Self { items })
     }
 
@@ -139,10 +137,8 @@ impl IssuanceAnswer {
     /// # Errors
     /// [`DecodeError`], as for the request.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let items = decode_pairs(bytes, |key_id, blind_signature| SignedItem {
-            key_id,
-            blind_signature,
-        })?;
+        let items =
+            decode_pairs(bytes, |key_id, blind_signature| SignedItem { key_id, blind_signature })?;
         Ok(Self { items })
     }
 }

@@ -45,8 +45,7 @@ pub const MAX_PAID_REQUEST: usize =
 /// Bytes of an item of a redemption batch.
 pub const REDEMPTION_ITEM: usize = TOKEN + 4 + 32 + 64;
 /// Bytes of a redemption batch.
-pub const MAX_REDEMPTION_BATCH: usize =
-    32 + 32 + 16 + 3 + MAX_BATCH_ITEMS * REDEMPTION_ITEM + 64;
+pub const MAX_REDEMPTION_BATCH: usize = 32 + 32 + 16 + 3 + MAX_BATCH_ITEMS * REDEMPTION_ITEM + 64;
 /// Bytes of a conflict proof.
 pub const CONFLICT_PROOF: usize = 32 + 32 + 64;
 /// Bytes of a redemption outcome.

@@ -121,8 +121,7 @@ fn read_epoch(reader: &mut Reader<'_>) -> Result<EpochBody, DecodeError> {
         redeem_until: UnixSeconds(reader.u64()?),
     };
     let keys = Reader::fixed_elements(reader.vec16()?, KEY, 32, |reader| {
-        let exponent =
-            Exponent::new(reader.u8()?).ok_or(DecodeError::BadValue("exponent"))?;
+        let exponent = Exponent::new(reader.u8()?).ok_or(DecodeError::BadValue("exponent"))?;
         Ok((exponent, reader.array()?))
     })?;
     Ok(EpochBody { number, windows, keys })
@@ -351,9 +350,7 @@ fn check_epoch(epoch: &EpochBody, previous: Option<u32>) -> Result<(), ManifestE
     Ok(())
 }
 
-fn collect_keys(
-    epochs: &[EpochBody],
-) -> Result<BTreeMap<KeyId, DenominationKey>, ManifestError> {
+fn collect_keys(epochs: &[EpochBody]) -> Result<BTreeMap<KeyId, DenominationKey>, ManifestError> {
     let mut keys: BTreeMap<KeyId, DenominationKey> = BTreeMap::new();
     for (at, epoch) in epochs.iter().enumerate() {
         let number = epoch.number;
@@ -367,8 +364,12 @@ fn collect_keys(
             let public = TokenPublicKey::from_modulus(*modulus)
                 .map_err(|_| ManifestError::Modulus { epoch: number })?;
             let id = public.id();
-            let key =
-                DenominationKey { public, epoch: number, exponent: *exponent, windows: epoch.windows };
+            let key = DenominationKey {
+                public,
+                epoch: number,
+                exponent: *exponent,
+                windows: epoch.windows,
+            };
             let last_byte_is_new = last_bytes.insert(id.as_bytes()[31]);
             if keys.insert(id, key).is_some() || !last_byte_is_new {
                 return Err(ManifestError::Collision { epoch: number });

@@ -4,9 +4,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{OperatorId, PaymentId, VendorId};
 use crate::issuance::Certificate;
 use crate::keys::Signature;
-use crate::limits::{
-    MAX_PAID_REQUEST, MAX_PAYMENT_ITEMS, MAX_RESOURCE_REQUEST, PAYMENT_ITEM,
-};
+use crate::limits::{MAX_PAID_REQUEST, MAX_PAYMENT_ITEMS, MAX_RESOURCE_REQUEST, PAYMENT_ITEM};
 use crate::redemption::RedemptionItem;
 use crate::spend::{Binding, Salt, binding, commitment, payment_id, request_digest};
 use crate::time::Day;

@@ -85,19 +85,15 @@ impl SignedBatch {
         let vendor_id = VendorId::from_bytes(reader.array()?);
         let operator_id = OperatorId::from_bytes(reader.array()?);
         let batch_id = BatchId::from_bytes(reader.array()?);
-        let items = Reader::fixed_elements(
-            reader.vec24()?,
-            REDEMPTION_ITEM,
-            MAX_BATCH_ITEMS,
-            |reader| {
+        let items =
+            Reader::fixed_elements(reader.vec24()?, REDEMPTION_ITEM, MAX_BATCH_ITEMS, |reader| {
                 Ok(RedemptionItem {
                     token: Token::read(reader)?,
                     day: Day(reader.u32()?),
                     commitment: Commitment::from_bytes(reader.array()?),
                     signature: Signature::from_bytes(reader.array()?),
                 })
-            },
-        )?;
+            })?;
         let signed = bytes[..bytes.len() - reader.remaining()].to_vec();
         let signature = Signature::from_bytes(reader.array()?);
         reader.finish()?;

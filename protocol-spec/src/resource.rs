@@ -99,11 +99,9 @@ impl ResourceRequest {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match &self.kind {
-            ResourceKind::Queue { recipient_key, sender_key } => writer
-                .u8(1)
-                .u16(self.days)
-                .put(recipient_key.as_bytes())
-                .put(sender_key.as_bytes()),
+            ResourceKind::Queue { recipient_key, sender_key } => {
+                writer.u8(1).u16(self.days).put(recipient_key.as_bytes()).put(sender_key.as_bytes())
+            }
             ResourceKind::Chunk { owner_key, reader_key, size_class, digest } => writer
                 .u8(2)
                 .u16(self.days)
@@ -290,8 +288,7 @@ impl LeaseStatus {
             _ => return Err(DecodeError::BadValue("state")),
         };
         let lease_until = UnixSeconds(reader.u64()?);
-        let receipts =
-            Reader::elements(reader.vec24()?, |reader| Ok(reader.vec16()?.to_vec()))?;
+        let receipts = Reader::elements(reader.vec24()?, |reader| Ok(reader.vec16()?.to_vec()))?;
         reader.finish()?;
         Ok(Self { live, lease_until, receipts })
     }

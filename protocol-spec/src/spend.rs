@@ -32,15 +32,8 @@ pub fn request_digest(resource_request: &[u8]) -> RequestDigest {
 }
 
 /// `C_i` of the certificate with key `certificate_key`.
-pub fn commitment(
-    salt: &Salt,
-    certificate_key: &[u8; 32],
-    request: &RequestDigest,
-) -> Commitment {
-    Commitment::from_bytes(hash(
-        Label::Commitment,
-        &[&salt.0, certificate_key, request.as_bytes()],
-    ))
+pub fn commitment(salt: &Salt, certificate_key: &[u8; 32], request: &RequestDigest) -> Commitment {
+    Commitment::from_bytes(hash(Label::Commitment, &[&salt.0, certificate_key, request.as_bytes()]))
 }
 
 /// `B_i`.
@@ -52,12 +45,7 @@ pub fn binding(
 ) -> Binding {
     Binding::from_bytes(hash(
         Label::Binding,
-        &[
-            vendor.as_bytes(),
-            operator.as_bytes(),
-            &day.0.to_be_bytes(),
-            commitment.as_bytes(),
-        ],
+        &[vendor.as_bytes(), operator.as_bytes(), &day.0.to_be_bytes(), commitment.as_bytes()],
     ))
 }
 

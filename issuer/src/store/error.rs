@@ -58,6 +58,8 @@ pub enum StoreError {
 pub(crate) enum TxError {
     /// The driver's answer, which may be worth another attempt.
     Sql(sqlx::Error),
+    /// Another transaction changed a row in between: worth another attempt.
+    Overtaken,
     /// Another attempt would end the same way.
     Final(StoreError),
 }
@@ -79,7 +81,11 @@ impl TxError {
     /// deadlock, a uniqueness constraint (the next attempt sees the row that was there first), SQLite's busy and
     /// locked.
     pub(crate) fn is_retryable(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        let error = match self {
+            Self::Sql(sqlx::Error::Database(error)) => error,
+            Self::Overtaken => return true,
+            Self::Sql(_) | Self::Final(_) => return false,
+        };
         let code = error.code().unwrap_or_default();
         let sqlite_primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
         error.is_unique_violation()

@@ -17,6 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{HttpClient, Request, Response, TransportError, collect, refuse_announced_excess, url};
 
+/// The largest piece, in bytes, that is handed to the HTTP library at once: the clock that
+/// finds stalled uploads sees pieces, and a slow link must get each through in time.
+const PIECE: usize = 64 * 1024;
+
 /// The body of an answer, piece by piece. It ends after the first error.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
 
@@ -117,14 +121,14 @@ impl Download {
     }
 }
 
-/// Counts in `sent` what is taken from `body`, and fails where that is more than announced:
-/// the HTTP library would drop the rest silently. Less than announced it notices itself.
+/// `body` in small pieces, counted in `sent`. Fails where it is longer than announced: the
+/// HTTP library would drop the rest silently. A body that is shorter it notices itself.
 fn measured(
     body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     content_length: u64,
     sent: Arc<AtomicU64>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    body.map(move |item| {
+    body.flat_map(|item| stream::iter(split(item))).map(move |item| {
         let piece = item?;
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         let before = sent.fetch_add(length, Ordering::Relaxed);
@@ -132,6 +136,19 @@ fn measured(
             return Err(io::Error::other("the body is longer than was announced"));
         }
         Ok(piece)
+    })
+}
+
+/// The same bytes, or the same error, in pieces of at most [`PIECE`] bytes.
+fn split(item: io::Result<Bytes>) -> impl Iterator<Item = io::Result<Bytes>> {
+    let mut rest = Some(item);
+    std::iter::from_fn(move || match rest.take()? {
+        Ok(mut bytes) if bytes.len() > PIECE => {
+            let piece = bytes.split_to(PIECE);
+            rest = Some(Ok(bytes));
+            Some(Ok(piece))
+        }
+        last => Some(last),
     })
 }
 

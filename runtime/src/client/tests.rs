@@ -181,6 +181,10 @@ async fn a_body_can_be_streamed_up() {
 
     let answer = client().send_streaming_body(post("echo"), pieces(), 100_000).await.unwrap();
     assert_eq!(answer.body, vec![7; 100_000]);
+    let large: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
+    let one_piece = stream::iter([Ok(Bytes::from(large.clone()))]);
+    let answer = client().send_streaming_body(post("echo"), one_piece, 300_000).await.unwrap();
+    assert_eq!(answer.body, large, "split on the way, whole again at the end");
     let answer = client().send_streaming_body(post("length"), pieces(), 100_000).await.unwrap();
     assert_eq!(answer.body, "\"100000\"");
     let answer = client().send_streaming_body(post("echo"), stream::empty(), 0).await.unwrap();

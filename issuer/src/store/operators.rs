@@ -1,0 +1,136 @@
+//! Operators under contract.
+
+use scrip_protocol::{id::OperatorId, keys::PublicKey, time::Day};
+use sqlx::{Row, any::AnyRow};
+
+use super::{Store, StoreError, Tx, TxError, rows};
+
+/// An operator whose redemptions are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorRow {
+    /// The hash of its key.
+    pub id: OperatorId,
+    /// The short number that other tables refer to it by.
+    pub number: i64,
+    /// Its key.
+    pub key: PublicKey,
+    /// What the vendor calls it.
+    pub name: String,
+    /// The UTC day on which it was added.
+    pub added: Day,
+}
+
+/// What became of the attempt to add an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddedOperator {
+    /// It is there now.
+    Added,
+    /// It was there before, under the same name.
+    Before,
+    /// The key is known under another name.
+    KeyTaken {
+        /// That name.
+        name: String,
+    },
+    /// Another key has this name.
+    NameTaken,
+}
+
+impl Store {
+    /// Adds an operator.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_operator(
+        &self,
+        id: &OperatorId,
+        key: &PublicKey,
+        name: &str,
+        today: Day,
+    ) -> Result<AddedOperator, StoreError> {
+        self.run_tx("add_operator", |tx| {
+            Box::pin(async move {
+                let all = tx.operators().await?;
+                if let Some(same_key) = all.iter().find(|operator| operator.id == *id) {
+                    let name_taken = same_key.name != name;
+                    return Ok(match name_taken {
+                        true => AddedOperator::KeyTaken { name: same_key.name.clone() },
+                        false => AddedOperator::Before,
+                    });
+                }
+                if all.iter().any(|operator| operator.name == name) {
+                    return Ok(AddedOperator::NameTaken);
+                }
+                // Not a hot path: where two processes choose one number, the constraint makes one start again.
+                let number = all.iter().map(|operator| operator.number).max().unwrap_or(0) + 1;
+                let name = name.to_owned();
+                tx.insert_operator(&OperatorRow { id: *id, number, key: *key, name, added: today })
+                    .await?;
+                Ok(AddedOperator::Added)
+            })
+        })
+        .await
+    }
+
+    /// The operator with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
+        self.read("operator", |tx| {
+            Box::pin(async move {
+                let sql = "-- operator()
+                    SELECT operator_id, number, public_key, name, added_day FROM operators
+                    WHERE operator_id = $1";
+                let row = sqlx::query(sql)
+                    .bind(id.as_bytes().as_slice())
+                    .fetch_optional(tx.connection())
+                    .await?;
+                row.as_ref().map(operator).transpose()
+            })
+        })
+        .await
+    }
+
+    /// All operators, by number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn operators(&self) -> Result<Vec<OperatorRow>, StoreError> {
+        self.read("operators", |tx| Box::pin(async move { tx.operators().await })).await
+    }
+}
+
+impl Tx<'_> {
+    async fn operators(&mut self) -> Result<Vec<OperatorRow>, TxError> {
+        let sql = "-- operators()
+            SELECT operator_id, number, public_key, name, added_day FROM operators ORDER BY number";
+        let rows = sqlx::query(sql).fetch_all(self.connection()).await?;
+        rows.iter().map(operator).collect()
+    }
+
+    async fn insert_operator(&mut self, operator: &OperatorRow) -> Result<(), TxError> {
+        let sql = "-- insert_operator()
+            INSERT INTO operators (operator_id, number, public_key, name, added_day)
+            VALUES ($1, $2, $3, $4, $5)";
+        sqlx::query(sql)
+            .bind(operator.id.as_bytes().as_slice())
+            .bind(operator.number)
+            .bind(operator.key.as_bytes().as_slice())
+            .bind(operator.name.as_str())
+            .bind(i64::from(operator.added.0))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+fn operator(row: &AnyRow) -> Result<OperatorRow, TxError> {
+    Ok(OperatorRow {
+        id: OperatorId::from_bytes(rows::bytes(row, "operator_id", "operators")?),
+        number: row.try_get("number")?,
+        key: PublicKey::from_bytes(rows::bytes(row, "public_key", "operators")?),
+        name: row.try_get("name")?,
+        added: Day(rows::integer(row, "added_day", "operators")?),
+    })
+}

@@ -1,0 +1,190 @@
+//! Recorded spends: the first one wins, by the primary key of `spent`.
+
+mod outcome;
+mod sql;
+
+use std::collections::{BTreeMap, HashMap};
+
+use scrip_protocol::{
+    credits::Exponent,
+    id::BatchDigest,
+    keys::{PublicKey, Signature},
+    redemption::{ConflictProof, InvalidReason, ItemResult, RedemptionItem},
+    spend::Binding,
+    time::Day,
+};
+use scrip_runtime::steps::Steps;
+
+use super::{Store, StoreError};
+
+/// A certificate in its epoch, the primary key of `spent`.
+pub(super) type SpendKey = (u32, [u8; 32]);
+
+/// A checked batch, ready to be decided.
+pub struct BatchRecord {
+    /// A random number that other rows refer to the batch by; not negative.
+    pub number: i64,
+    /// The hash of the signed batch, by which a repetition is recognised.
+    pub digest: BatchDigest,
+    /// The operator's number.
+    pub operator: i64,
+    /// The UTC day.
+    pub day: Day,
+    /// Its items, in order.
+    pub items: Vec<Decision>,
+}
+
+/// What is known of an item before the database is asked.
+pub enum Decision {
+    /// It names no certificate of this vendor's, so that there is nothing to look up.
+    Unknown(InvalidReason),
+    /// It names one.
+    Spend(SpendRecord),
+}
+
+/// A spend as an operator claims it, checked.
+pub struct SpendRecord {
+    /// The epoch of its key.
+    pub epoch: u32,
+    /// The denomination of its key.
+    pub exponent: Exponent,
+    /// The item.
+    pub item: RedemptionItem,
+    /// `B_i`, computed with the batch's operator.
+    pub binding: Binding,
+    /// Whether the key's redemption window has passed: then only what was recorded before counts.
+    pub expired: bool,
+    /// The first of the checks after the window that failed.
+    pub invalid: Option<InvalidReason>,
+}
+
+/// A spend that was recorded first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedSpend {
+    /// Its binding.
+    pub binding: Binding,
+    /// The certificate key's signature over it.
+    pub signature: Signature,
+}
+
+impl SpendRecord {
+    fn key(&self) -> SpendKey {
+        (self.epoch, self.item.token.nonce)
+    }
+
+    /// Whether it may become the recorded spend.
+    fn is_recordable(&self) -> bool {
+        !self.expired && self.invalid.is_none()
+    }
+}
+
+impl BatchRecord {
+    fn spends(&self) -> impl Iterator<Item = (usize, &SpendRecord)> {
+        self.items.iter().enumerate().filter_map(|(position, item)| match item {
+            Decision::Spend(spend) => Some((position, spend)),
+            Decision::Unknown(_) => None,
+        })
+    }
+
+    /// The first recordable spend of each certificate, in the order of the primary key: two transactions that take
+    /// the same rows take them in one order, so that neither waits for the other in a circle.
+    fn firsts(&self) -> BTreeMap<SpendKey, usize> {
+        let mut firsts = BTreeMap::new();
+        for (position, spend) in self.spends().filter(|(_, spend)| spend.is_recordable()) {
+            firsts.entry(spend.key()).or_insert(position);
+        }
+        firsts
+    }
+
+    fn spend(&self, position: usize) -> Option<&SpendRecord> {
+        match self.items.get(position) {
+            Some(Decision::Spend(spend)) => Some(spend),
+            Some(Decision::Unknown(_)) | None => None,
+        }
+    }
+}
+
+impl Store {
+    /// Decides every item of a batch and records what it decided, in one transaction. A batch that was decided before
+    /// gets the same results.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then nothing was recorded, or all of it, and the same batch finds out which.
+    pub async fn record_batch(
+        &self,
+        batch: &BatchRecord,
+        steps: &Steps,
+    ) -> Result<Vec<ItemResult>, StoreError> {
+        let firsts = batch.firsts();
+        let firsts = &firsts;
+        self.run_tx("record_batch", |tx| {
+            Box::pin(async move {
+                if let Some(results) = tx.batch_results(&batch.digest).await? {
+                    return outcome::decode(&results);
+                }
+                let accepted = tx.insert_spent(batch, firsts).await?;
+                steps.at("issuer.redemption.in_transaction");
+                let others = batch.spends().map(|(_, spend)| spend.key());
+                let others: Vec<SpendKey> =
+                    others.filter(|key| !accepted.contains_key(key)).collect();
+                let recorded = tx.recorded_spends(&others).await?;
+                let results = decide(batch, &accepted, &recorded);
+                tx.insert_evidence(batch, &accepted).await?;
+                tx.insert_redeemed(batch, &counts(batch, &accepted)).await?;
+                tx.insert_batch(batch, &outcome::encode(&results)).await?;
+                Ok(results)
+            })
+        })
+        .await
+    }
+}
+
+/// The result of each item. `accepted` are the spends that were recorded just now, with their positions; `recorded` are
+/// those of other batches.
+fn decide(
+    batch: &BatchRecord,
+    accepted: &BTreeMap<SpendKey, usize>,
+    recorded: &HashMap<SpendKey, RecordedSpend>,
+) -> Vec<ItemResult> {
+    let decide_one = |(position, item): (usize, &Decision)| {
+        let spend = match item {
+            Decision::Unknown(reason) => return ItemResult::Invalid(*reason),
+            Decision::Spend(spend) => spend,
+        };
+        let key = spend.key();
+        let first = accepted.get(&key).copied();
+        let winner = match first {
+            Some(first) => batch.spend(first).map(|spend| RecordedSpend {
+                binding: spend.binding,
+                signature: spend.item.signature,
+            }),
+            None => recorded.get(&key).copied(),
+        };
+        match (spend.expired, spend.invalid, winner) {
+            (true, _, None) => ItemResult::Expired,
+            (_, Some(reason), _) => ItemResult::Invalid(reason),
+            (_, None, Some(_)) if first == Some(position) => ItemResult::Accepted,
+            (_, None, Some(winner)) if winner.binding == spend.binding => {
+                ItemResult::AlreadyAccepted
+            }
+            (_, None, Some(winner)) => ItemResult::DoubleSpent(ConflictProof {
+                certificate_key: PublicKey::from_bytes(spend.item.token.nonce),
+                other_binding: winner.binding,
+                other_signature: winner.signature,
+            }),
+            // A recordable spend that is neither recorded now nor before: its row went between two statements,
+            // because its epoch was dropped. That is what "expired" says.
+            (false, None, None) => ItemResult::Expired,
+        }
+    };
+    batch.items.iter().enumerate().map(decide_one).collect()
+}
+
+/// How many certificates were accepted, by epoch and exponent.
+fn counts(batch: &BatchRecord, accepted: &BTreeMap<SpendKey, usize>) -> BTreeMap<(u32, u8), i64> {
+    let mut counts = BTreeMap::new();
+    for spend in accepted.values().filter_map(|position| batch.spend(*position)) {
+        *counts.entry((spend.epoch, spend.exponent.get())).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,170 @@
+//! The statements of a redemption.
+
+use std::collections::{BTreeMap, HashMap};
+
+use scrip_protocol::{id::BatchDigest, keys::Signature, spend::Binding};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{BatchRecord, RecordedSpend, SpendKey, StoreError};
+use crate::store::{Tx, TxError, rows};
+
+impl Tx<'_> {
+    /// The results of a batch that was decided before.
+    pub(super) async fn batch_results(
+        &mut self,
+        digest: &BatchDigest,
+    ) -> Result<Option<Vec<u8>>, TxError> {
+        let sql = "-- batch_results()
+            SELECT results FROM batches WHERE batch_digest = $1";
+        let row = sqlx::query(sql)
+            .bind(digest.as_bytes().as_slice())
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.map(|row| row.try_get("results")).transpose()?)
+    }
+
+    /// Records each spend unless its certificate is recorded already, and returns those that it recorded. Where
+    /// another transaction is recording the same certificate, PostgreSQL waits here until that one has ended.
+    pub(super) async fn insert_spent(
+        &mut self,
+        batch: &BatchRecord,
+        firsts: &BTreeMap<SpendKey, usize>,
+    ) -> Result<BTreeMap<SpendKey, usize>, TxError> {
+        if firsts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "-- insert_spent()
+            INSERT INTO spent (epoch, certificate_key, batch, position, binding) VALUES {}
+            ON CONFLICT DO NOTHING RETURNING epoch, certificate_key",
+            rows::placeholders(firsts.len(), 5, 1)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for ((epoch, certificate_key), position) in firsts {
+            let spend = batch.spend(*position).ok_or(StoreError::Damaged { table: "spent" })?;
+            query = query
+                .bind(i64::from(*epoch))
+                .bind(certificate_key.to_vec())
+                .bind(batch.number)
+                .bind(*position as i64)
+                .bind(spend.binding.as_bytes().to_vec());
+        }
+        let inserted = query.fetch_all(self.connection()).await?;
+        let mut accepted = BTreeMap::new();
+        for row in &inserted {
+            let key =
+                (rows::integer(row, "epoch", "spent")?, rows::bytes(row, "certificate_key", "spent")?);
+            let position = firsts.get(&key).ok_or(StoreError::Damaged { table: "spent" })?;
+            accepted.insert(key, *position);
+        }
+        Ok(accepted)
+    }
+
+    /// The spends that are recorded for these certificates.
+    pub(super) async fn recorded_spends(
+        &mut self,
+        keys: &[SpendKey],
+    ) -> Result<HashMap<SpendKey, RecordedSpend>, TxError> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = format!(
+            "-- recorded_spends()
+            SELECT spent.epoch, spent.certificate_key, spent.binding, evidence.signature
+            FROM spent JOIN evidence
+            ON evidence.batch = spent.batch AND evidence.position = spent.position
+            WHERE (spent.epoch, spent.certificate_key) IN (VALUES {})",
+            rows::placeholders(keys.len(), 2, 1)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (epoch, certificate_key) in keys {
+            query = query.bind(i64::from(*epoch)).bind(certificate_key.to_vec());
+        }
+        let found = query.fetch_all(self.connection()).await?;
+        let mut recorded = HashMap::with_capacity(found.len());
+        for row in &found {
+            let key =
+                (rows::integer(row, "epoch", "spent")?, rows::bytes(row, "certificate_key", "spent")?);
+            let spend = RecordedSpend {
+                binding: Binding::from_bytes(rows::bytes(row, "binding", "spent")?),
+                signature: Signature::from_bytes(rows::bytes(row, "signature", "evidence")?),
+            };
+            recorded.insert(key, spend);
+        }
+        Ok(recorded)
+    }
+
+    /// Appends the evidence of accepted spends.
+    pub(super) async fn insert_evidence(
+        &mut self,
+        batch: &BatchRecord,
+        accepted: &BTreeMap<SpendKey, usize>,
+    ) -> Result<(), TxError> {
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "-- insert_evidence()
+            INSERT INTO evidence (batch, position, day, token, commitment, signature) VALUES {}",
+            rows::placeholders(accepted.len(), 6, 1)
+        );
+        let mut positions: Vec<usize> = accepted.values().copied().collect();
+        positions.sort_unstable();
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for position in positions {
+            let spend = batch.spend(position).ok_or(StoreError::Damaged { table: "evidence" })?;
+            query = query
+                .bind(batch.number)
+                .bind(position as i64)
+                .bind(i64::from(spend.item.day.0))
+                .bind(spend.item.token.encode().to_vec())
+                .bind(spend.item.commitment.as_bytes().to_vec())
+                .bind(spend.item.signature.as_bytes().to_vec());
+        }
+        query.execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Counts what was accepted, by epoch and exponent.
+    pub(super) async fn insert_redeemed(
+        &mut self,
+        batch: &BatchRecord,
+        counts: &BTreeMap<(u32, u8), i64>,
+    ) -> Result<(), TxError> {
+        let sql = "-- insert_redeemed()
+            INSERT INTO redeemed (batch, operator, epoch, exponent, certificates)
+            VALUES ($1, $2, $3, $4, $5)";
+        for ((epoch, exponent), certificates) in counts {
+            sqlx::query(sql)
+                .bind(batch.number)
+                .bind(batch.operator)
+                .bind(i64::from(*epoch))
+                .bind(i64::from(*exponent))
+                .bind(*certificates)
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the batch's results. Where the same batch was decided at the same time, its digest is taken: this
+    /// transaction is rolled back, and the next attempt finds the results.
+    pub(super) async fn insert_batch(
+        &mut self,
+        batch: &BatchRecord,
+        results: &[u8],
+    ) -> Result<(), TxError> {
+        let sql = "-- insert_batch()
+            INSERT INTO batches (batch, batch_digest, operator, day, results)
+            VALUES ($1, $2, $3, $4, $5)";
+        sqlx::query(sql)
+            .bind(batch.number)
+            .bind(batch.digest.as_bytes().as_slice())
+            .bind(batch.operator)
+            .bind(i64::from(batch.day.0))
+            .bind(results)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! What the vendor's books say, in sums.
+
+use sqlx::Row;
+
+use super::{OperatorRow, Store, StoreError, Tx, TxError, rows};
+
+/// How many certificates of one denomination and epoch were issued and redeemed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DenominationCount {
+    /// Signed, since the beginning.
+    pub issued: u64,
+    /// Accepted from operators, since the beginning.
+    pub redeemed: u64,
+}
+
+/// All sums, of one moment.
+#[derive(Clone, Debug)]
+pub struct StatusRows {
+    /// By epoch and exponent.
+    pub denominations: Vec<((u32, u8), DenominationCount)>,
+    /// Grants in all.
+    pub grants: u64,
+    /// Grants of which something was signed.
+    pub grants_minted: u64,
+    /// Vouchers in all.
+    pub vouchers: u64,
+    /// Vouchers that were used.
+    pub vouchers_used: u64,
+    /// Each operator, with the number of certificates accepted from it by exponent.
+    pub operators: Vec<(OperatorRow, Vec<(u8, u64)>)>,
+}
+
+impl Store {
+    /// The sums.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn status(&self) -> Result<StatusRows, StoreError> {
+        let operators = self.operators().await?;
+        let operators = &operators;
+        self.read("status", |tx| {
+            Box::pin(async move {
+                let (grants, grants_minted) = tx.grant_counts().await?;
+                let (vouchers, vouchers_used) = tx.voucher_counts().await?;
+                let by_operator = tx.redeemed_by_operator().await?;
+                let of = |number: i64| {
+                    by_operator.iter().filter(move |row| row.0 == number).map(|row| (row.1, row.2))
+                };
+                Ok(StatusRows {
+                    denominations: tx.denomination_counts().await?,
+                    grants,
+                    grants_minted,
+                    vouchers,
+                    vouchers_used,
+                    operators: operators
+                        .iter()
+                        .map(|operator| (operator.clone(), of(operator.number).collect()))
+                        .collect(),
+                })
+            })
+        })
+        .await
+    }
+}
+
+impl Tx<'_> {
+    async fn denomination_counts(
+        &mut self,
+    ) -> Result<Vec<((u32, u8), DenominationCount)>, TxError> {
+        let sql = "-- denomination_counts()
+            SELECT epoch, exponent,
+                CAST(SUM(issued) AS BIGINT) AS issued, CAST(SUM(redeemed) AS BIGINT) AS redeemed
+            FROM (
+                SELECT epoch, exponent, certificates AS issued, 0 AS redeemed FROM issued
+                UNION ALL
+                SELECT epoch, exponent, 0 AS issued, certificates AS redeemed FROM redeemed
+            ) AS moves
+            GROUP BY epoch, exponent ORDER BY epoch, exponent";
+        let found = sqlx::query(sql).fetch_all(self.connection()).await?;
+        let count = |row: &sqlx::any::AnyRow| {
+            let key = (rows::integer(row, "epoch", "issued")?, rows::integer(row, "exponent", "issued")?);
+            let issued = rows::integer(row, "issued", "issued")?;
+            let redeemed = rows::integer(row, "redeemed", "redeemed")?;
+            Ok((key, DenominationCount { issued, redeemed }))
+        };
+        found.iter().map(count).collect()
+    }
+
+    async fn grant_counts(&mut self) -> Result<(u64, u64), TxError> {
+        let sql = "-- grant_counts()
+            SELECT COUNT(*) AS every, COUNT(CASE WHEN minted <> 0 THEN 1 END) AS used FROM grants";
+        self.two_counts(sql, "grants").await
+    }
+
+    async fn voucher_counts(&mut self) -> Result<(u64, u64), TxError> {
+        let sql = "-- voucher_counts()
+            SELECT COUNT(*) AS every, COUNT(grant_id) AS used FROM vouchers";
+        self.two_counts(sql, "vouchers").await
+    }
+
+    async fn two_counts(
+        &mut self,
+        sql: &'static str,
+        table: &'static str,
+    ) -> Result<(u64, u64), TxError> {
+        let row = sqlx::query(sql).fetch_one(self.connection()).await?;
+        Ok((rows::integer(&row, "every", table)?, rows::integer(&row, "used", table)?))
+    }
+
+    /// Operator number, exponent, certificates.
+    async fn redeemed_by_operator(&mut self) -> Result<Vec<(i64, u8, u64)>, TxError> {
+        let sql = "-- redeemed_by_operator()
+            SELECT operator, exponent, CAST(SUM(certificates) AS BIGINT) AS certificates
+            FROM redeemed GROUP BY operator, exponent ORDER BY operator, exponent";
+        let found = sqlx::query(sql).fetch_all(self.connection()).await?;
+        let count = |row: &sqlx::any::AnyRow| {
+            Ok((
+                row.try_get("operator")?,
+                rows::integer(row, "exponent", "redeemed")?,
+                rows::integer(row, "certificates", "redeemed")?,
+            ))
+        };
+        found.iter().map(count).collect()
+    }
+}

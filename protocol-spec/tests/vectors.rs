@@ -1,0 +1,326 @@
+//! The vectors beside the specification. They are made by `SCRIP_WRITE_VECTORS=1 cargo test -p scrip-protocol --test vectors` and reviewed like
+//! code: a change of one is a change of the protocol. Every run checks them, byte for byte.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod world;
+
+use scrip_protocol::address::{RelayAddress, VendorAddress};
+use scrip_protocol::hash::Label;
+use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
+use scrip_protocol::issuance::Blinding;
+use scrip_protocol::keys::PublicKey;
+use scrip_protocol::manifest::Manifest;
+use scrip_protocol::payment::PaidRequest;
+use scrip_protocol::receipt::{Receipt, ReceiptEvent};
+use scrip_protocol::redemption::{
+    ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
+    batch_digest,
+};
+use scrip_protocol::resource::{Command, ResourceRequest};
+use scrip_protocol::seed::Counter;
+use scrip_protocol::spend::{payment_id, request_digest};
+use scrip_protocol::token::Token;
+use serde_json::{Value, json};
+use world::{TODAY, World, hex};
+
+fn check(name: &str, computed: Value) {
+    let path = format!("{}/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("SCRIP_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
+    }
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(stored, computed, "{name}");
+}
+
+#[test]
+fn identifiers() {
+    let world = World::new();
+    let vendor = VendorAddress { id: world.vendor_id(), authority: "vendor.example".into() };
+    let relay = RelayAddress { id: world.operator_id(), authority: "relay.example:8443".into() };
+    check(
+        "identifiers.json",
+        json!({
+            "root_key": hex(world.root.public().as_bytes()),
+            "vendor_id": hex(world.vendor_id().as_bytes()),
+            "vendor_address": vendor.to_string(),
+            "operator_key": hex(world.operator.public().as_bytes()),
+            "operator_id": hex(world.operator_id().as_bytes()),
+            "relay_address": relay.to_string(),
+            "signature": {
+                "seed": hex(world.root.seed()), "label": Label::Receipt.as_str(), "data": "00ff",
+                "signature": hex(world.root.sign(Label::Receipt, &[0, 0xff]).as_bytes()),
+            },
+        }),
+    );
+}
+
+#[test]
+fn derivation() {
+    let world = World::new();
+    let keys: Vec<_> = world.body.epochs[0].keys.iter().map(|(exponent, modulus)| {
+        let key = world.manifest.issuing(*exponent, world.now()).unwrap();
+        assert_eq!(key.public().modulus(), modulus);
+        let certificates: Vec<_> = [Counter::new(0, 0), Counter::new(0, 1), Counter::new(3, 500)]
+            .into_iter()
+            .map(|counter| {
+                let blinding = Blinding::start(&world.seed, &world.manifest, key, counter).unwrap();
+                let blinded = blinding.item().blinded_message;
+                let answer = world.sign_blindly(&blinding);
+                let certificate = blinding.finish(key, &answer).unwrap();
+                json!({
+                    "counter": counter.get(),
+                    "certificate_key_seed": hex(world.seed.certificate_key(&key.id(), counter).seed()),
+                    "blinded_message": hex(blinded),
+                    "blind_signature": hex(answer.blind_signature),
+                    "certificate": hex(certificate.token_bytes()),
+                })
+            })
+            .collect();
+        json!({
+            "exponent": exponent.get(), "modulus": hex(modulus), "spki": hex(key.public().spki()),
+            "key_id": hex(key.id().as_bytes()), "certificates": certificates,
+        })
+    }).collect();
+    let grants: Vec<_> = [0, 1, u32::MAX]
+        .into_iter()
+        .map(|index| {
+            let secret = world.seed.grant_secret(&world.vendor_id(), index);
+            json!({
+                "grant_index": index, "grant_secret": hex(secret.as_bytes()),
+                "authorization": *secret.to_bearer(), "grant_id": hex(secret.grant_id().as_bytes()),
+            })
+        })
+        .collect();
+    check(
+        "derivation.json",
+        json!({
+            "seed": hex(world.seed.as_bytes()), "vendor_id": hex(world.vendor_id().as_bytes()),
+            "issuer_name": world.manifest.challenge().issuer_name,
+            "challenge": hex(world.manifest.challenge().encode()),
+            "challenge_digest": hex(world.manifest.challenge_digest()),
+            "grants": grants, "keys": keys,
+        }),
+    );
+}
+
+#[test]
+fn manifest() {
+    let world = World::new();
+    let good = world.manifest.bytes().to_vec();
+    let mut cases = vec![("valid", good.clone())];
+    let mut flipped = good.clone();
+    flipped[40] ^= 1;
+    cases.push(("a bit of the version flipped", flipped));
+    cases.push(("cut by a byte", good[..good.len() - 1].to_vec()));
+    cases.push(("a byte too long", [&good[..], &[0]].concat()));
+    let mut format = good.clone();
+    format[1] = 2;
+    cases.push(("format 2", format));
+    let signed = |change: &dyn Fn(&mut scrip_protocol::manifest::ManifestBody)| {
+        let mut body = world.body.clone();
+        change(&mut body);
+        body.sign(&world.root)
+    };
+    cases.push(("an issuer name with a space", signed(&|b| b.issuer_name = "a b".into())));
+    cases.push((
+        "spend_until before issue_until",
+        signed(&|b| b.epochs[0].windows.spend_until = b.epochs[0].windows.issue_from),
+    ));
+    cases.push(("keys out of order", signed(&|b| b.epochs[0].keys.swap(0, 1))));
+    cases.push(("an even modulus", signed(&|b| b.epochs[0].keys[0].1[255] &= 0xfe)));
+    cases.push(("a key twice", signed(&|b| b.epochs[0].keys[1].1 = b.epochs[0].keys[0].1)));
+    cases.push(("an epoch twice", signed(&|b| b.epochs.push(b.epochs[0].clone()))));
+    let cases: Vec<_> = cases.into_iter().map(|(comment, bytes)| {
+        let result = match Manifest::open(&bytes, &world.vendor_id()) {
+            Ok(manifest) => json!({"version": manifest.version(), "digest": hex(manifest.digest().as_bytes())}),
+            Err(error) => json!({"error": format!("{error:?}")}),
+        };
+        json!({"comment": comment, "manifest": hex(bytes), "result": result})
+    }).collect();
+    check("manifest.json", json!({"vendor_id": hex(world.vendor_id().as_bytes()), "cases": cases}));
+}
+
+#[test]
+fn spending() {
+    let world = World::new();
+    let certificates = [world.certificate(0, 0), world.certificate(2, 1)];
+    let paid = world.paid_request(&certificates, 0x5a);
+    let evidence = paid.payment.evidence(&paid.resource_request);
+    let bindings: Vec<_> = evidence.iter().map(|e| e.binding).collect();
+    assert_eq!(payment_id(&world.vendor_id(), &bindings), paid.payment_id());
+    let items: Vec<_> = evidence.iter().map(|e| json!({
+        "certificate_key": hex(e.item.token.nonce), "commitment": hex(e.item.commitment.as_bytes()),
+        "binding": hex(e.binding.as_bytes()), "signature": hex(e.item.signature.as_bytes()),
+    })).collect();
+    let bytes = paid.encode();
+    let negatives: Vec<_> = negatives(&bytes)
+        .into_iter()
+        .map(|(comment, bytes)| {
+            let error = PaidRequest::decode(&bytes).err().expect(comment);
+            json!({"comment": comment, "paid_request": hex(bytes), "error": format!("{error:?}")})
+        })
+        .collect();
+    check(
+        "spending.json",
+        json!({
+            "vendor_id": hex(world.vendor_id().as_bytes()), "operator_id": hex(world.operator_id().as_bytes()),
+            "day": TODAY.0, "salt": hex(paid.payment.salt.0),
+            "resource_request": hex(&paid.resource_request),
+            "request_digest": hex(request_digest(&paid.resource_request).as_bytes()),
+            "items": items, "payment_id": hex(paid.payment_id().as_bytes()),
+            "paid_request": hex(&bytes), "undecodable": negatives,
+        }),
+    );
+}
+
+fn negatives(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let request = 2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    let length = request + 100;
+    let mut empty_request = vec![0, 0];
+    empty_request.extend_from_slice(&bytes[request..]);
+    let mut no_items = bytes[..length].to_vec();
+    no_items.extend_from_slice(&[0, 0]);
+    let mut half_item = bytes.to_vec();
+    half_item[length + 1] -= 1;
+    half_item.pop();
+    let mut token_type = bytes.to_vec();
+    token_type[length + 3] = 1;
+    vec![
+        ("cut by a byte", bytes[..bytes.len() - 1].to_vec()),
+        ("a byte too long", [bytes, &[0]].concat()),
+        ("an empty resource request", empty_request),
+        ("no items", no_items),
+        ("a length that is no whole number of items", half_item),
+        ("token type 1", token_type),
+        ("nothing", Vec::new()),
+    ]
+}
+
+#[test]
+fn redemption() {
+    let world = World::new();
+    let certificates = [world.certificate(0, 0), world.certificate(1, 1), world.certificate(2, 2)];
+    let paid = world.paid_request(&certificates, 1);
+    let elsewhere = world.paid_request(&certificates[..1], 2);
+    let own = paid.payment.evidence(&paid.resource_request);
+    let other = elsewhere.payment.evidence(&elsewhere.resource_request).remove(0);
+    let proof = ConflictProof {
+        certificate_key: PublicKey::from_bytes(own[0].item.token.nonce),
+        other_binding: other.binding,
+        other_signature: other.item.signature,
+    };
+    proof.verify(&own[0].item.token.nonce, &own[0].binding).unwrap();
+    let batch = RedemptionBatch {
+        vendor_id: world.vendor_id(),
+        operator_id: world.operator_id(),
+        batch_id: BatchId::from_bytes([0xb; 16]),
+        items: own.iter().map(|e| e.item.clone()).collect(),
+    };
+    let bytes = batch.sign(&world.operator);
+    assert!(
+        SignedBatch::decode(&bytes).unwrap().verify(&world.operator.public()).unwrap() == batch
+    );
+    let outcome = RedemptionOutcome {
+        vendor_id: world.vendor_id(),
+        operator_id: world.operator_id(),
+        batch_digest: batch_digest(&bytes),
+        results: vec![
+            ItemResult::DoubleSpent(proof),
+            ItemResult::Accepted,
+            ItemResult::Invalid(InvalidReason::Key),
+        ],
+    };
+    check(
+        "redemption.json",
+        json!({
+            "operator_key": hex(world.operator.public().as_bytes()),
+            "receipt_key": hex(world.receipt.public().as_bytes()),
+            "batch": hex(&bytes), "batch_digest": hex(batch_digest(&bytes).as_bytes()),
+            "bindings": own.iter().map(|e| hex(e.binding.as_bytes())).collect::<Vec<_>>(),
+            "conflict_proof": hex(proof.encode()),
+            "results": ["double_spent", "accepted", "invalid(key)"],
+            "outcome": hex(outcome.sign(&world.receipt)),
+        }),
+    );
+}
+
+#[test]
+fn resources() {
+    let world = World::new();
+    let paid = world.paid_request(&[world.certificate(0, 0)], 1);
+    let receipt = Receipt {
+        operator_id: world.operator_id(),
+        payment_id: paid.payment_id(),
+        event: ReceiptEvent::Provisioned,
+        lease_id: ResourceId::from_bytes([0x1e; 24]),
+        lease_until: TODAY.start().plus(30 * 86_400),
+        credits: 1,
+        detail: vec![0x5e; 24],
+    };
+    let path = format!("/v1/leases/{}", receipt.lease_id);
+    let command = Command {
+        operator_id: &world.operator_id(),
+        method: "DELETE",
+        path: &path,
+        body_digest: Command::digest_of(b""),
+    };
+    let auth = command.sign(&world.operator, world.now(), [0xc0; 16]);
+    command.verify(&auth, &world.operator.public(), world.now()).unwrap();
+    let invalid = [
+        ("kind 0", vec![0, 0, 1]),
+        ("no days", {
+            let mut r = paid.resource_request.clone();
+            r[2] = 0;
+            r
+        }),
+        ("cut", paid.resource_request[..20].to_vec()),
+    ]
+    .map(|(comment, bytes)| {
+        let error = ResourceRequest::decode(&bytes).err().expect(comment);
+        json!({"comment": comment, "resource_request": hex(bytes), "error": format!("{error:?}")})
+    });
+    check(
+        "resources.json",
+        json!({
+            "operator_key": hex(world.operator.public().as_bytes()),
+            "receipt": hex(receipt.sign(&world.operator)),
+            "lease_id": encode_base64url(receipt.lease_id.as_bytes()),
+            "command": {"method": command.method, "path": path, "body": "", "time": auth.time.0,
+                "nonce": hex(auth.nonce), "header": auth.to_header()},
+            "undecodable": invalid,
+        }),
+    );
+}
+
+/// A verifier of tokens that knows nothing of scrip accepts a certificate.
+#[test]
+fn a_certificate_is_an_rfc_9578_token() {
+    use blind_rsa_signatures::{Deterministic, PSS, PublicKey, Sha384, Signature};
+    let world = World::new();
+    let certificate = world.certificate(1, 4);
+    let key = world.manifest.key(&certificate.token().key_id).unwrap();
+    let verifier =
+        PublicKey::<Sha384, PSS, Deterministic>::from_spki(&key.public().spki()).unwrap();
+    let bytes = certificate.token_bytes();
+    verifier.verify(&Signature(bytes[98..].to_vec()), None, &bytes[..98]).unwrap();
+    assert!(Token::decode(&bytes).unwrap() == *certificate.token());
+}
+
+/// errors.md and the code say the same.
+#[test]
+fn the_table_of_errors_is_that_of_the_code() {
+    use scrip_protocol::problem::{Fault, ProblemType};
+    let page =
+        std::fs::read_to_string(format!("{}/errors.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected: Vec<String> = ProblemType::ALL
+        .iter()
+        .map(|p| {
+            let fault = if p.fault() == Fault::Client { "client" } else { "server" };
+            let taken = if p.nothing_taken() { "nothing" } else { "unknown" };
+            format!("| `{}` | {} | {fault} | {taken} | {} |", p.name(), p.status(), p.title())
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}

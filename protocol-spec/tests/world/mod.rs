@@ -1,0 +1,142 @@
+//! A small world that every integration test builds in the same way: fixed keys, a manifest, certificates.
+//! The RSA keys are those that RFC 9578 publishes, so that the vectors need no secret of ours.
+#![allow(dead_code)]
+
+use blind_rsa_signatures::{Deterministic, PSS, SecretKey, Sha384};
+use scrip_protocol::credits::Exponent;
+use scrip_protocol::id::{OperatorId, VendorId};
+use scrip_protocol::issuance::{Blinding, Certificate, SignedItem};
+use scrip_protocol::keys::SigningKey;
+use scrip_protocol::manifest::{EpochBody, Manifest, ManifestBody, Windows};
+use scrip_protocol::payment::{PaidRequest, Payment};
+use scrip_protocol::resource::{ResourceKind, ResourceRequest};
+use scrip_protocol::seed::{Counter, WalletSeed};
+use scrip_protocol::spend::Salt;
+use scrip_protocol::time::{Day, UnixSeconds};
+
+pub const TODAY: Day = Day(20_000);
+
+pub struct World {
+    pub root: SigningKey,
+    pub receipt: SigningKey,
+    pub operator: SigningKey,
+    pub seed: WalletSeed,
+    pub body: ManifestBody,
+    pub manifest: Manifest,
+    secrets: Vec<SecretKey<Sha384, PSS, Deterministic>>,
+}
+
+pub fn published(file: &str) -> Vec<serde_json::Value> {
+    let path = format!("{}/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+pub fn unhex(text: &str) -> Vec<u8> {
+    data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
+}
+
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    data_encoding::HEXLOWER.encode(bytes.as_ref())
+}
+
+pub fn windows(from: Day) -> Windows {
+    Windows {
+        issue_from: from.start(),
+        issue_until: from.start().plus(30 * 86_400),
+        spend_until: from.start().plus(395 * 86_400),
+        redeem_until: from.start().plus(403 * 86_400),
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let secrets: Vec<_> = published("rfc9578-type2.rust.json")
+            .iter()
+            .take(3)
+            .map(|vector| {
+                let pem = unhex(vector["skS"].as_str().unwrap());
+                SecretKey::from_pem(std::str::from_utf8(&pem).unwrap()).unwrap()
+            })
+            .collect();
+        let root = SigningKey::from_seed(&[1; 32]);
+        let receipt = SigningKey::from_seed(&[2; 32]);
+        let keys = secrets
+            .iter()
+            .enumerate()
+            .map(|(k, secret)| {
+                let modulus = secret.public_key().unwrap().components().n();
+                (Exponent::new(k as u8).unwrap(), modulus.try_into().unwrap())
+            })
+            .collect();
+        let body = ManifestBody {
+            root_key: root.public(),
+            version: 1,
+            issuer_name: "vendor.example".into(),
+            receipt_key: receipt.public(),
+            epochs: vec![EpochBody { number: 7, windows: windows(Day(TODAY.0 - 10)), keys }],
+        };
+        let manifest = Manifest::open(&body.sign(&root), &VendorId::of(&root.public())).unwrap();
+        Self {
+            root,
+            receipt,
+            operator: SigningKey::from_seed(&[3; 32]),
+            seed: WalletSeed::from_bytes([4; 32]),
+            body,
+            manifest,
+            secrets,
+        }
+    }
+
+    pub fn vendor_id(&self) -> VendorId {
+        self.manifest.vendor_id()
+    }
+
+    pub fn operator_id(&self) -> OperatorId {
+        OperatorId::of(&self.operator.public())
+    }
+
+    pub fn now(&self) -> UnixSeconds {
+        TODAY.start().plus(3_600)
+    }
+
+    pub fn sign_blindly(&self, blinding: &Blinding) -> SignedItem {
+        let item = blinding.item();
+        let exponent = self.manifest.key(&item.key_id).unwrap().exponent().get();
+        let signature =
+            self.secrets[usize::from(exponent)].blind_sign(item.blinded_message).unwrap();
+        SignedItem { key_id: item.key_id, blind_signature: signature.0.try_into().unwrap() }
+    }
+
+    /// The certificate of 2^`exponent` credits at `position` of the wallet's first grant.
+    pub fn certificate(&self, exponent: u8, position: u16) -> Certificate {
+        let exponent = Exponent::new(exponent).unwrap();
+        let key = self.manifest.issuing(exponent, self.now()).unwrap();
+        let counter = Counter::new(0, position);
+        let blinding = Blinding::start(&self.seed, &self.manifest, key, counter).unwrap();
+        let answer = self.sign_blindly(&blinding);
+        blinding.finish(key, &answer).unwrap()
+    }
+
+    pub fn request(&self) -> ResourceRequest {
+        ResourceRequest {
+            days: 30,
+            kind: ResourceKind::Queue {
+                recipient_key: SigningKey::from_seed(&[5; 32]).public(),
+                sender_key: SigningKey::from_seed(&[6; 32]).public(),
+            },
+        }
+    }
+
+    pub fn paid_request(&self, certificates: &[Certificate], salt: u8) -> PaidRequest {
+        let resource_request = self.request().encode();
+        let payment = Payment::make(
+            certificates,
+            self.vendor_id(),
+            self.operator_id(),
+            TODAY,
+            Salt([salt; 32]),
+            &resource_request,
+        );
+        PaidRequest { resource_request, payment }
+    }
+}
