@@ -148,16 +148,22 @@ mod backend {
 #[cfg(any(target_arch = "wasm32", test))]
 #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
 mod portable {
-    use blind_rsa_signatures::{Deterministic, PSS, PublicKey, Sha384, Signature};
+    use rsa::BoxedUint;
+    use rsa::RsaPublicKey;
+    use rsa::pss::{Signature, VerifyingKey};
+    use rsa::signature::Verifier as _;
+    use sha2::Sha384;
 
     use super::{BadModulus, BadRsaSignature, RSA};
 
     #[derive(Clone)]
-    pub(super) struct Verifier(PublicKey<Sha384, PSS, Deterministic>);
+    pub(super) struct Verifier(VerifyingKey<Sha384>);
 
     impl Verifier {
         pub(super) fn new(modulus: &[u8; RSA]) -> Result<Self, BadModulus> {
-            PublicKey::from_spki(&super::spki(modulus)).map(Self).map_err(|_| BadModulus)
+            let n = BoxedUint::from_be_slice(modulus, 2048).map_err(|_| BadModulus)?;
+            let key = RsaPublicKey::new(n, BoxedUint::from(65_537_u32)).map_err(|_| BadModulus)?;
+            Ok(Self(VerifyingKey::new_with_salt_len(key, 48)))
         }
 
         pub(super) fn verify(
@@ -165,9 +171,8 @@ mod portable {
             message: &[u8],
             signature: &[u8; RSA],
         ) -> Result<(), BadRsaSignature> {
-            self.0
-                .verify(&Signature(signature.to_vec()), None, message)
-                .map_err(|_| BadRsaSignature)
+            let signature = Signature::try_from(&signature[..]).map_err(|_| BadRsaSignature)?;
+            self.0.verify(message, &signature).map_err(|_| BadRsaSignature)
         }
     }
 }

@@ -277,7 +277,7 @@ fn resources() {
         ("cut", paid.resource_request[..20].to_vec()),
     ]
     .map(|(comment, bytes)| {
-        let error = ResourceRequest::decode(&bytes).err().expect(comment);
+        let error = ResourceRequest::decode(&bytes).expect_err(comment);
         json!({"comment": comment, "resource_request": hex(bytes), "error": format!("{error:?}")})
     });
     check(

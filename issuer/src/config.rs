@@ -1,0 +1,220 @@
+//! Configuration: `issuer.toml`, overlaid by `SCRIP_ISSUER_…` variables.
+
+mod template;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use scrip_protocol::credits::Exponent;
+use scrip_runtime::{
+    config::HumanDuration,
+    serve::{ConnectionLimits, Listen, TlsFiles},
+};
+use serde::Deserialize;
+
+use crate::pack::{Pack, PackError};
+
+pub use self::template::template;
+
+/// The file's name in the data directory.
+pub const FILE_NAME: &str = "issuer.toml";
+/// What the names of environment variables begin with.
+pub const ENV_PREFIX: &str = "SCRIP_ISSUER";
+
+/// Everything that an operator of the issuer can set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// `host[:port]` under which wallets and relays reach this issuer; `listen` where it is not given.
+    #[serde(default)]
+    pub public_authority: Option<String>,
+    /// `sqlite://PATH` or `postgres://…`
+    pub database: String,
+    /// Connections to PostgreSQL.
+    #[serde(default = "default_connections")]
+    pub database_connections: u32,
+    /// The TLS certificate, where this program itself speaks TLS.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Whether a proxy in front of this program speaks TLS.
+    #[serde(default)]
+    pub behind_tls_proxy: bool,
+    /// Connections from clients at one time.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
+    /// The signer.
+    #[serde(default)]
+    pub signer: SignerConfig,
+    /// The keys that `init` makes.
+    #[serde(default)]
+    pub epoch: EpochConfig,
+    /// What is sold.
+    #[serde(default = "default_products")]
+    pub products: BTreeMap<String, Product>,
+}
+
+/// The files of a TLS certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM, the server's certificate first.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+/// How much may be signed at a time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignerConfig {
+    /// Threads; 0 is one per core.
+    pub threads: usize,
+    /// Signatures that may wait before requests are answered `overloaded`.
+    pub queue: usize,
+}
+
+/// Denominations and windows of the first epoch.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EpochConfig {
+    /// The exponents: a key of exponent k signs certificates of 2^k credits.
+    pub denominations: Vec<Exponent>,
+    /// How long the keys sign.
+    pub issue_for: HumanDuration,
+    /// How long after that their certificates can still be spent.
+    pub spend_for: HumanDuration,
+    /// How long after that operators can still redeem them.
+    pub redeem_for: HumanDuration,
+}
+
+/// A product.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// What each buyer gets.
+    pub pack: Pack,
+}
+
+const DAY: u64 = 86_400;
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7400))
+}
+
+fn default_connections() -> u32 {
+    16
+}
+
+fn default_max_connections() -> usize {
+    ConnectionLimits::default().max_connections
+}
+
+/// `starter`: 36 certificates worth 511 credits, half of them of four credits and less, so that small prices are paid
+/// exactly and no payment stands out by its coins.
+fn default_products() -> BTreeMap<String, Product> {
+    let counts = [(0, 8), (1, 8), (2, 6), (3, 5), (4, 4), (5, 2), (6, 1), (7, 2)];
+    let counts = counts.into_iter().filter_map(|(k, count)| Some((Exponent::new(k)?, count)));
+    let starter = |pack| (String::from("starter"), Product { pack });
+    Pack::new(counts).map(starter).into_iter().collect()
+}
+
+impl Default for SignerConfig {
+    fn default() -> Self {
+        Self { threads: 0, queue: 8_192 }
+    }
+}
+
+impl Default for EpochConfig {
+    fn default() -> Self {
+        Self {
+            denominations: (0..=12).filter_map(Exponent::new).collect(),
+            issue_for: HumanDuration(180 * DAY),
+            spend_for: HumanDuration(180 * DAY),
+            redeem_for: HumanDuration(30 * DAY),
+        }
+    }
+}
+
+impl SignerConfig {
+    /// The number of threads to start.
+    pub fn thread_count(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.threads)
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+impl Config {
+    /// The defaults, with this database.
+    pub fn new(database: impl Into<String>) -> Self {
+        Self {
+            listen: default_listen(),
+            public_authority: None,
+            database: database.into(),
+            database_connections: default_connections(),
+            tls: None,
+            behind_tls_proxy: false,
+            max_connections: default_max_connections(),
+            signer: SignerConfig::default(),
+            epoch: EpochConfig::default(),
+            products: default_products(),
+        }
+    }
+
+    /// Adds or replaces a product.
+    ///
+    /// # Errors
+    /// [`PackError`] where the counts are no pack.
+    pub fn set_product(
+        &mut self,
+        name: &str,
+        counts: impl IntoIterator<Item = (Exponent, u16)>,
+    ) -> Result<(), PackError> {
+        self.products.insert(name.to_owned(), Product { pack: Pack::new(counts)? });
+        Ok(())
+    }
+
+    /// `host[:port]` for the vendor's address.
+    pub fn authority(&self) -> String {
+        self.public_authority.clone().unwrap_or_else(|| self.listen.to_string())
+    }
+
+    /// Where to listen and how connections are protected.
+    pub fn listen(&self) -> Listen {
+        let tls = self.tls.clone();
+        Listen {
+            address: self.listen,
+            tls: tls.map(|TlsConfig { certificate, key }| TlsFiles { certificate, key }),
+            behind_tls_proxy: self.behind_tls_proxy,
+        }
+    }
+
+    /// What clients can tie up.
+    pub fn limits(&self) -> ConnectionLimits {
+        ConnectionLimits { max_connections: self.max_connections, ..ConnectionLimits::default() }
+    }
+}
+
+/// The URL of a SQLite file; what would end a path in a URL is percent-encoded.
+pub fn sqlite_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for character in path.to_string_lossy().chars() {
+        match character {
+            '%' => url.push_str("%25"),
+            '?' => url.push_str("%3F"),
+            '#' => url.push_str("%23"),
+            other => url.push(other),
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests;

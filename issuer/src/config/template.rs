@@ -1,0 +1,82 @@
+//! The text of a new `issuer.toml`: every key with its default and what it means.
+
+use std::net::SocketAddr;
+
+/// The configuration file that `init` writes.
+pub fn template(listen: SocketAddr, public_authority: Option<&str>, database: &str) -> String {
+    let public_authority = match public_authority {
+        Some(authority) => format!("public_authority = {}", quoted(authority)),
+        None => String::from("# public_authority = \"vendor.example\""),
+    };
+    let database = quoted(database);
+    format!(
+        r#"# scrip-issuer. Every key can also be set by a variable: SCRIP_ISSUER_LISTEN, and for keys of a
+# table SCRIP_ISSUER_SIGNER__THREADS. Lines that begin with "#" show the defaults.
+#
+# The passphrase of the keys is no part of this file: SCRIP_ISSUER_PASSPHRASE_FILE names a file that
+# holds it, or SCRIP_ISSUER_PASSPHRASE is it.
+
+# Where to listen. Plain HTTP is served on loopback addresses only, see [tls] and behind_tls_proxy.
+listen = "{listen}"
+
+# "host[:port]" under which wallets and relays reach this issuer. Part of the vendor's address. The
+# default is `listen`.
+{public_authority}
+
+# "sqlite://PATH" for one process on one machine, or "postgres://USER:PASSWORD@HOST/NAME" for several.
+# The private keys lie in it, sealed under the passphrase: back it up, and the passphrase elsewhere.
+database = {database}
+
+# Connections to PostgreSQL. SQLite always has one writer and four readers.
+# database_connections = 16
+
+# Set this where a proxy in front of this program speaks TLS, to serve plain HTTP to it.
+# behind_tls_proxy = false
+
+# Connections from clients at one time.
+# max_connections = 512
+
+# Where this program itself speaks TLS: PEM files, read again every hour.
+# [tls]
+# certificate = "/etc/scrip/fullchain.pem"
+# key = "/etc/scrip/privkey.pem"
+
+# [signer]
+# Threads that sign; 0 is one per core.
+# threads = 0
+# Signatures that may wait before requests are answered "overloaded".
+# queue = 8192
+
+# The first epoch of keys, read by `scrip-issuer init` alone. A key of exponent k signs certificates
+# of 2^k credits. It signs for `issue_for` from the day of `init`; its certificates can be spent for
+# `spend_for` after that, and redeemed for `redeem_for` after that.
+# [epoch]
+# denominations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+# issue_for = "180d"
+# spend_for = "180d"
+# redeem_for = "30d"
+
+# What is sold: exponent = number of certificates. Everybody who buys a product gets this same pack,
+# so that the amount says nothing; a change holds for vouchers that are made after it.
+[products.starter]
+pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
+"#
+    )
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04X}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

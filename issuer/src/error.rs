@@ -1,0 +1,68 @@
+//! Why an issuer is not made, or does not start.
+
+use scrip_protocol::{credits::Exponent, manifest::ManifestError};
+use scrip_runtime::{sealed::SealedError, serve::ServeError};
+
+use crate::{signer::BadKey, store::StoreError};
+
+/// Why `init` made nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The database has an issuer in it.
+    #[error("the database has an issuer in it already; use it, or give another `database`")]
+    AlreadyInitialised,
+    /// No denomination, too many, or one twice.
+    #[error("`epoch.denominations` must list from 1 to 32 different exponents; correct it")]
+    Denominations,
+    /// The RSA library made no key.
+    #[error("the RSA library made no key; check that the machine has entropy and memory")]
+    KeyGeneration,
+    /// What was configured makes no valid manifest.
+    #[error("no manifest can be made of this: {0}; correct `--name` or the durations under `[epoch]`")]
+    Manifest(#[from] ManifestError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an issuer does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database failed, or has no issuer in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys do not open.
+    #[error("the issuer's keys: {0}")]
+    Sealed(#[from] SealedError),
+    /// The stored manifest breaks a rule.
+    #[error("the stored manifest is not valid: {0}; restore the database from a backup")]
+    Manifest(#[from] ManifestError),
+    /// A sealed key is no key.
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// A key of the manifest has no private half, or the reverse.
+    #[error("the private key `{name}` is missing or is not the manifest's; restore the database from a backup")]
+    KeyMissing {
+        /// Its name.
+        name: String,
+    },
+    /// A product asks for a denomination that no key has.
+    #[error("the product `{product}` contains 2^{}, which no key of the manifest signs; correct its pack", exponent.get())]
+    ProductWithoutKey {
+        /// The product.
+        product: String,
+        /// The denomination.
+        exponent: Exponent,
+    },
+    /// The system gave no thread.
+    #[error("cannot start the signer's threads: {0}; raise the limit of processes")]
+    Threads(#[source] std::io::Error),
+    /// The thread that opens the keys ended early.
+    #[error("the keys were not opened: the program is shutting down")]
+    Interrupted,
+    /// The server cannot listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
