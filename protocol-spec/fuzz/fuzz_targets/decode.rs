@@ -1,0 +1,44 @@
+//! Every decoder, chosen by the first byte. What decodes must encode to the same bytes; nothing may panic.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scrip_protocol::id::VendorId;
+use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
+use scrip_protocol::keys::PublicKey;
+use scrip_protocol::manifest::Manifest;
+use scrip_protocol::payment::PaidRequest;
+use scrip_protocol::problem::Problem;
+use scrip_protocol::receipt::Receipt;
+use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
+use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
+use scrip_protocol::token::{Token, TokenRequest};
+
+fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
+    if let Some(encoded) = decoded {
+        assert_eq!(encoded, bytes);
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((which, bytes)) = input.split_first() else { return };
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    match which % 14 {
+        0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
+        1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
+        2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
+        3 => same(IssuanceRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
+        4 => same(IssuanceAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
+        5 => same(ResourceRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
+        6 => same(ConflictProof::decode(bytes).ok().map(|p| p.encode()), bytes),
+        7 => same(LeaseStatus::decode(bytes).ok().map(|l| l.encode()), bytes),
+        8 => drop(SignedBatch::decode(bytes).map(|b| b.verify(&PublicKey::from_bytes([3; 32])))),
+        9 => drop(RedemptionOutcome::open(bytes, &PublicKey::from_bytes([3; 32]))),
+        10 => drop(Receipt::open(bytes, &PublicKey::from_bytes([3; 32]))),
+        11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
+        12 => drop(CommandAuth::from_header(text).map(|auth| assert_eq!(auth.to_header(), text))),
+        _ => {
+            drop(Problem::from_json(bytes));
+            drop(RelayInfo::open(bytes, "", &scrip_protocol::id::OperatorId::from_bytes([0; 32])));
+        }
+    }
+});
