@@ -2,13 +2,17 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use scrip_benches::fixture::Fixture;
+use scrip_benches::fixture::{Fixture, private_key};
 use scrip_benches::paired::{Ratio, compare};
+use scrip_issuer::signer::{Job, Operations, Signer};
 use scrip_protocol::check::{check_batch, check_one};
+use scrip_protocol::limits::RSA;
 
 struct Row {
     name: &'static str,
@@ -54,8 +58,39 @@ fn check_of_256() -> Row {
     }
 }
 
+/// A pack of 64 through the signer with one thread, against 64 private operations, each with its check, on one thread.
+fn blind_signatures() -> Row {
+    let key = Arc::new(private_key());
+    let signer = Signer::start(NonZeroUsize::MIN, 1_024).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let message = [0x42; RSA];
+    let mut signature = [0; RSA];
+    let mut checked = [0; RSA];
+    let ratio = compare(
+        41,
+        1,
+        || {
+            for _ in 0..64 {
+                key.private(black_box(&message), &mut signature).unwrap();
+                key.public(&signature, &mut checked).unwrap();
+                assert_eq!(checked, message);
+            }
+        },
+        || {
+            let jobs = (0..64).map(|_| Job { key: Arc::clone(&key), message }).collect();
+            assert_eq!(black_box(runtime.block_on(signer.sign(jobs))).unwrap().len(), 64);
+        },
+    );
+    Row {
+        name: "blind signatures, pack of 64",
+        raw: "RSA private operation + its check",
+        limit: 1.10,
+        ratio,
+    }
+}
+
 fn main() -> ExitCode {
-    let rows = [check_of_one(), check_of_256()];
+    let rows = [check_of_one(), check_of_256(), blind_signatures()];
     println!(
         "{:<30} {:>12} {:>12} {:>7} {:>7}  raw primitive",
         "", "raw", "ours", "ratio", "limit"

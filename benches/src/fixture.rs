@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PSS_2048_8192_SHA384};
 use blind_rsa_signatures::{Deterministic, PSS, SecretKey, Sha384};
 use ed25519_zebra as zebra;
+use scrip_issuer::signer::raw::PrivateKey;
 use scrip_protocol::check::Spend;
 use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
@@ -161,4 +162,12 @@ impl Raw {
             .all(|item| self.rsa.verify_sig(&item.token_input, &item.authenticator).is_ok())
             && batch.verify(rng).is_ok()
     }
+}
+
+/// The private half of the published key, as the issuer's signer holds it.
+pub fn private_key() -> PrivateKey {
+    let pkcs8 = published_key().to_der().unwrap();
+    // The PKCS#1 key is the content of the OCTET STRING that ends a PKCS#8 key (RFC 5208, section 5).
+    let octets = pkcs8.windows(2).position(|pair| pair == [0x04, 0x82]).unwrap();
+    PrivateKey::from_pkcs1(&pkcs8[octets + 4..]).unwrap()
 }
