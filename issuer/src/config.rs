@@ -116,7 +116,7 @@ fn default_max_connections() -> usize {
     ConnectionLimits::default().max_connections
 }
 
-/// `starter`: 36 certificates worth 511 credits, half of them of four credits and less, so that small prices are paid
+/// `starter`: 36 certificates worth 536 credits, most of them of four credits and less, so that small prices are paid
 /// exactly and no payment stands out by its coins.
 fn default_products() -> BTreeMap<String, Product> {
     let counts = [(0, 8), (1, 8), (2, 6), (3, 5), (4, 4), (5, 2), (6, 1), (7, 2)];

@@ -19,7 +19,9 @@ pub enum InitError {
     #[error("the RSA library made no key; check that the machine has entropy and memory")]
     KeyGeneration,
     /// What was configured makes no valid manifest.
-    #[error("no manifest can be made of this: {0}; correct `--name` or the durations under `[epoch]`")]
+    #[error(
+        "no manifest can be made of this: {0}; correct `--name` or the durations under `[epoch]`"
+    )]
     Manifest(#[from] ManifestError),
     /// The database failed.
     #[error(transparent)]
@@ -43,7 +45,9 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] BadKey),
     /// A key of the manifest has no private half, or the reverse.
-    #[error("the private key `{name}` is missing or is not the manifest's; restore the database from a backup")]
+    #[error(
+        "the private key `{name}` is missing or is not the manifest's; restore the database from a backup"
+    )]
     KeyMissing {
         /// Its name.
         name: String,

@@ -127,6 +127,10 @@ fn windows(epoch: &EpochConfig, now: UnixSeconds) -> Windows {
     let issue_from = now.day().start();
     let issue_until = issue_from.plus(epoch.issue_for.0);
     let spend_until = issue_until.plus(epoch.spend_for.0);
-    Windows { issue_from, issue_until, spend_until, redeem_until: spend_until.plus(epoch.redeem_for.0) }
+    Windows {
+        issue_from,
+        issue_until,
+        spend_until,
+        redeem_until: spend_until.plus(epoch.redeem_for.0),
+    }
 }
-

@@ -33,7 +33,9 @@ pub type RngFactory = Arc<dyn Fn() -> Box<dyn CryptoRngCore + Send> + Send + Syn
 
 /// A vendor's server, in this process. Clones are the same issuer.
 #[derive(Clone)]
-pub struct Issuer(Arc<Inner>);
+pub struct Issuer {
+    pub(crate) inner: Arc<Inner>,
+}
 
 pub(crate) struct Inner {
     pub(crate) config: Config,
@@ -47,14 +49,6 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
-}
-
-impl std::ops::Deref for Issuer {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
 }
 
 impl Issuer {
@@ -91,9 +85,8 @@ impl Issuer {
         warn_of_expiry(&ring.manifest, clock.now());
         let KeyRing { manifest, receipt, denominations } = ring;
         let threads = config.signer.thread_count();
-        let signer =
-            Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
-        Ok(Self(Arc::new(Inner {
+        let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
+        let inner = Inner {
             config,
             store,
             manifest: Arc::new(manifest),
@@ -104,42 +97,43 @@ impl Issuer {
             clock,
             steps,
             rng,
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The vendor's id.
     pub fn vendor_id(&self) -> VendorId {
-        self.manifest.vendor_id()
+        self.inner.manifest.vendor_id()
     }
 
     /// The vendor's address as configured.
     pub fn address(&self) -> VendorAddress {
-        VendorAddress { id: self.vendor_id(), authority: self.config.authority() }
+        VendorAddress { id: self.vendor_id(), authority: self.inner.config.authority() }
     }
 
     /// The signed manifest.
     pub fn manifest(&self) -> &Manifest {
-        &self.0.manifest
+        &self.inner.manifest
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.0.config
+        &self.inner.config
     }
 
     /// The database.
     pub fn store(&self) -> &Store {
-        &self.0.store
+        &self.inner.store
     }
 
     /// The signer, for benches.
     pub fn signer(&self) -> &Signer {
-        &self.0.signer
+        &self.inner.signer
     }
 
     /// The private key with this id, for benches.
     pub fn private_key(&self, id: &KeyId) -> Option<&Arc<raw::PrivateKey>> {
-        self.keys.get(id)
+        self.inner.keys.get(id)
     }
 
     /// All routes of this issuer.
@@ -152,7 +146,7 @@ impl Issuer {
     /// # Errors
     /// [`ServeError`].
     pub async fn bind(&self) -> Result<Bound, ServeError> {
-        bind(&self.config.listen()).await
+        bind(&self.inner.config.listen()).await
     }
 
     /// Serves on `bound` until `shutdown` resolves.
@@ -164,7 +158,7 @@ impl Issuer {
         bound: Bound,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        bound.serve(self.router(), self.config.limits(), shutdown).await
+        bound.serve(self.router(), self.inner.config.limits(), shutdown).await
     }
 }
 

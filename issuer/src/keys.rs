@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
-    signature::KeyPair as _,
 };
 use scrip_protocol::{
     credits::Exponent,
@@ -48,18 +47,19 @@ pub(crate) struct NewRsaKey {
 /// Makes an RSA-2048 key with e = 65537. AWS-LC draws its own randomness: its generator is part of what it certifies.
 pub(crate) fn generate_rsa() -> Result<NewRsaKey, InitError> {
     let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| InitError::KeyGeneration)?;
-    let modulus = pair.public_key().modulus().big_endian_without_leading_zero();
-    let modulus = modulus.try_into().map_err(|_| InitError::KeyGeneration)?;
-    let pkcs8 =
-        AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| InitError::KeyGeneration)?;
+    let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| InitError::KeyGeneration)?;
     let private = pkcs1_of_pkcs8(pkcs8.as_ref()).ok_or(InitError::KeyGeneration)?;
+    // Read back as the signer will read it, so that no key is stored that cannot be used.
+    let read = raw::PrivateKey::from_pkcs1(private).map_err(|_| InitError::KeyGeneration)?;
+    let modulus = read.modulus().try_into().map_err(|_| InitError::KeyGeneration)?;
     Ok(NewRsaKey { modulus, private: Zeroizing::new(private.to_vec()) })
 }
 
 /// The PKCS#1 key within a PKCS#8 document of an RSA key of 2048 bits or so, whose lengths all take two bytes:
 /// `SEQUENCE { INTEGER 0, SEQUENCE { rsaEncryption, NULL }, OCTET STRING { pkcs1 } }`.
 fn pkcs1_of_pkcs8(der: &[u8]) -> Option<&[u8]> {
-    const INNER: &[u8] = b"\x02\x01\x00\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+    const INNER: &[u8] =
+        b"\x02\x01\x00\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
     let content = long_element(0x30, der)?;
     long_element(0x04, content.strip_prefix(INNER)?)
 }
@@ -119,12 +119,12 @@ impl SealedRing {
             }
             denominations.insert(id, Arc::new(private));
         }
-        match manifest.keys().find(|key| !denominations.contains_key(&key.id())) {
-            Some(key) => {
-                Err(StartError::KeyMissing { name: denomination(key.epoch(), key.exponent()) })
-            }
-            None => Ok(KeyRing { manifest, receipt, denominations }),
+        let without_private = manifest.keys().find(|key| !denominations.contains_key(&key.id()));
+        if let Some(key) = without_private {
+            let name = denomination(key.epoch(), key.exponent());
+            return Err(StartError::KeyMissing { name });
         }
+        Ok(KeyRing { manifest, receipt, denominations })
     }
 }
 

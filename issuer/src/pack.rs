@@ -138,7 +138,9 @@ mod tests {
     fn only_the_exact_counts_match() {
         let pack = Pack::new([(k(0), 2), (k(4), 1)]).unwrap();
         assert!(pack.matches([k(4), k(0), k(0)]));
-        for other in [vec![], vec![k(0), k(0)], vec![k(0), k(4), k(4)], vec![k(0), k(0), k(4), k(1)]] {
+        for other in
+            [vec![], vec![k(0), k(0)], vec![k(0), k(4), k(4)], vec![k(0), k(0), k(4), k(1)]]
+        {
             assert!(!pack.matches(other));
         }
     }

@@ -20,7 +20,12 @@ use std::{
 use scrip_protocol::limits::RSA;
 use tokio::sync::oneshot;
 
-pub use self::blind::{BadKey, Operations, RsaFault, SignError, blind_sign, blind_sign_into, in_range};
+pub use self::blind::{
+    BadKey, Operations, RsaFault, SignError, blind_sign, blind_sign_into, in_range,
+};
+
+/// All signatures of a request, in its order, or none.
+pub type Signed = Result<Vec<[u8; RSA]>, SignError>;
 
 /// One signature to be made.
 pub struct Job<K = raw::PrivateKey> {
@@ -57,7 +62,7 @@ struct Progress {
     signatures: Vec<[u8; RSA]>,
     left: usize,
     failed: Option<SignError>,
-    answer: Option<oneshot::Sender<Result<Vec<[u8; RSA]>, SignError>>>,
+    answer: Option<oneshot::Sender<Signed>>,
 }
 
 impl<K: Operations + Send + Sync + 'static> Signer<K> {
@@ -81,7 +86,7 @@ impl<K: Operations + Send + Sync + 'static> Signer<K> {
     ///
     /// # Errors
     /// [`SignError`], of one job that failed where any did.
-    pub async fn sign(&self, jobs: Vec<Job<K>>) -> Result<Vec<[u8; RSA]>, SignError> {
+    pub async fn sign(&self, jobs: Vec<Job<K>>) -> Signed {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -102,10 +107,7 @@ impl<K: Operations + Send + Sync + 'static> Drop for Signer<K> {
 }
 
 impl<K: Operations> Shared<K> {
-    fn enqueue(
-        &self,
-        jobs: Vec<Job<K>>,
-    ) -> Result<oneshot::Receiver<Result<Vec<[u8; RSA]>, SignError>>, SignError> {
+    fn enqueue(&self, jobs: Vec<Job<K>>) -> Result<oneshot::Receiver<Signed>, SignError> {
         let count = jobs.len();
         let (sender, receiver) = oneshot::channel();
         let progress = Mutex::new(Progress {
@@ -124,7 +126,11 @@ impl<K: Operations> Shared<K> {
         }
         queue.waiting.extend((0..count).map(|index| (order.clone(), index)));
         drop(queue);
-        if count == 1 { self.arrived.notify_one() } else { self.arrived.notify_all() }
+        if count == 1 {
+            self.arrived.notify_one()
+        } else {
+            self.arrived.notify_all()
+        }
         Ok(receiver)
     }
 

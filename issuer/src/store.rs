@@ -9,7 +9,7 @@
 //! - `UPDATE` of a row makes other writers of that row wait until the transaction ends.
 //!
 //! PostgreSQL's default level, read committed, gives that; stricter levels do too. There are no advisory locks, no
-//! sequences, and nothing that only one engine has. Every transaction has a name and runs in [`Store::run_tx`], which tries
+//! sequences, and nothing that only one engine has. Every transaction has a name and runs in `Store::run_tx`, which tries
 //! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
 
 mod error;
@@ -26,15 +26,18 @@ mod vouchers;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) mod dump;
 
 use std::{marker::PhantomData, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    AnyConnection, AnyPool, Executor, Transaction,
-    any::{Any, AnyPoolOptions, install_default_drivers},
+    AnyConnection, AnyPool, ConnectOptions, Executor, Transaction,
+    any::{Any, AnyConnectOptions, AnyPoolOptions, install_default_drivers},
 };
 
+pub(crate) use self::error::TxError;
 pub use self::{
     error::StoreError,
     grants::{GrantRow, Minted},
@@ -46,7 +49,6 @@ pub use self::{
     tokens::TokenTaken,
     vouchers::{NewVoucher, VoucherUse},
 };
-pub(crate) use self::error::TxError;
 
 /// How often a transaction is tried before [`StoreError::Contention`].
 const ATTEMPTS: u32 = 12;
@@ -120,8 +122,9 @@ impl Store {
                 .max_lifetime(None)
                 .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
         };
-        let writer = pool(1).connect(&url).await?; // first: it makes the file and sets WAL
-        let reader = pool(SQLITE_READERS).connect(&url).await?;
+        let options = connect_options(&url)?;
+        let writer = pool(1).connect_with(options.clone()).await?; // first: it makes the file and sets WAL
+        let reader = pool(SQLITE_READERS).connect_with(options).await?;
         Ok(Self { backend: Backend::Sqlite, writer, reader })
     }
 
@@ -129,7 +132,7 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect(url)
+            .connect_with(connect_options(url)?)
             .await?;
         Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
     }
@@ -147,7 +150,11 @@ impl Store {
 
     /// Runs a transaction that may write, and tries it again where another one won. What `body` returns counts only if
     /// the commit succeeds; it may run several times.
-    pub(crate) async fn run_tx<'e, T, F>(&self, name: &'static str, body: F) -> Result<T, StoreError>
+    pub(crate) async fn run_tx<'e, T, F>(
+        &self,
+        name: &'static str,
+        body: F,
+    ) -> Result<T, StoreError>
     where
         F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
         T: Send,
@@ -188,7 +195,12 @@ impl Store {
             match error {
                 error if error.is_retryable() => {}
                 TxError::Final(error) => return Err(error),
-                TxError::Sql(source) => return Err(StoreError::Failed { transaction: name, source }),
+                TxError::Sql(sqlx::Error::PoolTimedOut) => {
+                    return Err(StoreError::Busy { transaction: name });
+                }
+                TxError::Sql(source) => {
+                    return Err(StoreError::Failed { transaction: name, source });
+                }
                 TxError::Overtaken => {} // retryable, as the first arm says
             }
             tracing::debug!(transaction = name, attempt, "overtaken by another transaction");
@@ -217,9 +229,15 @@ where
     }
 }
 
+/// Statements are not logged: those of a full batch are thousands of placeholders long.
+fn connect_options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
 /// `synchronous = FULL`: a commit is on the disk when it returns, also where the power fails.
 async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    let pragmas =
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
     connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
 }

@@ -6,7 +6,6 @@ use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::time::Day;
 use scrip_runtime::clock::Clock;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 pub use self::code::{ParseVoucherError, VoucherCode};
 use crate::{
@@ -98,17 +97,17 @@ impl Issuer {
         count: u32,
         valid_days: u32,
     ) -> Result<NewVouchers, CreateVouchersError> {
-        // Drawn into a seed here, so that no generator, which might be tied to a thread, is held across an await.
-        let mut rng = SeededOnce::new(&self.rng);
-        create(&self.store, &self.config, product, count, valid_days, &*self.clock, &mut rng).await
-    }
-}
-
-/// A generator from the factory that can be held across an await.
-struct SeededOnce(Box<dyn rand_core::CryptoRngCore + Send>);
-
-impl SeededOnce {
-    fn new(factory: &crate::issuer::RngFactory) -> Self {
-        Self(factory())
+        let mut rng = (self.inner.rng)();
+        let rng = &mut &mut *rng;
+        create(
+            &self.inner.store,
+            &self.inner.config,
+            product,
+            count,
+            valid_days,
+            &*self.inner.clock,
+            rng,
+        )
+        .await
     }
 }

@@ -1,1 +1,51 @@
-//! placeholder
+//! The wallet: buys certificates, holds them, and spends them at relays.
+//!
+//! [`Wallet`] is what an app uses; [`cli`] is a thin layer on it. [`net::RelayClient`] and [`net::VendorClient`] speak the
+//! protocol and know nothing of certificates that are held; [`fetch_file`] and [`send_to_queue`] need no wallet.
+//!
+//! In scope: the wallet's file, the choice of certificates, purchases and payments that survive a crash at any point, and
+//! how files and messages are sealed. Out of scope: the cryptography of certificates (`scrip-protocol`) and the ways to
+//! the network (`scrip-runtime`).
+//!
+//! The life of a certificate, each arrow one transaction of the file, made before the request that follows from it:
+//!
+//! ```text
+//! grant recorded ─ granted ─ keys recorded ─┬─▶ held ──▶ in flight ──▶ spent            (a receipt)
+//!                                           │    ▲           ├───────▶ spent elsewhere  (a conflict proof)
+//!                 restored from the seed ───┴─▶ in doubt ◀───┴───────▶ as before        (nothing was taken)
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+pub mod choice;
+mod entropy;
+mod error;
+mod fetch;
+pub mod file;
+pub mod link;
+mod message;
+pub mod net;
+mod purse;
+mod records;
+mod secret;
+mod store;
+mod wallet;
+mod watch;
+
+pub use self::{
+    entropy::Entropy,
+    error::WalletError,
+    fetch::{FetchOptions, Fetched, fetch_file},
+    message::{MAX_MESSAGE, MessageError},
+    purse::Shortage,
+    records::{Subject, UploadId},
+    secret::Secret,
+    store::StoreError,
+    wallet::{
+        Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment, Expiring,
+        HistoryEntry, HistoryKind, LeaseReport, Mailbox, NewQueue, NewWallet, PutOptions,
+        QueueReport, Received, RelayReport, Restored, Resumed, Stored, Wallet, send_to_queue,
+    },
+    watch::{Event, Watch},
+};

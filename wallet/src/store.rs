@@ -117,7 +117,7 @@ impl Store {
         passphrase: Passphrase,
         params: SealParams,
         mut entropy: Entropy,
-        first: impl FnOnce(&mut Changes) -> Result<(), StoreError>,
+        first: Changes,
     ) -> Result<Self, StoreError> {
         files::create_private_dir(directory)?;
         let lock = Lock::take(directory, LOCK)?;
@@ -148,9 +148,7 @@ impl Store {
             _lock: Some(lock),
         };
         store.write_name_key().await?;
-        let mut changes = Changes::default();
-        first(&mut changes)?;
-        store.commit(changes).await?;
+        store.commit(first).await?;
         store.database.close().await?;
         // Only now is it a wallet.
         std::fs::rename(&unfinished, &path).map_err(|source| FileError::Io {

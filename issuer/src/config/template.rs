@@ -10,7 +10,7 @@ pub fn template(listen: SocketAddr, public_authority: Option<&str>, database: &s
     };
     let database = quoted(database);
     format!(
-        r#"# scrip-issuer. Every key can also be set by a variable: SCRIP_ISSUER_LISTEN, and for keys of a
+        r##"# scrip-issuer. Every key can also be set by a variable: SCRIP_ISSUER_LISTEN, and for keys of a
 # table SCRIP_ISSUER_SIGNER__THREADS. Lines that begin with "#" show the defaults.
 #
 # The passphrase of the keys is no part of this file: SCRIP_ISSUER_PASSPHRASE_FILE names a file that
@@ -60,7 +60,7 @@ database = {database}
 # so that the amount says nothing; a change holds for vouchers that are made after it.
 [products.starter]
 pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
-"#
+"##
     )
 }
 

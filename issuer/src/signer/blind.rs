@@ -42,7 +42,9 @@ pub enum SignError {
     OutOfRange,
     /// The result did not verify, or the library refused. A signature with a fault would give the key away
     /// (Boneh, DeMillo, Lipton 1997), so nothing leaves.
-    #[error("a signature was computed wrongly and withheld; check this machine's memory and processor")]
+    #[error(
+        "a signature was computed wrongly and withheld; check this machine's memory and processor"
+    )]
     Fault,
     /// More is waiting than the queue holds.
     #[error("too many signatures are waiting")]
@@ -57,9 +59,8 @@ pub fn in_range(message: &[u8], modulus: &[u8]) -> bool {
     let Some((last, head)) = message.split_last() else { return false };
     let small = *last < 2 && head.iter().all(|byte| *byte == 0);
     // n is odd, so that n − 1 differs from it in the last bit only.
-    let n_minus_one = modulus.split_last().is_some_and(|(n_last, n_head)| {
-        head == n_head && *last == n_last & !1
-    });
+    let n_minus_one =
+        modulus.split_last().is_some_and(|(n_last, n_head)| head == n_head && *last == n_last & !1);
     // Of one length, numbers compare as their big-endian bytes do.
     message.len() == modulus.len() && message < modulus && !small && !n_minus_one
 }

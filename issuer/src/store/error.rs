@@ -5,21 +5,37 @@
 #[non_exhaustive]
 pub enum StoreError {
     /// The URL names no database that this program knows.
-    #[error("the database URL must begin with `sqlite://` or `postgres://`; correct the key `database`")]
+    #[error(
+        "the database URL must begin with `sqlite://` or `postgres://`; correct the key `database`"
+    )]
     UnknownScheme,
     /// The database cannot be reached or opened.
-    #[error("cannot open the database: {0}; check the key `database`, and that the server runs or the file is yours")]
+    #[error(
+        "cannot open the database: {0}; check the key `database`, and that the server runs or the file is yours"
+    )]
     Open(#[source] sqlx::Error),
     /// A statement failed, or the connection did.
-    #[error("the transaction `{transaction}` failed: {source}; check the database's log and its free space")]
+    #[error(
+        "the transaction `{transaction}` failed: {source}; check the database's log and its free space"
+    )]
     Failed {
         /// The transaction's name.
         transaction: &'static str,
         /// What the driver says.
         source: sqlx::Error,
     },
+    /// No connection became free in time.
+    #[error(
+        "the transaction `{transaction}` got no connection in time; the database is overloaded, or `database_connections` is too low"
+    )]
+    Busy {
+        /// The transaction's name.
+        transaction: &'static str,
+    },
     /// Other transactions won every time.
-    #[error("the transaction `{transaction}` was overtaken {attempts} times; the database is overloaded")]
+    #[error(
+        "the transaction `{transaction}` was overtaken {attempts} times; the database is overloaded"
+    )]
     Contention {
         /// The transaction's name.
         transaction: &'static str,
@@ -41,7 +57,9 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// A newer release wrote this database.
-    #[error("the database is at version {found}, this program knows {known}; use the newer release")]
+    #[error(
+        "the database is at version {found}, this program knows {known}; use the newer release"
+    )]
     TooNew {
         /// The version of the database.
         found: i64,
@@ -51,6 +69,13 @@ pub enum StoreError {
     /// `init` was not run.
     #[error("the database has no issuer in it; run `scrip-issuer init` first")]
     NotInitialised,
+}
+
+impl StoreError {
+    /// Whether the same request may succeed soon.
+    pub fn is_overload(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Contention { .. })
+    }
 }
 
 /// Why an attempt of a transaction ended. Only [`super::Store`] sees the difference.

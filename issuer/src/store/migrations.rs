@@ -13,11 +13,15 @@ pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// Brings the database to [`LATEST`]. Two processes that start at once are told apart by the primary key of the
 /// version: one of them applies a migration, the other is rolled back and finds it applied.
 pub(super) async fn apply(store: &Store) -> Result<(), StoreError> {
-    store.run_tx("create_migrations", |tx| Box::pin(async move {
-        let sql = "-- create_migrations()
+    store
+        .run_tx("create_migrations", |tx| {
+            Box::pin(async move {
+                let sql = "-- create_migrations()
             CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY)";
-        Ok(sqlx::query(sql).execute(tx.connection()).await.map(drop)?)
-    })).await?;
+                Ok(sqlx::query(sql).execute(tx.connection()).await.map(drop)?)
+            })
+        })
+        .await?;
     let found = version(store).await?;
     if found > LATEST {
         return Err(StoreError::TooNew { found, known: LATEST });
@@ -45,12 +49,16 @@ pub(super) async fn apply(store: &Store) -> Result<(), StoreError> {
 }
 
 async fn version(store: &Store) -> Result<i64, StoreError> {
-    store.run_tx("read_version", |tx| Box::pin(async move {
-        let sql = "-- read_version()
+    store
+        .run_tx("read_version", |tx| {
+            Box::pin(async move {
+                let sql = "-- read_version()
             SELECT COALESCE(MAX(version), 0) AS version FROM migrations";
-        let row = sqlx::query(sql).fetch_one(tx.connection()).await?;
-        Ok::<i64, TxError>(row.try_get("version")?)
-    })).await
+                let row = sqlx::query(sql).fetch_one(tx.connection()).await?;
+                Ok::<i64, TxError>(row.try_get("version")?)
+            })
+        })
+        .await
 }
 
 /// The migration in the words of `backend`; see the head of the first one.

@@ -35,6 +35,7 @@ pub struct BatchRecord {
 }
 
 /// What is known of an item before the database is asked.
+#[expect(clippy::large_enum_variant, reason = "nearly every item is a spend")]
 pub enum Decision {
     /// It names no certificate of this vendor's, so that there is nothing to look up.
     Unknown(InvalidReason),

@@ -78,7 +78,8 @@ impl Tx<'_> {
             GROUP BY epoch, exponent ORDER BY epoch, exponent";
         let found = sqlx::query(sql).fetch_all(self.connection()).await?;
         let count = |row: &sqlx::any::AnyRow| {
-            let key = (rows::integer(row, "epoch", "issued")?, rows::integer(row, "exponent", "issued")?);
+            let key =
+                (rows::integer(row, "epoch", "issued")?, rows::integer(row, "exponent", "issued")?);
             let issued = rows::integer(row, "issued", "issued")?;
             let redeemed = rows::integer(row, "redeemed", "redeemed")?;
             Ok((key, DenominationCount { issued, redeemed }))

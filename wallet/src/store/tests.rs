@@ -27,10 +27,7 @@ fn passphrase(text: &str) -> Passphrase {
 }
 
 async fn create(directory: &Path) -> Result<Store, StoreError> {
-    let first = |changes: &mut Changes| {
-        changes.add(&Note { id: 1, text: "the first note".into() });
-        Ok(())
-    };
+    let first = Changes::default().put(&Note { id: 1, text: "the first note".into() });
     Store::create(directory, passphrase("right"), SealParams::for_tests(), entropy(), first).await
 }
 

@@ -3,10 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use scrip_protocol::{id::BatchDigest, keys::Signature, spend::Binding};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query::Query};
 
 use super::{BatchRecord, RecordedSpend, SpendKey, StoreError};
 use crate::store::{Tx, TxError, rows};
+
+/// Rows of one statement. SQLite looks up each placeholder among those before it, so that the work grows with the
+/// square; and a full chunk always has the same text, which is prepared once for each connection.
+const ROWS: usize = 64;
+
+/// A statement of `rows` rows: full chunks stay prepared, the last one is seldom seen again.
+fn statement<'q>(sql: String, rows: usize) -> Query<'q, Any, AnyArguments> {
+    sqlx::query(AssertSqlSafe(sql)).persistent(rows == ROWS)
+}
 
 impl Tx<'_> {
     /// The results of a batch that was decided before.
@@ -30,32 +39,30 @@ impl Tx<'_> {
         batch: &BatchRecord,
         firsts: &BTreeMap<SpendKey, usize>,
     ) -> Result<BTreeMap<SpendKey, usize>, TxError> {
-        if firsts.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let sql = format!(
-            "-- insert_spent()
-            INSERT INTO spent (epoch, certificate_key, batch, position, binding) VALUES {}
-            ON CONFLICT DO NOTHING RETURNING epoch, certificate_key",
-            rows::placeholders(firsts.len(), 5, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for ((epoch, certificate_key), position) in firsts {
-            let spend = batch.spend(*position).ok_or(StoreError::Damaged { table: "spent" })?;
-            query = query
-                .bind(i64::from(*epoch))
-                .bind(certificate_key.to_vec())
-                .bind(batch.number)
-                .bind(*position as i64)
-                .bind(spend.binding.as_bytes().to_vec());
-        }
-        let inserted = query.fetch_all(self.connection()).await?;
+        let firsts: Vec<(SpendKey, usize)> = firsts.iter().map(|(key, at)| (*key, *at)).collect();
         let mut accepted = BTreeMap::new();
-        for row in &inserted {
-            let key =
-                (rows::integer(row, "epoch", "spent")?, rows::bytes(row, "certificate_key", "spent")?);
-            let position = firsts.get(&key).ok_or(StoreError::Damaged { table: "spent" })?;
-            accepted.insert(key, *position);
+        for chunk in firsts.chunks(ROWS) {
+            let sql = format!(
+                "-- insert_spent()
+                INSERT INTO spent (epoch, certificate_key, batch, position, binding) VALUES {}
+                ON CONFLICT DO NOTHING RETURNING position",
+                rows::placeholders(chunk.len(), 5, 1)
+            );
+            let mut query = statement(sql, chunk.len());
+            for ((epoch, certificate_key), position) in chunk {
+                let spend = batch.spend(*position).ok_or(StoreError::Damaged { table: "spent" })?;
+                query = query
+                    .bind(i64::from(*epoch))
+                    .bind(certificate_key.to_vec())
+                    .bind(batch.number)
+                    .bind(*position as i64)
+                    .bind(spend.binding.as_bytes().to_vec());
+            }
+            for row in query.fetch_all(self.connection()).await? {
+                let position = rows::integer(&row, "position", "spent")?;
+                let spend = batch.spend(position).ok_or(StoreError::Damaged { table: "spent" })?;
+                accepted.insert(spend.key(), position);
+            }
         }
         Ok(accepted)
     }
@@ -65,31 +72,29 @@ impl Tx<'_> {
         &mut self,
         keys: &[SpendKey],
     ) -> Result<HashMap<SpendKey, RecordedSpend>, TxError> {
-        if keys.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let sql = format!(
-            "-- recorded_spends()
-            SELECT spent.epoch, spent.certificate_key, spent.binding, evidence.signature
-            FROM spent JOIN evidence
-            ON evidence.batch = spent.batch AND evidence.position = spent.position
-            WHERE (spent.epoch, spent.certificate_key) IN (VALUES {})",
-            rows::placeholders(keys.len(), 2, 1)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (epoch, certificate_key) in keys {
-            query = query.bind(i64::from(*epoch)).bind(certificate_key.to_vec());
-        }
-        let found = query.fetch_all(self.connection()).await?;
-        let mut recorded = HashMap::with_capacity(found.len());
-        for row in &found {
-            let key =
-                (rows::integer(row, "epoch", "spent")?, rows::bytes(row, "certificate_key", "spent")?);
-            let spend = RecordedSpend {
-                binding: Binding::from_bytes(rows::bytes(row, "binding", "spent")?),
-                signature: Signature::from_bytes(rows::bytes(row, "signature", "evidence")?),
-            };
-            recorded.insert(key, spend);
+        let mut recorded = HashMap::with_capacity(keys.len());
+        for chunk in keys.chunks(ROWS) {
+            let sql = format!(
+                "-- recorded_spends()
+                SELECT spent.epoch, spent.certificate_key, spent.binding, evidence.signature
+                FROM spent JOIN evidence
+                ON evidence.batch = spent.batch AND evidence.position = spent.position
+                WHERE (spent.epoch, spent.certificate_key) IN (VALUES {})",
+                rows::placeholders(chunk.len(), 2, 1)
+            );
+            let mut query = statement(sql, chunk.len());
+            for (epoch, certificate_key) in chunk {
+                query = query.bind(i64::from(*epoch)).bind(certificate_key.to_vec());
+            }
+            for row in query.fetch_all(self.connection()).await? {
+                let epoch = rows::integer(&row, "epoch", "spent")?;
+                let certificate_key = rows::bytes(&row, "certificate_key", "spent")?;
+                let spend = RecordedSpend {
+                    binding: Binding::from_bytes(rows::bytes(&row, "binding", "spent")?),
+                    signature: Signature::from_bytes(rows::bytes(&row, "signature", "evidence")?),
+                };
+                recorded.insert((epoch, certificate_key), spend);
+            }
         }
         Ok(recorded)
     }
@@ -100,28 +105,28 @@ impl Tx<'_> {
         batch: &BatchRecord,
         accepted: &BTreeMap<SpendKey, usize>,
     ) -> Result<(), TxError> {
-        if accepted.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "-- insert_evidence()
-            INSERT INTO evidence (batch, position, day, token, commitment, signature) VALUES {}",
-            rows::placeholders(accepted.len(), 6, 1)
-        );
         let mut positions: Vec<usize> = accepted.values().copied().collect();
-        positions.sort_unstable();
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for position in positions {
-            let spend = batch.spend(position).ok_or(StoreError::Damaged { table: "evidence" })?;
-            query = query
-                .bind(batch.number)
-                .bind(position as i64)
-                .bind(i64::from(spend.item.day.0))
-                .bind(spend.item.token.encode().to_vec())
-                .bind(spend.item.commitment.as_bytes().to_vec())
-                .bind(spend.item.signature.as_bytes().to_vec());
+        positions.sort_unstable(); // the order of the primary key, so that rows are appended
+        for chunk in positions.chunks(ROWS) {
+            let sql = format!(
+                "-- insert_evidence()
+                INSERT INTO evidence (batch, position, day, token, commitment, signature) VALUES {}",
+                rows::placeholders(chunk.len(), 6, 1)
+            );
+            let mut query = statement(sql, chunk.len());
+            for position in chunk {
+                let spend =
+                    batch.spend(*position).ok_or(StoreError::Damaged { table: "evidence" })?;
+                query = query
+                    .bind(batch.number)
+                    .bind(*position as i64)
+                    .bind(i64::from(spend.item.day.0))
+                    .bind(spend.item.token.encode().to_vec())
+                    .bind(spend.item.commitment.as_bytes().to_vec())
+                    .bind(spend.item.signature.as_bytes().to_vec());
+            }
+            query.execute(self.connection()).await?;
         }
-        query.execute(self.connection()).await?;
         Ok(())
     }
 

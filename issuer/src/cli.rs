@@ -1,0 +1,158 @@
+//! The command line.
+
+mod arguments;
+mod error;
+mod init;
+mod print;
+mod start;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::Parser;
+#[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
+use rand_core::OsRng;
+use scrip_protocol::keys::PublicKey;
+use scrip_runtime::{clock::SharedClock, config, steps::Steps};
+
+use self::{
+    arguments::{Arguments, Command, OperatorCommand, VoucherCommand},
+    error::CliError,
+    print::Printer,
+};
+use crate::{
+    config::{Config, ENV_PREFIX, FILE_NAME},
+    issuer::RngFactory,
+    operators, status,
+    store::Store,
+    vouchers,
+};
+
+/// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
+/// worked, 1 where it failed, 2 where the arguments or the configuration are wrong. `env` is the environment.
+pub fn main_with(
+    args: Vec<OsString>,
+    env: Vec<(String, String)>,
+    clock: SharedClock,
+    steps: Steps,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print(); // there is nowhere else to say it
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return error::report(&CliError::Runtime(error)),
+    };
+    let session = Session {
+        directory: arguments.dir,
+        env,
+        clock,
+        steps,
+        rng: system_rng(),
+        printer: Printer { json: arguments.json },
+    };
+    match runtime.block_on(session.run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}
+
+/// The operating system's generator, which the whole program draws from.
+fn system_rng() -> RngFactory {
+    Arc::new(|| Box::new(OsRng))
+}
+
+/// What every command needs.
+struct Session {
+    directory: PathBuf,
+    env: Vec<(String, String)>,
+    clock: SharedClock,
+    steps: Steps,
+    rng: RngFactory,
+    printer: Printer,
+}
+
+impl Session {
+    async fn run(self, command: Command) -> Result<(), CliError> {
+        match command {
+            Command::Init(arguments) => init::run(&self, arguments).await,
+            Command::Start => start::run(&self).await,
+            Command::Voucher(VoucherCommand::Create { product, count, valid_days }) => {
+                self.create_vouchers(&product, count, valid_days).await
+            }
+            Command::Operator(OperatorCommand::Add { name, key }) => {
+                self.add_operator(&name, &key).await
+            }
+            Command::Operator(OperatorCommand::List) => self.list_operators().await,
+            Command::Status => self.status().await,
+            Command::Address => self.address().await,
+        }
+    }
+
+    async fn create_vouchers(
+        &self,
+        product: &str,
+        count: u32,
+        valid_days: u32,
+    ) -> Result<(), CliError> {
+        let (config, store) = self.open_store().await?;
+        let mut rng = (self.rng)();
+        let (clock, rng) = (&*self.clock, &mut &mut *rng);
+        let made = vouchers::create(&store, &config, product, count, valid_days, clock, rng).await;
+        store.close().await;
+        self.printer.vouchers(&made?)
+    }
+
+    async fn add_operator(&self, name: &str, key: &PublicKey) -> Result<(), CliError> {
+        let (_, store) = self.open_store().await?;
+        let added = operators::add(&store, name, key, &*self.clock).await;
+        store.close().await;
+        self.printer.operator_added(name, &added?)
+    }
+
+    async fn list_operators(&self) -> Result<(), CliError> {
+        let (_, store) = self.open_store().await?;
+        let operators = store.operators().await;
+        store.close().await;
+        self.printer.operators(&operators?)
+    }
+
+    async fn status(&self) -> Result<(), CliError> {
+        let (config, store) = self.open_store().await?;
+        let status = status::read(&store, &config, self.clock.now()).await;
+        store.close().await;
+        self.printer.status(&status?)
+    }
+
+    async fn address(&self) -> Result<(), CliError> {
+        let (config, store) = self.open_store().await?;
+        let found = store.manifest().await;
+        store.close().await;
+        let (id, _) = found?;
+        let authority = config.authority();
+        self.printer.address(&scrip_protocol::address::VendorAddress { id, authority })
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.directory.join(FILE_NAME)
+    }
+
+    fn config(&self) -> Result<Config, CliError> {
+        let path = self.config_path();
+        if !path.exists() {
+            return Err(CliError::NoConfig { path });
+        }
+        Ok(config::load(&path, ENV_PREFIX, self.env.iter().cloned())?)
+    }
+
+    /// The configuration and the database of an issuer that `init` made.
+    async fn open_store(&self) -> Result<(Config, Store), CliError> {
+        let config = self.config()?;
+        let store = Store::open(&config.database, config.database_connections, false).await?;
+        Ok((config, store))
+    }
+}

@@ -1,0 +1,91 @@
+//! The arguments.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use scrip_protocol::keys::PublicKey;
+
+use crate::vouchers::DEFAULT_VALID_DAYS;
+
+/// Sells packs of certificates, signs them blindly, accepts redemptions and detects double spends.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scrip-issuer",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration."
+)]
+pub(super) struct Arguments {
+    /// The data directory, with issuer.toml in it.
+    #[arg(long, global = true, value_name = "DIR", default_value = "issuer-data")]
+    pub(super) dir: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a vendor: its keys, its database and its configuration.
+    Init(InitArguments),
+    /// Serve wallets and relays until SIGTERM or Ctrl-C.
+    Start,
+    /// Make vouchers.
+    #[command(subcommand)]
+    Voucher(VoucherCommand),
+    /// Add and list operators.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Show what was issued and redeemed.
+    Status,
+    /// Show the vendor's address.
+    Address,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct InitArguments {
+    /// Where to listen [default: 127.0.0.1:7400].
+    #[arg(long, value_name = "IP:PORT")]
+    pub(super) listen: Option<SocketAddr>,
+    /// sqlite://PATH or postgres://… [default: issuer.db in the data directory].
+    #[arg(long, value_name = "URL")]
+    pub(super) database: Option<String>,
+    /// The issuer name in every certificate's challenge; can never be changed [default: the public host and port].
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Where wallets and relays reach the issuer [default: where it listens].
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) public_authority: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VoucherCommand {
+    /// Make vouchers and print their codes, which are stored nowhere.
+    Create {
+        /// What they buy.
+        #[arg(long, value_name = "NAME")]
+        product: String,
+        /// How many.
+        #[arg(long, value_name = "N")]
+        count: u32,
+        /// For how many days they can be used.
+        #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_VALID_DAYS)]
+        valid_days: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OperatorCommand {
+    /// Accept redemptions from an operator.
+    Add {
+        /// What to call it.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// Its public key, as `scrip-relay init` prints it.
+        #[arg(long, value_name = "KEY")]
+        key: PublicKey,
+    },
+    /// List the operators.
+    List,
+}

@@ -1,0 +1,88 @@
+//! What the command line reports.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use scrip_runtime::{
+    config::ConfigError, files::FileError, log::LogError, passphrase::PassphraseError,
+    serve::ServeError,
+};
+
+use crate::{
+    error::{InitError, StartError},
+    operators::AddOperatorError,
+    store::StoreError,
+    vouchers::CreateVouchersError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(
+        "there is no {path}; run `scrip-issuer init` first, or give the data directory with --dir"
+    )]
+    NoConfig { path: PathBuf },
+    #[error("{path} exists; edit it and run `init` without options, or give another --dir")]
+    ConfigExists { path: PathBuf },
+    #[error("`{authority}` is no host[:port]; correct --public-authority")]
+    Authority { authority: String },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Vouchers(#[from] CreateVouchersError),
+    #[error(transparent)]
+    Operators(#[from] AddOperatorError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start the runtime: {0}; raise the limit of processes")]
+    Runtime(#[source] std::io::Error),
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
+}
+
+impl CliError {
+    /// 2 for what the caller must change before trying again, 1 for what failed.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoConfig { .. }
+            | Self::ConfigExists { .. }
+            | Self::Authority { .. }
+            | Self::Config(_)
+            | Self::Passphrase(_)
+            | Self::Log(_)
+            | Self::Vouchers(
+                CreateVouchersError::UnknownProduct { .. } | CreateVouchersError::Count,
+            )
+            | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
+            | Self::Init(InitError::Denominations | InitError::Manifest(_))
+            | Self::Start(StartError::ProductWithoutKey { .. })
+            | Self::Serve(ServeError::PlainHttp { .. }) => 2,
+            Self::File(_)
+            | Self::Init(_)
+            | Self::Start(_)
+            | Self::Serve(_)
+            | Self::Vouchers(CreateVouchersError::Store(_))
+            | Self::Operators(_)
+            | Self::Store(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Says what failed and returns the exit code.
+pub(super) fn report(error: &CliError) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(error.exit_code())
+}

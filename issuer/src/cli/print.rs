@@ -1,0 +1,166 @@
+//! What the commands print.
+
+use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
+
+use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId, time::Day};
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use crate::{status::Status, store::OperatorRow, vouchers::NewVouchers};
+
+/// Prints for people, or JSON for programs.
+pub(super) struct Printer {
+    pub(super) json: bool,
+}
+
+impl Printer {
+    pub(super) fn initialised(
+        &self,
+        address: &VendorAddress,
+        directory: &Path,
+    ) -> Result<(), CliError> {
+        let directory = directory.display();
+        let text = format!(
+            "{address}\n\n\
+             That is the vendor's address: wallets and relays need it. Next:\n  \
+             scrip-issuer --dir {directory} operator add --name NAME --key KEY\n  \
+             scrip-issuer --dir {directory} voucher create --product starter --count 1\n  \
+             scrip-issuer --dir {directory} start"
+        );
+        self.print(json!({ "address": address, "directory": directory.to_string() }), &text)
+    }
+
+    pub(super) fn address(&self, address: &VendorAddress) -> Result<(), CliError> {
+        self.print(json!({ "address": address }), &address.to_string())
+    }
+
+    pub(super) fn listening(&self, scheme: &str, address: SocketAddr) -> Result<(), CliError> {
+        let url = format!("{scheme}://{address}");
+        self.print(json!({ "listening": url }), &format!("scrip-issuer listening on {url}"))
+    }
+
+    pub(super) fn vouchers(&self, made: &NewVouchers) -> Result<(), CliError> {
+        let codes: Vec<String> = made.codes.iter().map(ToString::to_string).collect();
+        let value = json!({
+            "product": made.product,
+            "credits": made.credits,
+            "last_day": date(made.last_day),
+            "codes": codes,
+        });
+        self.print(value, &codes.join("\n"))
+    }
+
+    pub(super) fn operator_added(&self, name: &str, id: &OperatorId) -> Result<(), CliError> {
+        self.print(json!({ "name": name, "operator_id": id }), &id.to_string())
+    }
+
+    pub(super) fn operators(&self, operators: &[OperatorRow]) -> Result<(), CliError> {
+        let value = operators.iter().map(|operator| {
+            json!({
+                "name": operator.name,
+                "operator_id": operator.id,
+                "key": operator.key,
+                "added": date(operator.added),
+            })
+        });
+        let text = match operators {
+            [] => String::from("no operators; add one with `scrip-issuer operator add`"),
+            some => {
+                let line = |operator: &OperatorRow| {
+                    format!("{}  {}  {}", operator.id, date(operator.added), operator.name)
+                };
+                some.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+        };
+        self.print(json!({ "operators": value.collect::<Vec<_>>() }), &text)
+    }
+
+    pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
+        let value = serde_json::to_value(status).unwrap_or(Value::Null); // numbers and text always are JSON
+        self.print(value, &status_text(status))
+    }
+
+    fn print(&self, value: Value, text: &str) -> Result<(), CliError> {
+        let mut out = std::io::stdout().lock();
+        let written = if self.json { writeln!(out, "{value}") } else { writeln!(out, "{text}") };
+        written.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+}
+
+fn status_text(status: &Status) -> String {
+    let mut text = format!(
+        "{}\nmanifest version {}, digest {}\n\n",
+        status.address, status.manifest_version, status.manifest_digest
+    );
+    text.push_str("epoch  credits    issued  redeemed  issues until  redeemed until\n");
+    for row in &status.denominations {
+        let issuing = if row.issuing { "" } else { " (not now)" };
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:>5}  {:>7}  {:>8}  {:>8}  {:<12}  {}{issuing}",
+            row.epoch,
+            row.credits.0,
+            row.issued,
+            row.redeemed,
+            date(row.issue_until.day()),
+            date(row.redeem_until.day()),
+        );
+    }
+    let Credits(issued) = status.credits_issued;
+    let Credits(redeemed) = status.credits_redeemed;
+    let _ = writeln!(
+        text,
+        "\nissued {issued} credits, redeemed {redeemed}, outstanding {}\n\
+         vouchers {}, used {}; grants {}, minted {}",
+        issued.saturating_sub(redeemed),
+        status.vouchers.total,
+        status.vouchers.used,
+        status.grants.total,
+        status.grants.used,
+    );
+    for operator in &status.operators {
+        let _ = writeln!(
+            text,
+            "operator {}: {} certificates, {}",
+            operator.name, operator.certificates, operator.credits
+        );
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// `2026-01-31`, by the civil calendar (Howard Hinnant's algorithm for days since 1970-01-01).
+fn date(day: Day) -> String {
+    let shifted = i64::from(day.0) + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
+    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day_of_month:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        for (day, text) in [
+            (0, "1970-01-01"),
+            (58, "1970-02-28"),
+            (59, "1970-03-01"),
+            (11_016, "2000-02-29"),
+            (20_484, "2026-01-31"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+        ] {
+            assert_eq!(date(Day(day)), text);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The HTTP surface: parses, calls a use case, encodes.
+//!
+//! Every answer that is no success is a problem document, also for paths that do not exist. Bodies are capped before they
+//! are read.
+
+mod directory;
+mod issuance;
+mod redemptions;
+mod refusal;
+mod request;
+
+use axum::{
+    Router,
+    extract::State,
+    response::Response,
+    routing::{get, post},
+};
+use http::{HeaderValue, StatusCode, header};
+use scrip_protocol::{media, problem::ProblemType};
+
+use self::refusal::Refusal;
+use crate::issuer::Issuer;
+
+/// All routes of an issuer.
+pub fn router(issuer: Issuer) -> Router {
+    Router::new()
+        .route("/v1/manifest", get(manifest))
+        .route("/v1/grants", post(issuance::make_grant).get(issuance::show_grant))
+        .route("/v1/issuance", post(issuance::issue_pack).get(issuance::show_pack))
+        .route("/v1/token-request", post(issuance::issue_token))
+        .route("/.well-known/private-token-issuer-directory", get(directory::directory))
+        .route("/v1/redemptions", post(redemptions::redeem))
+        .fallback(async || Refusal::Surface(ProblemType::NotFound))
+        .method_not_allowed_fallback(async || Refusal::Surface(ProblemType::MethodNotAllowed))
+        .with_state(issuer)
+}
+
+/// `GET /v1/manifest`
+async fn manifest(State(issuer): State<Issuer>) -> Response {
+    answer(media::MANIFEST, issuer.manifest().bytes().to_vec())
+}
+
+/// A `200` that nobody between here and the client keeps.
+fn answer(media_type: &'static str, body: Vec<u8>) -> Response {
+    respond(StatusCode::OK, media_type, body)
+}
+
+fn respond(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(axum::body::Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

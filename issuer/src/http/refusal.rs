@@ -1,0 +1,112 @@
+//! From the errors of the use cases to problem documents (errors.md): one exhaustive match.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use scrip_protocol::{
+    media,
+    problem::{Problem, ProblemType},
+};
+
+use super::respond;
+use crate::{
+    grants::GrantError, packs::PackIssueError, redemption::RedemptionError, store::StoreError,
+    tokens::TokenIssueError,
+};
+
+/// Seconds after which a client may try again where there was too much to do.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Everything that is answered instead of success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Found by the HTTP layer itself.
+    #[error("{0:?}")]
+    Surface(ProblemType),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    #[error(transparent)]
+    Pack(#[from] PackIssueError),
+    #[error(transparent)]
+    Token(#[from] TokenIssueError),
+    #[error(transparent)]
+    Redemption(#[from] RedemptionError),
+}
+
+impl Refusal {
+    fn problem(&self) -> ProblemType {
+        match self {
+            Self::Surface(problem) => *problem,
+            Self::Grant(error) => match error {
+                GrantError::GrantUnknown => ProblemType::GrantUnknown,
+                GrantError::VoucherUnknown | GrantError::VoucherMistyped => {
+                    ProblemType::VoucherUnknown
+                }
+                GrantError::VoucherUsed => ProblemType::VoucherUsed,
+                GrantError::VoucherExpired => ProblemType::VoucherExpired,
+                GrantError::GrantUsed => ProblemType::GrantUsed,
+                GrantError::Store(error) => store_problem(error),
+            },
+            Self::Pack(error) => match error {
+                PackIssueError::GrantUnknown => ProblemType::GrantUnknown,
+                PackIssueError::GrantUsed => ProblemType::GrantUsed,
+                PackIssueError::GrantUnused => ProblemType::GrantUnused,
+                PackIssueError::KeyUnknown => ProblemType::KeyUnknown,
+                PackIssueError::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
+                PackIssueError::PackMismatch => ProblemType::PackMismatch,
+                PackIssueError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
+                PackIssueError::Overloaded => ProblemType::Overloaded,
+                PackIssueError::Signer(_) => ProblemType::Internal,
+                PackIssueError::Store(error) => store_problem(error),
+            },
+            Self::Token(error) => match error {
+                TokenIssueError::GrantUnknown => ProblemType::GrantUnknown,
+                TokenIssueError::GrantUsed => ProblemType::GrantUsed,
+                TokenIssueError::KeyUnknown => ProblemType::KeyUnknown,
+                TokenIssueError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
+                TokenIssueError::Overloaded => ProblemType::Overloaded,
+                TokenIssueError::Signer(_) => ProblemType::Internal,
+                TokenIssueError::Store(error) => store_problem(error),
+            },
+            Self::Redemption(error) => match error {
+                RedemptionError::WrongVendor => ProblemType::WrongVendor,
+                RedemptionError::OperatorUnknown => ProblemType::OperatorUnknown,
+                RedemptionError::SignatureInvalid => ProblemType::OperatorSignatureInvalid,
+                RedemptionError::Interrupted => ProblemType::Overloaded,
+                RedemptionError::Store(error) => store_problem(error),
+            },
+        }
+    }
+
+    /// What the title does not say.
+    fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::Grant(GrantError::VoucherMistyped) => Some("the code has a typing error"),
+            _ => None,
+        }
+    }
+}
+
+fn store_problem(error: &StoreError) -> ProblemType {
+    if error.is_overload() { ProblemType::Overloaded } else { ProblemType::Internal }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        if problem == ProblemType::Internal || problem == ProblemType::Overloaded {
+            // The errors behind it name transactions and tables, and no values.
+            tracing::error!(error = %self, "a request failed");
+        }
+        let mut document = Problem::new(problem);
+        if let Some(detail) = self.detail() {
+            document = document.detail(detail);
+        }
+        let status = StatusCode::from_u16(problem.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = respond(status, media::PROBLEM, document.to_json());
+        if problem == ProblemType::Overloaded {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}

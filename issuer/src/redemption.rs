@@ -1,0 +1,180 @@
+//! Redemption (redemption.md): checks a batch, lets the database decide, and signs what it decided.
+
+use std::sync::Arc;
+
+use scrip_protocol::{
+    check::{Rejection, Spend, check_batch},
+    id::{OperatorId, VendorId},
+    manifest::{DenominationKey, Manifest},
+    redemption::{InvalidReason, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch},
+    time::{Day, UnixSeconds},
+};
+
+use crate::{
+    issuer::{Issuer, RngFactory},
+    store::{BatchRecord, Decision, SpendRecord, StoreError},
+};
+
+/// Why a batch as a whole was refused. Nothing was changed, and it says nothing about any certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum RedemptionError {
+    /// It is for another vendor.
+    #[error("the batch is for another vendor")]
+    WrongVendor,
+    /// The operator is not under contract.
+    #[error("the operator is not under contract")]
+    OperatorUnknown,
+    /// It is not signed by its operator.
+    #[error("the batch is not signed by its operator")]
+    SignatureInvalid,
+    /// The check was interrupted by the shutdown.
+    #[error("the server is shutting down")]
+    Interrupted,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Issuer {
+    /// `POST /v1/redemptions`, from the third check on: the signed outcome.
+    ///
+    /// # Errors
+    /// [`RedemptionError`].
+    pub async fn redeem(&self, signed: SignedBatch) -> Result<Vec<u8>, RedemptionError> {
+        if signed.vendor_id() != self.vendor_id() {
+            return Err(RedemptionError::WrongVendor);
+        }
+        let operator = self.inner.store.operator(&signed.operator_id()).await?;
+        let operator = operator.ok_or(RedemptionError::OperatorUnknown)?;
+        let digest = signed.digest();
+        let batch = signed.verify(&operator.key).map_err(|_| RedemptionError::SignatureInvalid)?;
+        let today = self.inner.clock.today();
+        let items = self.check_batch_items(batch).await?;
+        let record = BatchRecord {
+            number: random_number(&self.inner.rng),
+            digest,
+            operator: operator.number,
+            day: today,
+            items,
+        };
+        self.inner.steps.at("issuer.redemption.before_commit");
+        let results = self.inner.store.record_batch(&record, &self.inner.steps).await?;
+        self.inner.steps.at("issuer.redemption.after_commit");
+        // Ed25519 is deterministic: a repeated batch gets the same results and so the same bytes.
+        let outcome = RedemptionOutcome {
+            vendor_id: self.vendor_id(),
+            operator_id: operator.id,
+            batch_digest: digest,
+            results,
+        };
+        Ok(outcome.sign(&self.inner.receipt_key))
+    }
+
+    /// The checks of each item that need no database, away from the async runtime: a full batch takes some 35 ms.
+    async fn check_batch_items(
+        &self,
+        batch: RedemptionBatch,
+    ) -> Result<Vec<Decision>, RedemptionError> {
+        let _permit =
+            self.inner.checks.acquire().await.map_err(|_| RedemptionError::Interrupted)?;
+        let (manifest, rng, now) =
+            (self.inner.manifest.clone(), self.inner.rng.clone(), self.inner.clock.now());
+        tokio::task::spawn_blocking(move || check(&manifest, batch, now, &rng))
+            .await
+            .map_err(|_| RedemptionError::Interrupted)
+    }
+}
+
+fn check(
+    manifest: &Arc<Manifest>,
+    batch: RedemptionBatch,
+    now: UnixSeconds,
+    rng: &RngFactory,
+) -> Vec<Decision> {
+    let (vendor, operator) = (batch.vendor_id, batch.operator_id);
+    let mut decisions: Vec<Decision> = batch
+        .items
+        .into_iter()
+        .map(|item| check_against_manifest(manifest, item, &vendor, &operator, now))
+        .collect();
+    check_signatures(manifest, &mut decisions, rng);
+    decisions
+}
+
+/// Challenge, key, window and day.
+fn check_against_manifest(
+    manifest: &Manifest,
+    item: RedemptionItem,
+    vendor: &VendorId,
+    operator: &OperatorId,
+    now: UnixSeconds,
+) -> Decision {
+    if item.token.challenge_digest != *manifest.challenge_digest() {
+        return Decision::Unknown(InvalidReason::Challenge);
+    }
+    let Some(key) = manifest.key(&item.token.key_id) else {
+        return Decision::Unknown(InvalidReason::Key);
+    };
+    Decision::Spend(SpendRecord {
+        epoch: key.epoch(),
+        exponent: key.exponent(),
+        binding: item.binding(vendor, operator),
+        expired: !key.windows().redeems_at(now),
+        invalid: (!day_is_possible(key, item.day)).then_some(InvalidReason::Day),
+        item,
+    })
+}
+
+/// From the day before the key first issued to the day after its certificates could last be spent: wallets' clocks
+/// may be a day off.
+fn day_is_possible(key: &DenominationKey, day: Day) -> bool {
+    let first = key.windows().issue_from.day().0.saturating_sub(1);
+    let last = key.windows().spend_until.day().0.saturating_add(1);
+    (first..=last).contains(&day.0)
+}
+
+/// The certificate key, the RSA signature and the Ed25519 signature of every spend that no earlier check refused.
+fn check_signatures(manifest: &Manifest, decisions: &mut [Decision], rng: &RngFactory) {
+    let mut open: Vec<&mut SpendRecord> = decisions
+        .iter_mut()
+        .filter_map(|decision| match decision {
+            Decision::Spend(spend) if spend.invalid.is_none() => Some(spend),
+            Decision::Spend(_) | Decision::Unknown(_) => None,
+        })
+        .collect();
+    let spends: Vec<Spend<'_>> = open
+        .iter()
+        .filter_map(|spend| {
+            Some(Spend {
+                token: &spend.item.token,
+                key: manifest.key(&spend.item.token.key_id)?,
+                binding: spend.binding,
+                signature: &spend.item.signature,
+            })
+        })
+        .collect();
+    let mut rng = rng();
+    let rejections: Vec<Option<InvalidReason>> = check_batch(&spends, &mut &mut *rng)
+        .into_iter()
+        .map(|checked| checked.err().map(reason))
+        .collect();
+    // Every open spend has its key in the manifest, so that the two lists are of one length.
+    for (spend, rejection) in open.iter_mut().zip(rejections) {
+        spend.invalid = rejection;
+    }
+}
+
+fn reason(rejection: Rejection) -> InvalidReason {
+    match rejection {
+        Rejection::CertificateKey => InvalidReason::CertificateKey,
+        Rejection::CertificateSignature => InvalidReason::CertificateSignature,
+        Rejection::SpendSignature => InvalidReason::SpendSignature,
+    }
+}
+
+/// A batch's number, drawn before the transaction.
+fn random_number(rng: &RngFactory) -> i64 {
+    let mut bytes = [0; 8];
+    rng().fill_bytes(&mut bytes);
+    i64::from_be_bytes(bytes) & i64::MAX
+}

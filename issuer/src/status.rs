@@ -1,0 +1,164 @@
+//! What the vendor sees of its own books.
+
+use scrip_protocol::{
+    address::VendorAddress,
+    credits::{Credits, Exponent},
+    id::{ManifestDigest, OperatorId},
+    manifest::Manifest,
+    time::{Day, UnixSeconds},
+};
+use serde::Serialize;
+
+use crate::{
+    config::Config,
+    error::StartError,
+    issuer::Issuer,
+    store::{DenominationCount, Store, StoreError},
+};
+
+/// The vendor's books, in sums.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The vendor's address.
+    pub address: VendorAddress,
+    /// The version of the manifest.
+    pub manifest_version: u64,
+    /// Its digest.
+    pub manifest_digest: ManifestDigest,
+    /// Each denomination of each epoch.
+    pub denominations: Vec<DenominationStatus>,
+    /// Worth of all certificates that were issued.
+    pub credits_issued: Credits,
+    /// Worth of all certificates that operators redeemed.
+    pub credits_redeemed: Credits,
+    /// Grants.
+    pub grants: Used,
+    /// Vouchers.
+    pub vouchers: Used,
+    /// Operators.
+    pub operators: Vec<OperatorStatus>,
+}
+
+/// One denomination of one epoch.
+#[derive(Clone, Debug, Serialize)]
+pub struct DenominationStatus {
+    /// The epoch.
+    pub epoch: u32,
+    /// The exponent.
+    pub exponent: Exponent,
+    /// What one certificate is worth.
+    pub credits: Credits,
+    /// Certificates that were signed.
+    pub issued: u64,
+    /// Certificates that were redeemed.
+    pub redeemed: u64,
+    /// Whether its key signs now.
+    pub issuing: bool,
+    /// The first second in which it no longer does.
+    pub issue_until: UnixSeconds,
+    /// The first second in which its certificates can no longer be redeemed.
+    pub redeem_until: UnixSeconds,
+}
+
+/// How many there are, and how many of them were used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// All.
+    pub total: u64,
+    /// Grants of which something was signed; vouchers that became a grant.
+    pub used: u64,
+}
+
+/// An operator and what it redeemed.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperatorStatus {
+    /// Its id.
+    pub id: OperatorId,
+    /// Its name.
+    pub name: String,
+    /// The UTC day on which it was added.
+    pub added: Day,
+    /// Certificates that were accepted from it.
+    pub certificates: u64,
+    /// What they are worth.
+    pub credits: Credits,
+}
+
+/// Reads the books. Needs no passphrase.
+///
+/// # Errors
+/// [`StartError`] where the database or the manifest in it cannot be read.
+pub async fn read(store: &Store, config: &Config, now: UnixSeconds) -> Result<Status, StartError> {
+    let (vendor_id, manifest) = store.manifest().await?;
+    let manifest = Manifest::open(&manifest, &vendor_id)?;
+    Ok(collect(store, config, &manifest, now).await?)
+}
+
+impl Issuer {
+    /// Reads the books.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        collect(&self.inner.store, &self.inner.config, self.manifest(), self.inner.clock.now())
+            .await
+    }
+}
+
+async fn collect(
+    store: &Store,
+    config: &Config,
+    manifest: &Manifest,
+    now: UnixSeconds,
+) -> Result<Status, StoreError> {
+    let rows = store.status().await?;
+    let count = |epoch, exponent: Exponent| {
+        let found = rows.denominations.iter().find(|(key, _)| *key == (epoch, exponent.get()));
+        found.map_or(DenominationCount::default(), |(_, count)| *count)
+    };
+    let mut denominations: Vec<DenominationStatus> = manifest
+        .keys()
+        .map(|key| {
+            let count = count(key.epoch(), key.exponent());
+            DenominationStatus {
+                epoch: key.epoch(),
+                exponent: key.exponent(),
+                credits: key.value(),
+                issued: count.issued,
+                redeemed: count.redeemed,
+                issuing: key.windows().issues_at(now),
+                issue_until: key.windows().issue_until,
+                redeem_until: key.windows().redeem_until,
+            }
+        })
+        .collect();
+    denominations.sort_by_key(|row| (row.epoch, row.exponent));
+    let operators = rows.operators.iter().map(|(operator, redeemed)| OperatorStatus {
+        id: operator.id,
+        name: operator.name.clone(),
+        added: operator.added,
+        certificates: redeemed.iter().map(|(_, count)| count).sum(),
+        credits: Credits::total(redeemed.iter().filter_map(|(exponent, count)| {
+            Some(worth(Exponent::new(*exponent)?.value(), *count))
+        })),
+    });
+    Ok(Status {
+        address: VendorAddress { id: manifest.vendor_id(), authority: config.authority() },
+        manifest_version: manifest.version(),
+        manifest_digest: manifest.digest(),
+        credits_issued: Credits::total(
+            denominations.iter().map(|row| worth(row.credits, row.issued)),
+        ),
+        credits_redeemed: Credits::total(
+            denominations.iter().map(|row| worth(row.credits, row.redeemed)),
+        ),
+        grants: Used { total: rows.grants, used: rows.grants_minted },
+        vouchers: Used { total: rows.vouchers, used: rows.vouchers_used },
+        operators: operators.collect(),
+        denominations,
+    })
+}
+
+fn worth(value: Credits, count: u64) -> Credits {
+    Credits(value.0.saturating_mul(count))
+}

@@ -1,0 +1,426 @@
+//! What every database must do, run on each: SQLite, and PostgreSQL with one pool and with two.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use scrip_protocol::{
+    credits::Exponent,
+    id::{BatchDigest, GrantId, KeyId, OperatorId, VendorId},
+    keys::{PublicKey, Signature},
+    redemption::{InvalidReason, ItemResult, RedemptionItem},
+    spend::{Binding, Commitment},
+    time::Day,
+    token::Token,
+};
+use scrip_runtime::steps::Steps;
+
+use super::{
+    AddedOperator, BatchRecord, Decision, KeyMaterial, Minted, NewVoucher, SealedKey, SpendRecord,
+    Store, StoreError, StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
+};
+use crate::{
+    config::sqlite_url,
+    pack::Pack,
+    testing::{Setup, postgres::Cluster},
+};
+
+const TODAY: Day = Day(20_500);
+
+fn exponent(k: u8) -> Exponent {
+    Exponent::new(k).unwrap()
+}
+
+fn grant_id(number: u8) -> GrantId {
+    GrantId::from_bytes([number; 32])
+}
+
+fn voucher(number: u8) -> NewVoucher {
+    NewVoucher {
+        code_hash: [number; 32],
+        product: "starter".into(),
+        pack: Pack::new([(exponent(0), 3), (exponent(4), 1)]).unwrap(),
+        last_day: TODAY,
+    }
+}
+
+fn pack(number: u8) -> StoredPack {
+    StoredPack { request_digest: [number; 32], answer: vec![number; 700] }
+}
+
+/// A spend of the certificate `key` for what `resource` stands for.
+fn spend(key: u16, resource: u8) -> SpendRecord {
+    let mut nonce = [0; 32];
+    nonce[..2].copy_from_slice(&key.to_be_bytes());
+    let token = Token {
+        nonce,
+        challenge_digest: [1; 32],
+        key_id: KeyId::from_bytes([2; 32]),
+        authenticator: [3; 256],
+    };
+    let item = RedemptionItem {
+        token,
+        day: TODAY,
+        commitment: Commitment::from_bytes([resource; 32]),
+        signature: Signature::from_bytes([resource; 64]),
+    };
+    SpendRecord {
+        epoch: 1,
+        exponent: exponent((key % 13) as u8),
+        binding: Binding::from_bytes([resource; 32]),
+        item,
+        expired: false,
+        invalid: None,
+    }
+}
+
+fn batch(number: u8, items: Vec<SpendRecord>) -> BatchRecord {
+    BatchRecord {
+        number: i64::from(number),
+        digest: BatchDigest::from_bytes([number; 32]),
+        operator: 1,
+        day: TODAY,
+        items: items.into_iter().map(Decision::Spend).collect(),
+    }
+}
+
+async fn record(store: &Store, batch: &BatchRecord) -> Vec<ItemResult> {
+    store.record_batch(batch, &Steps::none()).await.unwrap()
+}
+
+fn is_double_spend_of(result: &ItemResult, resource: u8) -> bool {
+    matches!(result, ItemResult::DoubleSpent(proof)
+        if proof.other_binding == Binding::from_bytes([resource; 32])
+        && proof.other_signature == Signature::from_bytes([resource; 64]))
+}
+
+/// The suite. `stores` are open on one empty database.
+async fn conforms(stores: &[Store]) {
+    let store = &stores[0];
+    keys_are_stored_once(store).await;
+    vouchers_become_grants_once(store).await;
+    packs_are_stored_once(stores).await;
+    tokens_stay_within_the_pack(stores).await;
+    operators_are_distinct(stores).await;
+    batches_are_decided(store).await;
+    damaged_items_take_nothing(store).await;
+    full_batches_fit(store).await;
+    exactly_one_of_concurrent_spends_wins(stores).await;
+    one_batch_sent_twice_at_once_is_decided_once(stores).await;
+    crossing_batches_do_not_block_each_other(stores).await;
+    a_failed_transaction_leaves_nothing(store).await;
+    the_books_add_up(store).await;
+}
+
+async fn keys_are_stored_once(store: &Store) {
+    assert!(matches!(store.kdf_header().await, Err(StoreError::NotInitialised)));
+    assert!(matches!(store.manifest().await, Err(StoreError::NotInitialised)));
+    let key = |name: &str, byte| SealedKey { name: name.into(), sealed: vec![byte; 40] };
+    let material = |byte| KeyMaterial {
+        kdf_header: vec![byte; 37],
+        keys: vec![key("root", byte), key("denomination/1/0", byte), key("denomination/1/1", byte)],
+        vendor_id: VendorId::from_bytes([byte; 32]),
+        version: 1,
+        manifest: vec![byte; 5_000],
+    };
+    assert!(store.initialise(&material(1)).await.unwrap());
+    assert!(!store.initialise(&material(2)).await.unwrap());
+    assert_eq!(store.kdf_header().await.unwrap(), [1; 37]);
+    assert_eq!(store.manifest().await.unwrap(), (VendorId::from_bytes([1; 32]), vec![1; 5_000]));
+    let names: Vec<String> =
+        store.sealed_keys("denomination/").await.unwrap().into_iter().map(|key| key.name).collect();
+    assert_eq!(names, ["denomination/1/0", "denomination/1/1"]);
+}
+
+async fn vouchers_become_grants_once(store: &Store) {
+    store.add_vouchers(&[voucher(1), voucher(2), voucher(3)]).await.unwrap();
+    let taken = store.add_vouchers(&[voucher(4), voucher(1)]).await;
+    assert!(matches!(taken, Err(StoreError::Contention { .. })), "a code that exists");
+    let use_it = |code: u8, grant: u8, day: Day| async move {
+        store.use_voucher(&[code; 32], &grant_id(grant), day).await.unwrap()
+    };
+    assert!(matches!(use_it(4, 1, TODAY).await, VoucherUse::Unknown), "all or nothing");
+    let tomorrow = Day(TODAY.0 + 1);
+    assert!(matches!(use_it(1, 1, tomorrow).await, VoucherUse::Expired));
+    let VoucherUse::Granted(grant) = use_it(1, 1, TODAY).await else { panic!("granted") };
+    assert_eq!((grant.product.as_str(), grant.minted), ("starter", Minted::Nothing));
+    assert_eq!(grant.pack, voucher(1).pack);
+    assert!(matches!(use_it(1, 1, tomorrow).await, VoucherUse::Granted(again) if again == grant));
+    assert!(matches!(use_it(1, 2, TODAY).await, VoucherUse::Used));
+    assert!(matches!(use_it(2, 1, TODAY).await, VoucherUse::GrantUsed));
+    assert!(matches!(use_it(2, 2, TODAY).await, VoucherUse::Granted(_)));
+    assert_eq!(store.grant(&grant_id(1)).await.unwrap(), Some(grant));
+    assert_eq!(store.grant(&grant_id(9)).await.unwrap(), None);
+}
+
+async fn packs_are_stored_once(stores: &[Store]) {
+    let id = grant_id(1);
+    let counts = [((1, 0), 3), ((1, 4), 1)];
+    let attempts = (0..8).map(|number: u8| {
+        let store = &stores[usize::from(number) % stores.len()];
+        let counts = &counts;
+        async move { store.store_pack(&id, &pack(number), counts).await.unwrap() }
+    });
+    let won: Vec<bool> = join_all(attempts).await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    let winner = won.iter().position(|won| *won).unwrap() as u8;
+    for store in stores {
+        let (grant, stored) = store.grant_with_pack(&id).await.unwrap().unwrap();
+        assert_eq!((grant.minted, stored), (Minted::Pack, Some(pack(winner))));
+    }
+    let taken = stores[0].take_token(&id, &[1; 32], (1, exponent(0)), 3, b"x").await;
+    assert_eq!(taken.unwrap(), TokenTaken::GrantUsed);
+    assert!(stores[0].grant_with_pack(&grant_id(9)).await.unwrap().is_none());
+}
+
+async fn tokens_stay_within_the_pack(stores: &[Store]) {
+    let id = grant_id(2);
+    let attempts = (0..12).map(|number: u8| {
+        let store = &stores[usize::from(number) % stores.len()];
+        async move { store.take_token(&id, &[number; 32], (1, exponent(0)), 3, &[number]).await }
+    });
+    let taken: Vec<TokenTaken> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
+    let stored: Vec<u8> =
+        (0..12).filter(|number| taken[usize::from(*number)] == TokenTaken::Stored).collect();
+    assert_eq!(stored.len(), 3);
+    let store = &stores[0];
+    assert_eq!(store.tokens_taken(&id, exponent(0)).await.unwrap(), 3);
+    assert_eq!(store.tokens_taken(&id, exponent(4)).await.unwrap(), 0);
+    let first = stored[0];
+    let again = store.take_token(&id, &[first; 32], (1, exponent(0)), 3, b"other").await.unwrap();
+    assert_eq!(again, TokenTaken::Before(vec![first]));
+    let other = store.take_token(&id, &[50; 32], (1, exponent(4)), 1, b"y").await.unwrap();
+    assert_eq!(other, TokenTaken::Stored);
+    assert!(!store.store_pack(&id, &pack(1), &[]).await.unwrap());
+    let (grant, answer) = store.grant_with_token(&id, &[50; 32]).await.unwrap().unwrap();
+    assert_eq!((grant.minted, answer), (Minted::Tokens, Some(b"y".to_vec())));
+}
+
+async fn operators_are_distinct(stores: &[Store]) {
+    let store = &stores[0];
+    let add = |number: u8, name: &'static str, store: Store| async move {
+        let (id, key) = (OperatorId::from_bytes([number; 32]), PublicKey::from_bytes([number; 32]));
+        store.add_operator(&id, &key, name, TODAY).await.unwrap()
+    };
+    assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Added);
+    assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Before);
+    let taken = AddedOperator::KeyTaken { name: "one".into() };
+    assert_eq!(add(1, "two", store.clone()).await, taken);
+    assert_eq!(add(2, "one", store.clone()).await, AddedOperator::NameTaken);
+    let names = ["a", "b", "c", "d"];
+    let added = names.iter().zip(10..).map(|(name, number)| {
+        add(number, name, stores[usize::from(number) % stores.len()].clone())
+    });
+    assert!(join_all(added).await.iter().all(|added| *added == AddedOperator::Added));
+    let numbers: Vec<i64> = store.operators().await.unwrap().iter().map(|o| o.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    let found = store.operator(&OperatorId::from_bytes([1; 32])).await.unwrap().unwrap();
+    assert_eq!((found.name.as_str(), found.added, found.number), ("one", TODAY, 1));
+    assert!(store.operator(&OperatorId::from_bytes([99; 32])).await.unwrap().is_none());
+}
+
+async fn batches_are_decided(store: &Store) {
+    let first = batch(1, vec![spend(1, 1), spend(2, 1), spend(1, 1), spend(2, 2)]);
+    let results = record(store, &first).await;
+    assert_eq!(
+        results[..3],
+        [ItemResult::Accepted, ItemResult::Accepted, ItemResult::AlreadyAccepted]
+    );
+    assert!(is_double_spend_of(&results[3], 1));
+    let before = everything(store).await;
+    assert_eq!(record(store, &first).await, results, "from the record");
+    assert_eq!(everything(store).await, before);
+
+    let results = record(store, &batch(2, vec![spend(1, 1), spend(2, 3), spend(3, 3)])).await;
+    assert_eq!(results[0], ItemResult::AlreadyAccepted);
+    assert!(is_double_spend_of(&results[1], 1));
+    assert_eq!(results[2], ItemResult::Accepted);
+    let other_epoch = SpendRecord { epoch: 2, ..spend(1, 9) };
+    assert_eq!(record(store, &batch(3, vec![other_epoch])).await, [ItemResult::Accepted]);
+}
+
+async fn damaged_items_take_nothing(store: &Store) {
+    let invalid = |key| SpendRecord { invalid: Some(InvalidReason::Day), ..spend(key, 1) };
+    let expired = |key| SpendRecord { expired: true, ..spend(key, 1) };
+    let mut mixed = batch(4, vec![invalid(4), expired(5), expired(1), invalid(1)]);
+    mixed.items.push(Decision::Unknown(InvalidReason::Key));
+    let results = record(store, &mixed).await;
+    let invalid = |reason| ItemResult::Invalid(reason);
+    assert_eq!(
+        results,
+        [
+            invalid(InvalidReason::Day),
+            ItemResult::Expired,
+            ItemResult::AlreadyAccepted,
+            invalid(InvalidReason::Day),
+            invalid(InvalidReason::Key),
+        ]
+    );
+    let results = record(store, &batch(5, vec![spend(4, 2), spend(5, 2)])).await;
+    assert_eq!(results, [ItemResult::Accepted; 2]);
+}
+
+async fn full_batches_fit(store: &Store) {
+    let items = |resource| (1_000..2_024).map(|key| spend(key, resource)).collect();
+    assert_eq!(record(store, &batch(6, items(1))).await, vec![ItemResult::Accepted; 1_024]);
+    let results = record(store, &batch(7, items(2))).await;
+    assert!(results.iter().all(|result| is_double_spend_of(result, 1)));
+}
+
+/// 64 operators redeem one certificate at once.
+async fn exactly_one_of_concurrent_spends_wins(stores: &[Store]) {
+    let batches: Vec<BatchRecord> =
+        (100..164).map(|number| batch(number, vec![spend(3_000, number)])).collect();
+    let attempts = batches.iter().enumerate().map(|(at, batch)| {
+        let store = &stores[at % stores.len()];
+        async move { record(store, batch).await[0] }
+    });
+    let results: Vec<ItemResult> = join_all(attempts).await;
+    let winner = results.iter().position(|result| *result == ItemResult::Accepted).unwrap();
+    for (at, result) in results.iter().enumerate().filter(|(at, _)| *at != winner) {
+        assert!(is_double_spend_of(result, 100 + winner as u8), "{at}: {result:?}");
+    }
+}
+
+async fn one_batch_sent_twice_at_once_is_decided_once(stores: &[Store]) {
+    // Two processes draw different numbers for one batch.
+    let batches: Vec<BatchRecord> = (0..8)
+        .map(|number| BatchRecord {
+            digest: BatchDigest::from_bytes([200; 32]),
+            ..batch(200 + number, vec![spend(4_000, 1), spend(4_001, 1), spend(4_000, 2)])
+        })
+        .collect();
+    let attempts = batches.iter().enumerate().map(|(at, batch)| {
+        let store = &stores[at % stores.len()];
+        async move { record(store, batch).await }
+    });
+    let results = join_all(attempts).await;
+    assert!(results.iter().all(|one| *one == results[0]));
+    assert_eq!(results[0][..2], [ItemResult::Accepted; 2]);
+    assert!(is_double_spend_of(&results[0][2], 1));
+}
+
+/// Batches over the same certificates in opposite orders.
+async fn crossing_batches_do_not_block_each_other(stores: &[Store]) {
+    let batches: Vec<BatchRecord> = (0..8)
+        .map(|number: u8| {
+            let mut items: Vec<_> = (5_000..5_200).map(|key| spend(key, number)).collect();
+            if number % 2 == 1 {
+                items.reverse();
+            }
+            batch(210 + number, items)
+        })
+        .collect();
+    let attempts = batches.iter().enumerate().map(|(at, batch)| {
+        let store = &stores[at % stores.len()];
+        async move { record(store, batch).await }
+    });
+    let results = join_all(attempts).await;
+    let accepted = results.iter().flatten().filter(|result| **result == ItemResult::Accepted);
+    assert_eq!(accepted.count(), 200);
+}
+
+async fn a_failed_transaction_leaves_nothing(store: &Store) {
+    let before = everything(store).await;
+    let failed = store.run_tx("fails", |tx| {
+        Box::pin(async move {
+            let sql = "-- fails()
+                INSERT INTO spent (epoch, certificate_key, batch, position, binding)
+                VALUES (1, $1, 1, 1, $1)";
+            sqlx::query(sql).bind(vec![1_u8; 32]).execute(tx.connection()).await?;
+            Err::<(), _>(TxError::Final(StoreError::Damaged { table: "none" }))
+        })
+    });
+    assert!(matches!(failed.await, Err(StoreError::Damaged { table: "none" })));
+    let wrong = store.run_tx("wrong", |tx| {
+        Box::pin(async move {
+            sqlx::query("-- wrong()\nSELECT nothing FROM nowhere").execute(tx.connection()).await?;
+            Ok(())
+        })
+    });
+    assert!(matches!(wrong.await, Err(StoreError::Failed { transaction: "wrong", .. })));
+    assert_eq!(everything(store).await, before);
+}
+
+async fn the_books_add_up(store: &Store) {
+    let status = store.status().await.unwrap();
+    assert_eq!((status.vouchers, status.vouchers_used), (3, 2));
+    assert_eq!((status.grants, status.grants_minted), (2, 2));
+    let issued: u64 = status.denominations.iter().map(|(_, count)| count.issued).sum();
+    assert_eq!(issued, 4 + 4, "a pack, and four tokens");
+    let redeemed: u64 = status.denominations.iter().map(|(_, count)| count.redeemed).sum();
+    let spent = everything(store).await;
+    assert_eq!(redeemed, spent["spent"].len() as u64);
+    assert_eq!(spent["evidence"].len(), spent["spent"].len());
+    let (operator, by_exponent) = &status.operators[0];
+    assert_eq!(operator.number, 1);
+    assert_eq!(by_exponent.iter().map(|(_, count)| count).sum::<u64>(), redeemed);
+}
+
+async fn open(url: &str) -> Store {
+    Store::open(url, 8, true).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&directory.path().join("test.db"));
+    conforms(&[open(&url).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms_with_two_processes_on_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&directory.path().join("test.db"));
+    conforms(&[open(&url).await, open(&url).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_conforms_with_one_pool_and_with_two() {
+    let Some(cluster) = Cluster::start("the store on PostgreSQL") else { return };
+    conforms(&[open(&cluster.database().unwrap()).await]).await;
+    let url = cluster.database().unwrap();
+    conforms(&[open(&url).await, open(&url).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_conforms_at_its_strictest_level() {
+    let Some(cluster) = Cluster::start("the store on PostgreSQL, serializable") else { return };
+    let url = cluster.database().unwrap();
+    let url = format!("{url}&options=-c%20default_transaction_isolation=serializable");
+    conforms(&[open(&url).await, open(&url).await]).await;
+}
+
+#[tokio::test]
+async fn two_issuers_on_one_postgres_are_one_vendor() {
+    let Some(cluster) = Cluster::start("two issuers on one PostgreSQL") else { return };
+    let setup = Setup::new(cluster.database().unwrap()).unwrap();
+    let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
+    let (one, two) = (Arc::new(one), Arc::new(two));
+    crate::tests::two_issuers::race(&one, &two).await;
+}
+
+#[tokio::test]
+async fn unknown_databases_are_named() {
+    assert!(matches!(Store::open("mysql://x", 1, true).await, Err(StoreError::UnknownScheme)));
+    let missing = Store::open("sqlite:///nonexistent/x.db", 1, false).await;
+    assert!(matches!(missing, Err(StoreError::Open(_))));
+}
+
+#[tokio::test]
+async fn a_newer_database_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&directory.path().join("test.db"));
+    let store = open(&url).await;
+    let newer = store.run_tx("newer", |tx| {
+        Box::pin(async move {
+            sqlx::query("INSERT INTO migrations (version) VALUES (999)")
+                .execute(tx.connection())
+                .await?;
+            Ok(())
+        })
+    });
+    newer.await.unwrap();
+    store.close().await;
+    let reopened = Store::open(&url, 1, false).await;
+    assert!(matches!(reopened, Err(StoreError::TooNew { found: 999, .. })));
+}

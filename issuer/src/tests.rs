@@ -1,0 +1,10 @@
+//! The issuer from outside, through its router: what it answers, and what it leaves in the database.
+
+mod issuance;
+mod privacy;
+mod redemption;
+mod restart;
+mod support;
+mod surface;
+mod tokens;
+pub(crate) mod two_issuers;

@@ -1,0 +1,95 @@
+//! Steps, restarts and passphrases.
+
+use std::sync::{Arc, Mutex};
+
+use scrip_runtime::{passphrase::Passphrase, sealed::SealedError, steps::Steps};
+
+use super::support::*;
+use crate::{
+    InitError, Issuer, StartError,
+    testing::{Setup, TestIssuer, TestIssuerError, rng_factory},
+};
+
+#[tokio::test]
+async fn every_durable_step_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    let mut setup = Setup::sqlite(directory.path()).unwrap();
+    setup.steps = Steps::observe(move |step| sink.lock().unwrap().push(step));
+    let vendor = setup.init().await.unwrap();
+    let certificates = Wallet::new(1).buy(&vendor.issuer).await;
+    let mut operator = Operator::new(&vendor, 1).await;
+    let item = operator.item(&vendor, &certificates[0], 1);
+    operator.redeem(&vendor, vec![item]).await;
+    let expected = [
+        "issuer.grant.before",
+        "issuer.grant.after",
+        "issuer.answer.before_store",
+        "issuer.answer.after_store",
+        "issuer.redemption.before_commit",
+        "issuer.redemption.in_transaction",
+        "issuer.redemption.after_commit",
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::sqlite(directory.path()).unwrap();
+    let vendor = setup.init().await.unwrap();
+    let certificates = Wallet::new(1).buy(&vendor.issuer).await;
+    let mut operator = Operator::new(&vendor, 1).await;
+    let items: Vec<_> = certificates.iter().map(|c| operator.item(&vendor, c, 1)).collect();
+    let batch = operator.batch(&vendor, items.clone());
+    let answer = send_batch(&vendor.issuer, batch.clone()).await;
+    let before = database(&vendor.issuer).await;
+    let address = vendor.issuer.address();
+    drop(vendor);
+
+    let vendor = setup.open().await.unwrap();
+    assert_eq!(vendor.issuer.address(), address);
+    assert_eq!(database(&vendor.issuer).await, before);
+    assert_eq!(send_batch(&vendor.issuer, batch).await, answer);
+    let secret = Wallet::new(1).secret(&vendor.issuer, 0);
+    assert_eq!(get(&vendor.issuer, "/v1/issuance", Some(&secret)).await.status, 200);
+    assert_eq!(Wallet::new(2).buy(&vendor.issuer).await.len(), 7);
+}
+
+#[tokio::test]
+async fn a_wrong_passphrase_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::sqlite(directory.path()).unwrap();
+    setup.init().await.unwrap();
+    let opened = Issuer::open(
+        setup.config.clone(),
+        Passphrase::new("wrong".into()),
+        Arc::new(setup.clock.clone()),
+        Steps::none(),
+        rng_factory(),
+    );
+    let error = opened.await.err().unwrap();
+    assert!(matches!(error, StartError::Sealed(SealedError::DoesNotOpen)), "{error}");
+}
+
+#[tokio::test]
+async fn a_vendor_is_made_once_and_opened_where_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::sqlite(directory.path()).unwrap();
+    assert!(matches!(setup.open().await, Err(TestIssuerError::Start(StartError::Store(_)))));
+    let vendor = setup.init().await.unwrap();
+    let again = setup.init().await.err().unwrap();
+    assert!(matches!(again, TestIssuerError::Init(InitError::AlreadyInitialised)), "{again}");
+    assert_eq!(setup.open().await.unwrap().issuer.vendor_id(), vendor.issuer.vendor_id());
+}
+
+#[tokio::test]
+async fn a_product_that_no_key_signs_is_refused_at_the_start() {
+    let vendor = TestIssuer::start().await.unwrap();
+    let mut setup = Setup::sqlite(vendor.directory().unwrap()).unwrap();
+    setup.config.set_product("large", [(k(9), 1)]).unwrap();
+    let error = setup.open().await.err().unwrap();
+    assert!(matches!(error, TestIssuerError::Start(StartError::ProductWithoutKey { .. })));
+    assert!(error.to_string().contains("`large` contains 2^9"), "{error}");
+}

@@ -1,0 +1,167 @@
+//! The program as operators run it: other processes, real files, a real port.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the whole file is a test")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"; // RFC 8032, section 7.1, test 1
+
+fn issuer(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scrip-issuer"));
+    command.env_clear().env("SCRIP_ISSUER_PASSPHRASE", "correct horse").arg("--dir").arg(directory);
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    issuer(directory, arguments).output().unwrap()
+}
+
+/// What a successful command prints.
+#[track_caller]
+fn printed(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a failed command says, with its exit code.
+fn failed(command: &mut Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+struct Server {
+    process: Child,
+    address: String,
+}
+
+fn start(directory: &Path) -> Server {
+    let mut process = issuer(directory, &["start"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.strip_prefix("scrip-issuer listening on http://").expect(&line);
+    Server { address: address.trim().to_owned(), process }
+}
+
+impl Server {
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Sends SIGTERM and returns the exit code and the log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut log = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.process.wait().unwrap().code(), log)
+    }
+}
+
+#[test]
+fn a_vendor_is_made_run_and_looked_at() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = &root.path().join("new/issuer");
+    let made = printed(directory, &["init", "--listen", "127.0.0.1:0", "--name", "vendor.example"]);
+    let address = made.lines().next().unwrap();
+    assert!(address.starts_with("scrip://") && address.ends_with("@127.0.0.1:0"), "{made}");
+    only_the_owner_may_read(directory);
+
+    let codes = printed(directory, &["voucher", "create", "--product", "starter", "--count", "3"]);
+    let codes: Vec<&str> = codes.lines().collect();
+    assert!(codes.len() == 3 && codes.iter().all(|code| code.len() == 34), "{codes:?}");
+    let arguments = ["--json", "voucher", "create", "--product", "starter", "--count", "1"];
+    let vouchers = json(&printed(directory, &arguments));
+    assert_eq!(
+        (&vouchers["credits"], vouchers["codes"].as_array().unwrap().len()),
+        (&536.into(), 1)
+    );
+
+    let added = printed(directory, &["operator", "add", "--name", "one", "--key", KEY]);
+    assert_eq!(printed(directory, &["operator", "add", "--name", "one", "--key", KEY]), added);
+    let operators = json(&printed(directory, &["operator", "list", "--json"]));
+    assert_eq!(operators["operators"][0]["operator_id"], added.trim());
+    assert_eq!(operators["operators"][0]["key"], KEY);
+
+    let server = start(directory);
+    assert!(server.get("/v1/manifest").starts_with("HTTP/1.1 200 OK"));
+    assert!(server.get("/v1/x").contains("urn:scrip:problem:not-found"));
+    // The books can be read while the issuer runs.
+    let status = json(&printed(directory, &["status", "--json"]));
+    assert_eq!(status["address"], address);
+    assert_eq!(status["denominations"].as_array().unwrap().len(), 13);
+    assert_eq!(status["vouchers"]["total"], 4);
+    assert!(printed(directory, &["status"]).contains("vouchers 4, used 0; grants 0, minted 0"));
+    let (code, log) = server.stop();
+    assert_eq!((code, log.as_str()), (Some(0), ""), "ends cleanly and says nothing");
+    assert_eq!(printed(directory, &["address"]).trim(), address);
+}
+
+#[cfg(unix)]
+fn only_the_owner_may_read(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(directory), 0o700);
+    for file in ["issuer.toml", "issuer.db"] {
+        assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_said_with_a_remedy() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path();
+    let (code, message) = failed(&mut issuer(directory, &["status"]));
+    assert!(code == 2 && message.contains("run `scrip-issuer init` first"), "{message}");
+    let (code, message) = failed(issuer(directory, &["init"]).env_clear());
+    assert!(code == 2 && message.contains("SCRIP_ISSUER_PASSPHRASE_FILE"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["init", "--public-authority", "a b"]));
+    assert!(code == 2 && message.contains("--public-authority"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["init", "--name", "two words"]));
+    assert!(code == 2 && message.contains("--name"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["init", "--database", "mysql://x"]));
+    assert!(code == 1 && message.contains("`database`"), "{message}");
+
+    printed(directory, &["init"]);
+    let (code, message) = failed(&mut issuer(directory, &["init"]));
+    assert!(code == 1 && message.contains("has an issuer in it already"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["init", "--listen", "127.0.0.1:1"]));
+    assert!(code == 2 && message.contains("issuer.toml exists"), "{message}");
+    let voucher = ["voucher", "create", "--product", "sarter", "--count", "1"];
+    let (code, message) = failed(&mut issuer(directory, &voucher));
+    assert!(code == 2 && message.contains("no product `sarter`; the configuration has: starter"));
+    let small_order = "A".repeat(43);
+    let operator = ["operator", "add", "--name", "x", "--key", &small_order];
+    let (code, message) = failed(&mut issuer(directory, &operator));
+    assert!(code == 2 && message.contains("no operator's key"), "{message}");
+    let wrong = "SCRIP_ISSUER_PASSPHRASE";
+    let (code, message) = failed(issuer(directory, &["start"]).env(wrong, "wrong"));
+    assert!(code == 1 && message.contains("the passphrase is wrong"), "{message}");
+    let (code, message) =
+        failed(issuer(directory, &["start"]).env("SCRIP_ISSUER_LISTEN", "0.0.0.0:0"));
+    assert!(code == 2 && message.contains("plain HTTP"), "{message}");
+    let (code, message) = failed(issuer(directory, &["status"]).env("SCRIP_ISSUER_SINGER", "1"));
+    assert!(code == 2 && message.contains("SCRIP_ISSUER_SINGER"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["operator"]));
+    assert!(code == 2 && message.contains("Usage"), "{message}");
+}

@@ -1,0 +1,87 @@
+//! Expiry: what has ended is taken away, what a crash left behind too.
+
+use scrip_protocol::time::UnixSeconds;
+
+use crate::{
+    chunk_files::{ChunkFileError, PER_DIRECTORY},
+    core::{Core, REMEMBERED},
+    store::{LeaseNumber, StoreError},
+};
+
+/// Why a collection was not finished. The next one goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be removed.
+    #[error(transparent)]
+    File(#[from] ChunkFileError),
+}
+
+/// What the start found on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Files that no lease has, removed.
+    pub(crate) orphans: u64,
+    /// Uploaded chunks without their file; their owners may upload them again.
+    pub(crate) lost: u64,
+}
+
+impl Core {
+    /// Ends what has expired, takes away what ended leases held, and forgets leases that ended long ago.
+    pub(crate) async fn collect(&self) -> Result<(), CollectError> {
+        let now = self.now();
+        while self.store.end_expired(now).await? > 0 {}
+        self.take_away_content().await?;
+        while self.store.drop_expired_messages(now).await? > 0 {}
+        let long_ago = UnixSeconds(now.0.saturating_sub(REMEMBERED));
+        while self.store.forget_leases(long_ago).await? > 0 {}
+        Ok(())
+    }
+
+    /// The file goes first: as long as it may be there, the row says that there is something to collect.
+    async fn take_away_content(&self) -> Result<(), CollectError> {
+        loop {
+            let ended = self.store.reader().uncollected().await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            for lease in ended.iter().filter(|lease| lease.is_chunk) {
+                self.files.remove(lease.number).await?;
+            }
+            self.steps.at("relay.collect.files_gone");
+            self.store.collect(ended.iter().map(|lease| lease.number).collect()).await?;
+        }
+    }
+
+    /// Compares files and rows, before anything is served: a file that no row knows is removed, a row whose file is gone
+    /// is open for uploads again.
+    pub(crate) async fn reconcile(&self) -> Result<Found, CollectError> {
+        let mut found = Found::default();
+        let reader = self.store.reader();
+        let last = reader.last_lease().await?.0 / PER_DIRECTORY;
+        let mut directories = self.files.directories().await?;
+        directories.extend(0..=last);
+        directories.sort_unstable();
+        directories.dedup();
+        for directory in directories {
+            let first = directory.saturating_mul(PER_DIRECTORY);
+            let numbers = (LeaseNumber(first), LeaseNumber(first.saturating_add(PER_DIRECTORY - 1)));
+            let known = reader.uploaded_between(numbers.0, numbers.1).await?;
+            let files = self.files.numbers_in(directory).await?;
+            for orphan in files.iter().filter(|number| known.binary_search(number).is_err()) {
+                self.files.remove(*orphan).await?;
+                found.orphans += 1;
+            }
+            let lost = known.into_iter().filter(|number| files.binary_search(number).is_err());
+            let lost: Vec<LeaseNumber> = lost.collect();
+            found.lost += lost.len() as u64;
+            if !lost.is_empty() {
+                self.store.mark_lost(lost).await?;
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,32 @@
+//! What the relay says about itself.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
+use scrip_protocol::{
+    media,
+    resource::{RelayInfo, SIGNATURE_HEADER},
+};
+
+use super::{Shared, problem::Failure};
+
+/// `GET /v1/relay`
+pub(super) async fn relay(State(shared): State<Shared>) -> Result<Response, Failure> {
+    let core = &shared.core;
+    let info = RelayInfo {
+        operator_key: core.operator.public(),
+        name: shared.name.to_string(),
+        max_days: core.max_days,
+        prices: core.prices,
+        vendors: shared.verifier.vendors(),
+    };
+    let (body, signature) = info.sign(&core.operator).map_err(|error| Failure::internal(&error))?;
+    let signature = HeaderValue::try_from(signature).map_err(|error| Failure::internal(&error))?;
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(media::JSON)),
+        (HeaderName::from_static(SIGNATURE_HEADER), signature),
+    ];
+    Ok((headers, body).into_response())
+}

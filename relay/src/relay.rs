@@ -1,0 +1,281 @@
+//! The running relay: leases, chunks and payments together.
+
+use std::{sync::Arc, time::Duration};
+
+use rand_core::{CryptoRng, RngCore};
+use scrip_protocol::{
+    address::RelayAddress,
+    id::OperatorId,
+    keys::{PublicKey, SigningKey},
+};
+use scrip_runtime::{
+    client::{ClientOptions, HttpClient},
+    clock::SharedClock,
+    files::create_private_dir,
+    passphrase::Passphrase,
+    sealed::SealParams,
+    serve::{Bound, ServeError, bind},
+    steps::Steps,
+};
+use scrip_verifier::{
+    Environment, Redeemer, RngFactory, Verifier, VerifierConfig, link::HttpLink,
+};
+use tokio::sync::watch;
+
+use crate::{
+    background,
+    chunk_files::ChunkFiles,
+    collector::CollectError,
+    config::{ClientConfig, Config},
+    conflicts::RelayProvisions,
+    core::Core,
+    error::{InitError, StartError},
+    http::{self, Shared},
+    identity,
+    lock::DirectoryLock,
+    store::{Capacity, Store},
+};
+
+/// The name of the database in the data directory.
+pub const DATABASE: &str = "relay.db";
+/// The name of the directory of chunks in the data directory.
+const CHUNKS: &str = "chunks";
+/// How long a request waits for another one that carries the same payment.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What `init` needs to know.
+pub struct InitOptions {
+    /// The configuration.
+    pub config: Config,
+    /// What deriving the sealing key from the passphrase costs.
+    pub seal_params: SealParams,
+}
+
+/// What `init` made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialised {
+    /// The operator's key, which the vendor has to know.
+    pub operator_key: PublicKey,
+    /// Where clients find the relay.
+    pub address: RelayAddress,
+}
+
+/// An operator's server, in this process. Clones are the same relay.
+#[derive(Clone)]
+pub struct Relay(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    core: Arc<Core>,
+    verifier: Arc<Verifier>,
+    redeemer: Redeemer<RelayProvisions>,
+    /// Held as long as the relay is.
+    _lock: DirectoryLock,
+}
+
+impl Relay {
+    /// Makes a relay in the configured directory: its key and its database.
+    ///
+    /// # Errors
+    /// [`InitError`]; a key that is there already is left as it is.
+    pub async fn init(
+        options: &InitOptions,
+        passphrase: &Passphrase,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Initialised, InitError> {
+        let InitOptions { config, seal_params } = options;
+        config.check()?;
+        let directory = &config.data_dir;
+        create_private_dir(directory)?;
+        let _lock = DirectoryLock::acquire(directory)?;
+        Store::open(&directory.join(DATABASE), true).await?.close().await;
+        // Last: where there is a key, there is all of it.
+        let operator_key = identity::create(directory, passphrase, *seal_params, rng)?;
+        let address = address_of(&operator_key, config.authority());
+        Ok(Initialised { operator_key, address })
+    }
+
+    /// Opens what [`Relay::init`] made, and settles what the last run left unfinished.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(
+        config: Config,
+        passphrase: Passphrase,
+        clock: SharedClock,
+        steps: Steps,
+        rng: RngFactory,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let lock = DirectoryLock::acquire(&config.data_dir)?;
+        let operator = unseal(&config, passphrase).await?;
+        let core = open_core(&config, operator, clock.clone(), steps.clone(), rng.clone()).await?;
+        let core = Arc::new(core);
+        let found = core.reconcile().await?;
+        if found.orphans > 0 || found.lost > 0 {
+            tracing::warn!(found.orphans, found.lost, "the chunks on the disk were put in order");
+        }
+        let verifier_config = VerifierConfig {
+            operator_key: Arc::clone(&core.operator),
+            vendors: config.vendors.iter().map(|vendor| vendor.policy()).collect(),
+            data_dir: config.data_dir.clone(),
+            patience: PATIENCE,
+        };
+        let link = Arc::new(HttpLink::new(client(&config.client)?));
+        let environment = Environment { clock, rng, steps, link };
+        let verifier = Verifier::open(verifier_config, environment).await?;
+        let provisions = RelayProvisions(Arc::clone(&core));
+        let recovered = verifier.recover(&provisions).await?;
+        if recovered != Default::default() {
+            tracing::info!(?recovered, "the payments of the last run are settled");
+        }
+        let schedule = config.redemption.schedule();
+        let redeemer = Redeemer::new(Arc::clone(&verifier), provisions, schedule);
+        Ok(Self(Arc::new(Inner { config, core, verifier, redeemer, _lock: lock })))
+    }
+
+    /// The operator's public key.
+    pub fn operator_key(&self) -> PublicKey {
+        self.0.core.operator.public()
+    }
+
+    /// The operator's id.
+    pub fn operator_id(&self) -> OperatorId {
+        self.0.core.operator_id
+    }
+
+    /// The relay's address, where clients reach it at `authority`, a `host[:port]`.
+    pub fn address(&self, authority: impl Into<String>) -> RelayAddress {
+        address_of(&self.operator_key(), authority.into())
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.core.store
+    }
+
+    /// What takes the payments.
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.0.verifier
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(crate) fn redeemer(&self) -> &Redeemer<RelayProvisions> {
+        &self.0.redeemer
+    }
+
+    /// All routes of this relay.
+    pub fn router(&self) -> axum::Router {
+        http::router(Shared {
+            core: Arc::clone(&self.0.core),
+            verifier: Arc::clone(&self.0.verifier),
+            name: self.0.config.name.as_str().into(),
+        })
+    }
+
+    /// Starts to listen as configured.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn bind(&self) -> Result<Bound, ServeError> {
+        bind(&self.0.config.listen()).await
+    }
+
+    /// Serves on `bound`, redeems, collects and keeps the manifests fresh until `shutdown` resolves.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn serve(
+        &self,
+        bound: Bound,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = background::start(self, &stopped);
+        let served = bound.serve(self.router(), self.0.config.limits(), shutdown).await;
+        stop.send_replace(true);
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(panicked = error.is_panic(), "a background task did not end well");
+            }
+        }
+        served
+    }
+
+    /// Asks every vendor for its manifest once; what goes wrong is logged.
+    pub async fn refresh_manifests(&self) {
+        self.0.verifier.refresh_manifests().await;
+    }
+
+    /// Whether a manifest of every vendor is held.
+    pub fn holds_all_manifests(&self) -> bool {
+        self.0.verifier.vendors().iter().all(|vendor| vendor.manifest.is_some())
+    }
+
+    /// Takes away what has ended, now.
+    ///
+    /// # Errors
+    /// [`CollectError`]; the next collection goes on.
+    pub async fn collect_now(&self) -> Result<(), CollectError> {
+        self.0.core.collect().await
+    }
+
+    /// Waits until everything is written and the databases are closed. Serve nothing after this.
+    pub async fn close(&self) {
+        self.0.core.store.close().await;
+    }
+}
+
+fn address_of(operator_key: &PublicKey, authority: String) -> RelayAddress {
+    RelayAddress { id: OperatorId::of(operator_key), authority }
+}
+
+/// Away from the threads of the runtime: deriving the sealing key takes a good part of a second.
+async fn unseal(config: &Config, passphrase: Passphrase) -> Result<SigningKey, StartError> {
+    let directory = config.data_dir.clone();
+    let work = move || identity::unseal(&directory, &passphrase);
+    let unsealed = tokio::task::spawn_blocking(work).await;
+    Ok(unsealed.map_err(|_| StartError::Interrupted)??)
+}
+
+async fn open_core(
+    config: &Config,
+    operator: SigningKey,
+    clock: SharedClock,
+    steps: Steps,
+    rng: RngFactory,
+) -> Result<Core, StartError> {
+    Ok(Core {
+        operator_id: OperatorId::of(&operator.public()),
+        operator: Arc::new(operator),
+        prices: config.prices.list(),
+        max_days: config.max_days,
+        capacity: Capacity {
+            queues: config.storage.queues,
+            chunk_bytes: config.storage.chunks.0,
+        },
+        store: Store::open(&config.data_dir.join(DATABASE), false).await?,
+        files: ChunkFiles::open(&config.data_dir.join(CHUNKS))?,
+        clock,
+        steps,
+        rng,
+        ended: tokio::sync::Notify::new(),
+    })
+}
+
+fn client(config: &ClientConfig) -> Result<HttpClient, StartError> {
+    let extra_roots = config.extra_roots.as_ref().map(std::fs::read).transpose();
+    Ok(HttpClient::new(ClientOptions {
+        proxy: config.proxy.clone(),
+        extra_roots_pem: extra_roots.map_err(StartError::ExtraRoots)?,
+        timeout: config.timeout.duration(),
+    })?)
+}

@@ -1,0 +1,161 @@
+//! What an operator wants to see. Everything is read from the databases, beside a relay that runs or without one, and
+//! needs no passphrase.
+
+use scrip_protocol::{
+    address::{RelayAddress, VendorAddress},
+    credits::Credits,
+    id::{ManifestDigest, OperatorId, PaymentId, ResourceId, VendorId, encode_base64url},
+    keys::PublicKey,
+    time::{Day, UnixSeconds},
+};
+use scrip_verifier::{
+    manifests::{Manifests, ManifestsError},
+    spent::{StoreError as SpentError, VendorTotals, sqlite::Books},
+    verifier,
+};
+use serde::Serialize;
+
+use crate::{
+    config::Config,
+    identity::{self, IdentityError},
+    relay::DATABASE,
+    store::{ConflictEvent, ConflictRow, Reader, StoreError, Usage},
+};
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// There is no key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The relay's database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The spent store cannot be read.
+    #[error(transparent)]
+    Spent(#[from] SpentError),
+    /// The manifests cannot be read.
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
+}
+
+/// How the relay stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: RelayAddress,
+    /// The operator's key, which vendors have to know.
+    pub operator_key: PublicKey,
+    /// What it holds.
+    pub usage: Usage,
+    /// How many queues may be leased at one time.
+    pub queues_limit: u64,
+    /// How many bytes may be promised to chunks.
+    pub chunk_bytes_limit: u64,
+    /// How it stands with each vendor.
+    pub vendors: Vec<VendorReport>,
+}
+
+/// How the relay stands with one vendor.
+#[derive(Clone, Debug, Serialize)]
+pub struct VendorReport {
+    /// The vendor.
+    pub vendor_id: VendorId,
+    /// Its address; `None` where it is not in the configuration any more, so that nothing is redeemed.
+    pub address: Option<VendorAddress>,
+    /// The version of the manifest that is held; `None` where there is none, so that nothing is accepted.
+    pub manifest_version: Option<u64>,
+    /// Its digest.
+    pub manifest_digest: Option<ManifestDigest>,
+    /// What was accepted by the vendor, ever.
+    pub accepted: Credits,
+    /// What was taken and is not decided by the vendor.
+    pub pending: Credits,
+    /// Double spent, expired or invalid, ever.
+    pub lost: Credits,
+    /// Certificates that wait for a batch.
+    pub waiting: u64,
+    /// Batches that the vendor has not answered.
+    pub unanswered_batches: u64,
+    /// When the oldest pending certificate was taken.
+    pub oldest_pending: Option<UnixSeconds>,
+    /// Certificates that were double spent, ever.
+    pub double_spent: u64,
+}
+
+/// A double spend, and what followed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConflictReport {
+    /// What happened to the lease: `shortened`, `ended`, or `had-ended` where it was over already.
+    pub event: &'static str,
+    /// The lease; `None` where it was forgotten already.
+    pub lease_id: Option<ResourceId>,
+    /// When it ends, or ended, since.
+    pub lease_until: Option<UnixSeconds>,
+    /// What the certificate was worth.
+    pub value: Credits,
+    /// The payment that it was part of.
+    pub payment_id: PaymentId,
+    /// When the vendor's answer was acted upon.
+    pub learned_at: UnixSeconds,
+    /// The certificate key.
+    pub certificate_key: PublicKey,
+    /// The `ConflictProof`, base64url: anybody can check it.
+    pub proof: String,
+}
+
+/// How the relay stands.
+///
+/// # Errors
+/// [`ReportError`].
+pub async fn status(config: &Config, now: UnixSeconds) -> Result<Status, ReportError> {
+    let operator_key = identity::public(&config.data_dir)?;
+    let reader = Reader::open(&config.data_dir.join(DATABASE)).await?;
+    let usage = reader.usage(now).await;
+    reader.close().await;
+    Ok(Status {
+        name: config.name.clone(),
+        address: RelayAddress {
+            id: OperatorId::of(&operator_key),
+            authority: config.authority(),
+        },
+        operator_key,
+        usage: usage?,
+        queues_limit: config.storage.queues,
+        chunk_bytes_limit: config.storage.chunks.0,
+        vendors: vendors(config).await?,
+    })
+}
+
+/// The double spends, oldest first.
+///
+/// # Errors
+/// [`ReportError`].
+pub async fn conflicts(config: &Config) -> Result<Vec<ConflictReport>, ReportError> {
+    let reader = Reader::open(&config.data_dir.join(DATABASE)).await?;
+    let rows = reader.conflicts().await;
+    reader.close().await;
+    Ok(rows?.into_iter().map(ConflictReport::from).collect())
+}
+
+impl From<ConflictRow> for ConflictReport {
+    fn from(row: ConflictRow) -> Self {
+        Self {
+            event: match row.event {
+                ConflictEvent::HadEnded => "had-ended",
+                ConflictEvent::Shortened => "shortened",
+                ConflictEvent::Ended => "ended",
+            },
+            lease_id: row.lease_id,
+            lease_until: row.lease_until,
+            value: row.value,
+            payment_id: row.payment_id,
+            learned_at: row.learned_at,
+            certificate_key: row.proof.certificate_key,
+            proof: encode_base64url(&row.proof.encode()),
+        }
+    }
+}

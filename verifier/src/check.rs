@@ -1,0 +1,271 @@
+//! The pure check of a payment: verification.md, checks 1 to 10, in that order.
+//!
+//! Each step consumes the one before, so that a step that was left out does not compile:
+//! [`Received`] (1, 2) → [`Received::accepted_from`] (3) → [`Addressed::inspect`] (4–7) → [`Inspected::for_price`] (8) →
+//! [`Priced::verify`] (9, 10) → [`CheckedPayment`]. Between the steps the caller looks up what the check must not: whether the
+//! payment is known already, the vendor's manifest, the price.
+
+mod refusal;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, sync::Arc};
+
+use rand_core::{CryptoRng, RngCore};
+use scrip_protocol::{
+    DecodeError,
+    check::{Rejection, Spend, check_batch, check_key_encoding, check_one},
+    credits::{Credits, Exponent},
+    id::{OperatorId, PaymentId, VendorId},
+    manifest::{DenominationKey, Manifest},
+    payment::{Evidence, PaidRequest},
+    spend::{Binding, payment_id},
+    time::UnixSeconds,
+};
+
+pub use self::refusal::Refusal;
+use crate::price::Quote;
+
+/// A paid request that parses, and its name: checks 1 and 2.
+pub struct Received {
+    request: PaidRequest,
+    evidence: Vec<Evidence>,
+    payment_id: PaymentId,
+}
+
+/// A paid request to this operator, with certificates of a vendor that is accepted: check 3.
+pub struct Addressed(Received);
+
+/// A paid request whose certificates look right, and what they are worth: checks 4 to 7.
+pub struct Inspected {
+    received: Received,
+    manifest: Arc<Manifest>,
+    credits: Credits,
+}
+
+/// A paid request that covers its price: check 8.
+pub struct Priced {
+    inspected: Inspected,
+    quote: Quote,
+}
+
+/// A payment that passed every check that needs no store. What is left is whether it was spent before.
+pub struct CheckedPayment {
+    /// The payment's name.
+    pub payment_id: PaymentId,
+    /// Whose certificates these are.
+    pub vendor_id: VendorId,
+    /// What they are worth together.
+    pub credits: Credits,
+    /// The price that they cover.
+    pub quote: Quote,
+    /// What is paid for.
+    pub resource_request: Vec<u8>,
+    /// The certificates, in the order of the payment.
+    pub certificates: Vec<CheckedCertificate>,
+}
+
+/// One certificate of a checked payment.
+pub struct CheckedCertificate {
+    /// All that the vendor will be shown, and the binding.
+    pub evidence: Evidence,
+    /// The epoch of its key.
+    pub epoch: u32,
+    /// The denomination of its key.
+    pub exponent: Exponent,
+    /// When it can no longer be redeemed.
+    pub redeem_until: UnixSeconds,
+}
+
+impl Received {
+    /// Checks 1 and 2: the size, and that it parses.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`], [`Refusal::Malformed`].
+    pub fn decode(body: &[u8]) -> Result<Self, Refusal> {
+        let request = PaidRequest::decode(body).map_err(|error| match error {
+            DecodeError::TooLarge { .. } => Refusal::TooLarge,
+            other => Refusal::Malformed(other),
+        })?;
+        let evidence = request.payment.evidence(&request.resource_request);
+        let bindings: Vec<Binding> = evidence.iter().map(|one| one.binding).collect();
+        let payment_id = payment_id(&request.payment.vendor_id, &bindings);
+        Ok(Self { request, evidence, payment_id })
+    }
+
+    /// What the payment is known by, if it is a retry. A retry is answered whatever the later checks would say.
+    pub fn payment_id(&self) -> PaymentId {
+        self.payment_id
+    }
+
+    /// The vendor that the payment names.
+    pub fn vendor_id(&self) -> VendorId {
+        self.request.payment.vendor_id
+    }
+
+    /// The operator whom the payment names.
+    pub fn operator_id(&self) -> OperatorId {
+        self.request.payment.operator_id
+    }
+
+    /// What is paid for.
+    pub fn resource_request(&self) -> &[u8] {
+        &self.request.resource_request
+    }
+
+    /// Check 3: the vendor is one of those that `accepts` names, and the payment is for `operator`.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongVendor`], [`Refusal::WrongOperator`].
+    pub fn accepted_from(
+        self,
+        accepts: impl FnOnce(&VendorId) -> bool,
+        operator: &OperatorId,
+    ) -> Result<Addressed, Refusal> {
+        if !accepts(&self.vendor_id()) {
+            return Err(Refusal::WrongVendor);
+        }
+        if self.operator_id() != *operator {
+            return Err(Refusal::WrongOperator);
+        }
+        Ok(Addressed(self))
+    }
+}
+
+impl Addressed {
+    /// What is paid for.
+    pub fn resource_request(&self) -> &[u8] {
+        self.0.resource_request()
+    }
+
+    /// Checks 4 to 7: no certificate twice; the day; challenge, key and window of each; each certificate key.
+    ///
+    /// # Errors
+    /// The first [`Refusal`].
+    pub fn inspect(self, manifest: Arc<Manifest>, now: UnixSeconds) -> Result<Inspected, Refusal> {
+        let received = self.0;
+        let payment = &received.request.payment;
+        let mut keys = HashSet::with_capacity(payment.items.len());
+        if !payment.items.iter().all(|item| keys.insert(item.token.nonce)) {
+            return Err(Refusal::DuplicateCertificate);
+        }
+        if !payment.day.is_adjacent_to(now.day()) {
+            return Err(Refusal::DayOutOfRange);
+        }
+        if payment.vendor_id != manifest.vendor_id() {
+            return Err(Refusal::WrongVendor);
+        }
+        let challenge = manifest.challenge_digest();
+        if payment.items.iter().any(|item| item.token.challenge_digest != *challenge) {
+            return Err(Refusal::ChallengeMismatch);
+        }
+        let mut values = Vec::with_capacity(payment.items.len());
+        for item in &payment.items {
+            let key = manifest.key(&item.token.key_id).ok_or(Refusal::KeyUnknown)?;
+            if !key.windows().spends_at(now) {
+                return Err(Refusal::KeyOutsideWindow);
+            }
+            values.push(key.value());
+        }
+        for item in &payment.items {
+            check_key_encoding(&item.token.nonce)?;
+        }
+        Ok(Inspected { credits: Credits::total(values), received, manifest })
+    }
+}
+
+impl Inspected {
+    /// What is paid for.
+    pub fn resource_request(&self) -> &[u8] {
+        self.received.resource_request()
+    }
+
+    /// Check 8: the certificates are worth at least the price.
+    ///
+    /// # Errors
+    /// [`Refusal::PaymentTooLow`].
+    pub fn for_price(self, quote: Quote) -> Result<Priced, Refusal> {
+        if self.credits < quote.credits {
+            return Err(Refusal::PaymentTooLow { paid: self.credits, quote });
+        }
+        Ok(Priced { inspected: self, quote })
+    }
+}
+
+impl Priced {
+    /// Checks 9 and 10: every signature. Takes some 50 µs for each certificate; `rng` draws the coefficients of the batch.
+    ///
+    /// # Errors
+    /// [`Refusal::CertificateSignature`] where any RSA signature is bad, else [`Refusal::SpendSignature`].
+    pub fn verify(self, rng: &mut (impl RngCore + CryptoRng)) -> Result<CheckedPayment, Refusal> {
+        let Self { inspected: Inspected { received, manifest, credits }, quote } = self;
+        let keys = denomination_keys(&received.evidence, &manifest)?;
+        check_signatures(&received.evidence, &keys, rng)?;
+        let certificates = received
+            .evidence
+            .into_iter()
+            .zip(keys)
+            .map(|(evidence, key)| CheckedCertificate {
+                evidence,
+                epoch: key.epoch(),
+                exponent: key.exponent(),
+                redeem_until: key.windows().redeem_until,
+            })
+            .collect();
+        Ok(CheckedPayment {
+            payment_id: received.payment_id,
+            vendor_id: received.request.payment.vendor_id,
+            credits,
+            quote,
+            resource_request: received.request.resource_request,
+            certificates,
+        })
+    }
+}
+
+fn denomination_keys<'m>(
+    evidence: &[Evidence],
+    manifest: &'m Manifest,
+) -> Result<Vec<&'m DenominationKey>, Refusal> {
+    evidence
+        .iter()
+        .map(|one| manifest.key(&one.item.token.key_id).ok_or(Refusal::KeyUnknown))
+        .collect()
+}
+
+fn check_signatures(
+    evidence: &[Evidence],
+    keys: &[&DenominationKey],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<(), Refusal> {
+    let spends: Vec<Spend<'_>> = evidence
+        .iter()
+        .zip(keys)
+        .map(|(one, key)| Spend {
+            token: &one.item.token,
+            key,
+            binding: one.binding,
+            signature: &one.item.signature,
+        })
+        .collect();
+    let results = match &spends[..] {
+        [single] => vec![check_one(single)],
+        many => check_batch(many, rng),
+    };
+    // Check 9 comes before check 10 for the payment as a whole, not for each certificate.
+    let rejections = results.into_iter().filter_map(Result::err);
+    match rejections.min_by_key(|rejection| severity(*rejection)) {
+        Some(rejection) => Err(rejection.into()),
+        None => Ok(()),
+    }
+}
+
+/// The number of the check that a rejection belongs to.
+const fn severity(rejection: Rejection) -> u8 {
+    match rejection {
+        Rejection::CertificateKey => 7,
+        Rejection::CertificateSignature => 9,
+        Rejection::SpendSignature => 10,
+    }
+}

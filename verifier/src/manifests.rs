@@ -1,0 +1,218 @@
+//! The manifests of the accepted vendors, kept on disk: a relay works while its vendors are down.
+//!
+//! A manifest never goes back in version, and two digests of one version are kept as evidence that a vendor shows
+//! different keys to different people (keys.md, "The manifest").
+
+mod equivocation;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use scrip_protocol::{
+    address::VendorAddress,
+    id::{ManifestDigest, VendorId},
+    manifest::{Manifest, ManifestError},
+};
+use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
+use tokio::sync::Notify;
+
+use crate::link::{NoAnswer, VendorLink};
+
+/// Why the stored manifests cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestsError {
+    /// The operating system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A stored manifest cannot be read.
+    #[error("cannot read the stored manifest {path}: {source}; check its owner and permissions")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A stored manifest is damaged.
+    #[error("the stored manifest {path} is damaged: {source}; delete it, and it is fetched again from the vendor")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The rule that it breaks.
+        source: ManifestError,
+    },
+}
+
+/// What came of asking a vendor for its manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// It is the one that is held.
+    Unchanged,
+    /// A first or a newer one is held now.
+    Updated {
+        /// Its version.
+        version: u64,
+    },
+}
+
+/// Why the manifest that is held stays.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The vendor is none of those that are accepted.
+    #[error("this vendor is not in the configuration")]
+    UnknownVendor,
+    /// There is no answer. The vendor may be down.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// What came is no manifest of this vendor's.
+    #[error("{0}; the stored manifest stays in use")]
+    Manifest(#[from] ManifestError),
+    /// The vendor's server offers an older manifest than is held, as a copy that lags behind does.
+    #[error("the vendor offers version {offered} of its manifest, version {held} is held and stays in use")]
+    Older {
+        /// The version that is held.
+        held: u64,
+        /// The version that was offered.
+        offered: u64,
+    },
+    /// The vendor signed two manifests of one version: it may be tracing its users.
+    #[error(
+        "the vendor signed two different manifests of version {version}; both are kept as evidence, the first \
+         stays in use; ask the vendor, and warn others"
+    )]
+    Equivocation {
+        /// The version of both.
+        version: u64,
+        /// The digest of the one that is held.
+        held: ManifestDigest,
+        /// The digest of the other one.
+        offered: ManifestDigest,
+    },
+    /// The new manifest could not be stored, and is not used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+struct Slot {
+    address: VendorAddress,
+    manifest: RwLock<Option<Arc<Manifest>>>,
+    /// Serialises refreshes, so that what is in memory is what is on disk.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// The manifests of all accepted vendors.
+pub struct Manifests {
+    directory: PathBuf,
+    slots: BTreeMap<VendorId, Slot>,
+    wanted: Notify,
+}
+
+impl Manifests {
+    /// Reads what is stored in `directory`, which is created where there is none.
+    ///
+    /// # Errors
+    /// [`ManifestsError`].
+    pub fn open<'a>(
+        directory: &Path,
+        vendors: impl IntoIterator<Item = &'a VendorAddress>,
+    ) -> Result<Self, ManifestsError> {
+        create_private_dir(directory)?;
+        let mut slots = BTreeMap::new();
+        for address in vendors {
+            let manifest = read(&path_of(directory, &address.id), &address.id)?.map(Arc::new);
+            let slot = Slot {
+                address: address.clone(),
+                manifest: RwLock::new(manifest),
+                refreshing: tokio::sync::Mutex::default(),
+            };
+            slots.insert(address.id, slot);
+        }
+        Ok(Self { directory: directory.to_owned(), slots, wanted: Notify::new() })
+    }
+
+    /// The manifest of a vendor; `None` where the vendor is not accepted, or none could be fetched yet.
+    pub fn held(&self, vendor: &VendorId) -> Option<Arc<Manifest>> {
+        self.slots.get(vendor)?.held()
+    }
+
+    /// The digests of all manifests that contradict each other, two or more for each version that a vendor signed twice. The
+    /// manifests themselves lie in the directory.
+    ///
+    /// # Errors
+    /// [`ManifestsError::Read`].
+    pub fn equivocations(&self, vendor: &VendorId) -> Result<Vec<ManifestDigest>, ManifestsError> {
+        equivocation::stored(&self.directory, vendor)
+    }
+
+    /// Asks for a refresh soon, because somebody paid with a key that is not in the manifest.
+    pub fn want_refresh(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Returns when [`Manifests::want_refresh`] was called.
+    pub async fn refresh_wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Asks a vendor for its manifest, and keeps it if it is newer.
+    ///
+    /// # Errors
+    /// [`RefreshError`]: the manifest that is held stays in use.
+    pub async fn refresh(
+        &self,
+        vendor: &VendorId,
+        link: &dyn VendorLink,
+    ) -> Result<Refreshed, RefreshError> {
+        let slot = self.slots.get(vendor).ok_or(RefreshError::UnknownVendor)?;
+        let _guard = slot.refreshing.lock().await;
+        let bytes = link.manifest(&slot.address).await?;
+        let offered = Manifest::open(&bytes, vendor)?;
+        if let Some(held) = slot.held() {
+            if offered.digest() == held.digest() {
+                return Ok(Refreshed::Unchanged);
+            }
+            if offered.version() == held.version() {
+                equivocation::keep(&self.directory, &offered, &held)?;
+                return Err(RefreshError::Equivocation {
+                    version: held.version(),
+                    held: held.digest(),
+                    offered: offered.digest(),
+                });
+            }
+            if offered.version() < held.version() {
+                let (held, offered) = (held.version(), offered.version());
+                return Err(RefreshError::Older { held, offered });
+            }
+        }
+        // On disk first: after a crash an older version must not be what is held.
+        replace_atomically(&path_of(&self.directory, vendor), offered.bytes())?;
+        let version = offered.version();
+        *slot.manifest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(offered));
+        Ok(Refreshed::Updated { version })
+    }
+}
+
+impl Slot {
+    fn held(&self) -> Option<Arc<Manifest>> {
+        self.manifest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn path_of(directory: &Path, vendor: &VendorId) -> PathBuf {
+    directory.join(format!("{vendor}.manifest"))
+}
+
+fn read(path: &Path, vendor: &VendorId) -> Result<Option<Manifest>, ManifestsError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ManifestsError::Read { path: path.into(), source }),
+    };
+    Manifest::open(&bytes, vendor)
+        .map(Some)
+        .map_err(|source| ManifestsError::Damaged { path: path.into(), source })
+}

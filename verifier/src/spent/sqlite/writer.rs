@@ -1,0 +1,143 @@
+//! The one writer. It takes whatever has arrived, runs it in one transaction, and answers everybody after the commit.
+
+use std::{fs::File, sync::Mutex};
+
+use scrip_protocol::{id::PaymentId, time::UnixSeconds};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    batches, prune, reserve,
+    settle::{self, Commit},
+    sql::SqlResult,
+};
+use crate::{
+    provisions::StoredAnswer,
+    spent::{
+        ConflictNumber, NewBatch, OutcomeRecord, Reservation, ReserveOutcome, StoreError,
+    },
+};
+
+/// How many jobs may share a transaction.
+const GROUP: usize = 256;
+/// How many jobs may wait; more make their callers wait.
+const QUEUE: usize = 4 * GROUP;
+
+/// Something to be written, its result, and who waits for it.
+pub(super) struct Pending<I, O> {
+    pub(super) input: I,
+    /// Set when the job was run; it counts once the transaction is committed.
+    pub(super) output: Option<Result<O, StoreError>>,
+    reply: oneshot::Sender<Result<O, StoreError>>,
+}
+
+impl<I, O> Pending<I, O> {
+    pub(super) fn new(input: I) -> (Self, oneshot::Receiver<Result<O, StoreError>>) {
+        let (reply, receiver) = oneshot::channel();
+        (Self { input, output: None, reply }, receiver)
+    }
+
+    /// Tells the caller what came of the transaction.
+    fn settle(self, committed: Result<(), StoreError>) {
+        let result = committed.and_then(|()| self.output.unwrap_or(Err(StoreError::Closed)));
+        let _ = self.reply.send(result); // a caller that has gone away does not mind
+    }
+}
+
+/// Everything that is ever written.
+pub(super) enum Job {
+    Reserve(Pending<Reservation, ReserveOutcome>),
+    Commit(Pending<Commit, StoredAnswer>),
+    Release(Pending<PaymentId, ()>),
+    PutBatches(Pending<Vec<NewBatch>, ()>),
+    RecordOutcome(Pending<OutcomeRecord, ()>),
+    Reported(Pending<ConflictNumber, ()>),
+    Prune(Pending<UnixSeconds, u64>),
+}
+
+impl Job {
+    fn settle(self, committed: Result<(), StoreError>) {
+        match self {
+            Self::Reserve(pending) => pending.settle(committed),
+            Self::Commit(pending) => pending.settle(committed),
+            Self::Release(pending) => pending.settle(committed),
+            Self::PutBatches(pending) => pending.settle(committed),
+            Self::RecordOutcome(pending) => pending.settle(committed),
+            Self::Reported(pending) => pending.settle(committed),
+            Self::Prune(pending) => pending.settle(committed),
+        }
+    }
+}
+
+/// The sending side of the writer.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the task. It holds `lock` until it ends.
+    pub(super) fn start(connection: SqliteConnection, lock: File) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(run(connection, queue, lock));
+        Self { jobs: Mutex::new(Some(jobs)), task: tokio::sync::Mutex::new(Some(task)) }
+    }
+
+    pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.lock().map_err(|_| StoreError::Closed)?.clone();
+        let jobs = jobs.ok_or(StoreError::Closed)?;
+        jobs.send(job).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Returns when everything that was sent is written and the database is closed.
+    pub(super) async fn close(&self) {
+        if let Ok(mut jobs) = self.jobs.lock() {
+            jobs.take();
+        }
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await; // a task that panicked has closed the database too
+        }
+    }
+}
+
+async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, lock: File) {
+    let mut jobs = Vec::with_capacity(GROUP);
+    while queue.recv_many(&mut jobs, GROUP).await > 0 {
+        let committed = write(&mut connection, &mut jobs).await.map_err(|error| {
+            let error = error.named("write");
+            tracing::error!(%error, jobs = jobs.len(), "a transaction of the spent store failed");
+            error
+        });
+        for job in jobs.drain(..) {
+            job.settle(committed.clone());
+        }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the spent store was not closed in order; nothing is lost");
+    }
+    drop(lock);
+}
+
+/// One transaction. An error means that none of the jobs happened, or, where the commit itself failed, that nobody knows.
+async fn write(connection: &mut SqliteConnection, jobs: &mut [Job]) -> SqlResult<()> {
+    // Takes the write lock at once; a lock that is upgraded later can fail with "busy".
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut reservations: Vec<&mut Pending<Reservation, ReserveOutcome>> = Vec::new();
+    for job in jobs {
+        let tx = &mut *transaction;
+        match job {
+            Job::Reserve(job) => reservations.push(job),
+            Job::Commit(job) => job.output = Some(settle::commit(tx, &job.input).await?),
+            Job::Release(job) => job.output = Some(settle::release(tx, &job.input).await?),
+            Job::PutBatches(job) => job.output = Some(batches::put(tx, &job.input).await?),
+            Job::RecordOutcome(job) => job.output = Some(batches::record(tx, &job.input).await?),
+            Job::Reported(job) => job.output = Some(Ok(batches::reported(tx, job.input).await?)),
+            Job::Prune(job) => job.output = Some(Ok(prune::slice(tx, job.input).await?)),
+        }
+    }
+    reserve::all(&mut transaction, &mut reservations).await?;
+    Ok(transaction.commit().await?)
+}

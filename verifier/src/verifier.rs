@@ -1,0 +1,299 @@
+//! The verifier: vendors, manifests, policy and the spent store, wired together.
+
+mod recover;
+mod status;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use rand_core::CryptoRngCore;
+use scrip_protocol::{
+    address::VendorAddress,
+    id::{ManifestDigest, OperatorId, PaymentId, VendorId},
+    keys::SigningKey,
+    manifest::Manifest,
+    problem::{PayableVendor, Problem},
+    time::UnixSeconds,
+};
+use scrip_runtime::{
+    clock::SharedClock,
+    files::{FileError, create_private_dir},
+    steps::Steps,
+};
+use tokio::sync::Semaphore;
+
+pub use self::{
+    recover::{RecoverError, Recovered},
+    status::{Status, StatusError, VendorStatus},
+};
+use crate::{
+    inflight::InFlight,
+    link::VendorLink,
+    manifests::{Manifests, ManifestsError, RefreshError, Refreshed},
+    policy::VendorPolicy,
+    price::Quote,
+    provisions::StoredAnswer,
+    redeemer::Troubles,
+    spent::{SpentStore, SqliteStore, StoreError},
+};
+
+/// Makes a generator of randomness for one use.
+pub type RngFactory = Arc<dyn Fn() -> Box<dyn CryptoRngCore + Send> + Send + Sync>;
+
+/// The name of the database in the data directory.
+pub const DATABASE: &str = "spent.sqlite";
+/// The name of the directory of manifests in the data directory.
+pub const MANIFESTS: &str = "manifests";
+
+/// What an operator decides.
+pub struct VerifierConfig {
+    /// The operator's key, which signs batches; its hash is the operator id.
+    pub operator_key: Arc<SigningKey>,
+    /// Whose certificates are accepted, and on which terms.
+    pub vendors: Vec<VendorPolicy>,
+    /// Where the spent store and the manifests lie.
+    pub data_dir: PathBuf,
+    /// How long a request waits for another one that carries the same payment.
+    pub patience: Duration,
+}
+
+/// What the surroundings give.
+#[derive(Clone)]
+pub struct Environment {
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub rng: RngFactory,
+    /// Observes durable steps.
+    pub steps: Steps,
+    /// The way to the vendors.
+    pub link: Arc<dyn VendorLink>,
+}
+
+/// Why a verifier did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The configuration names a vendor twice.
+    #[error("the vendor {0} is configured twice; remove one of the two")]
+    VendorTwice(VendorId),
+    /// The data directory cannot be made.
+    #[error(transparent)]
+    Directory(#[from] FileError),
+    /// The stored manifests cannot be used.
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
+    /// The spent store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes payments for one operator.
+pub struct Verifier {
+    pub(crate) operator_key: Arc<SigningKey>,
+    operator_id: OperatorId,
+    vendors: Vec<VendorPolicy>,
+    pub(crate) manifests: Manifests,
+    pub(crate) store: Arc<dyn SpentStore>,
+    pub(crate) link: Arc<dyn VendorLink>,
+    clock: SharedClock,
+    pub(crate) rng: RngFactory,
+    pub(crate) steps: Steps,
+    pub(crate) inflight: Arc<InFlight>,
+    pub(crate) patience: Duration,
+    /// As many payments have their signatures checked at a time as there are processors.
+    pub(crate) signature_slots: Semaphore,
+    pub(crate) troubles: Troubles,
+}
+
+/// An accepted vendor, and the manifest that is held of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorInfo {
+    /// The vendor.
+    pub address: VendorAddress,
+    /// Version and digest; `None` as long as none could be fetched, and then nothing of it is accepted.
+    pub manifest: Option<(u64, ManifestDigest)>,
+}
+
+impl Verifier {
+    /// Opens the stores in the data directory. Call [`Verifier::recover`] before payments are taken.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        config: VerifierConfig,
+        environment: Environment,
+    ) -> Result<Arc<Self>, OpenError> {
+        create_private_dir(&config.data_dir)?;
+        let store = SqliteStore::open(&config.data_dir.join(DATABASE)).await?;
+        Self::with_store(config, environment, Arc::new(store))
+    }
+
+    /// The same with another spent store.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn with_store(
+        config: VerifierConfig,
+        environment: Environment,
+        store: Arc<dyn SpentStore>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let VerifierConfig { operator_key, vendors, data_dir, patience } = config;
+        for (at, policy) in vendors.iter().enumerate() {
+            if vendors[..at].iter().any(|other| other.address.id == policy.address.id) {
+                return Err(OpenError::VendorTwice(policy.address.id));
+            }
+        }
+        let addresses = vendors.iter().map(|policy| &policy.address);
+        let manifests = Manifests::open(&data_dir.join(MANIFESTS), addresses)?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let Environment { clock, rng, steps, link } = environment;
+        Ok(Arc::new(Self {
+            operator_id: OperatorId::of(&operator_key.public()),
+            operator_key,
+            vendors,
+            manifests,
+            store,
+            link,
+            clock,
+            rng,
+            steps,
+            inflight: Arc::default(),
+            patience,
+            signature_slots: Semaphore::new(processors),
+            troubles: Troubles::default(),
+        }))
+    }
+
+    /// The operator who is paid.
+    pub fn operator_id(&self) -> OperatorId {
+        self.operator_id
+    }
+
+    /// The accepted vendors, in the order of the configuration.
+    pub fn vendors(&self) -> Vec<VendorInfo> {
+        self.vendors
+            .iter()
+            .map(|policy| VendorInfo {
+                address: policy.address.clone(),
+                manifest: self
+                    .manifests
+                    .held(&policy.address.id)
+                    .map(|manifest| (manifest.version(), manifest.digest())),
+            })
+            .collect()
+    }
+
+    /// The spent store.
+    pub fn store(&self) -> &dyn SpentStore {
+        &*self.store
+    }
+
+    /// Asks a vendor for its manifest.
+    ///
+    /// # Errors
+    /// [`RefreshError`]: the manifest that is held stays in use.
+    pub async fn refresh_manifest(&self, vendor: &VendorId) -> Result<Refreshed, RefreshError> {
+        self.steps.at("manifests.refresh.before");
+        let refreshed = self.manifests.refresh(vendor, &*self.link).await;
+        self.steps.at("manifests.refresh.after");
+        refreshed
+    }
+
+    /// Asks every vendor for its manifest once, and logs what goes wrong.
+    pub async fn refresh_manifests(&self) {
+        for policy in &self.vendors {
+            let vendor = policy.address.id;
+            match self.refresh_manifest(&vendor).await {
+                Ok(Refreshed::Unchanged) => {}
+                Ok(Refreshed::Updated { version }) => {
+                    tracing::info!(%vendor, version, "holding a new manifest");
+                }
+                Err(error @ RefreshError::Equivocation { .. }) => {
+                    tracing::error!(%vendor, %error, "evidence against a vendor");
+                }
+                Err(error) => tracing::warn!(%vendor, %error, "the manifest was not refreshed"),
+            }
+        }
+    }
+
+    /// Refreshes the manifests every `interval` (real time), and soon after somebody paid with a key that is not known,
+    /// until `shutdown` is ready.
+    pub async fn keep_manifests_fresh(
+        &self,
+        interval: Duration,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        /// Whoever invents keys must not make us ask the vendor all the time.
+        const PAUSE: Duration = Duration::from_secs(30);
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let pause = tokio::time::sleep(PAUSE.min(interval));
+            let rest = async {
+                pause.await;
+                let rest = interval.saturating_sub(PAUSE);
+                let _ = tokio::time::timeout(rest, self.manifests.refresh_wanted()).await;
+            };
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = rest => self.refresh_manifests().await,
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> UnixSeconds {
+        self.clock.now()
+    }
+
+    pub(crate) fn policies(&self) -> &[VendorPolicy] {
+        &self.vendors
+    }
+
+    pub(crate) fn policy(&self, vendor: &VendorId) -> Option<&VendorPolicy> {
+        self.vendors.iter().find(|policy| policy.address.id == *vendor)
+    }
+
+    /// The manifests of the vendors whose certificates can be paid with now.
+    pub(crate) fn accepted_manifests(&self) -> impl Iterator<Item = Arc<Manifest>> {
+        self.vendors.iter().filter_map(|policy| self.manifests.held(&policy.address.id))
+    }
+
+    /// A problem with the price, whom to pay, and with whose certificates.
+    pub(crate) fn with_terms(&self, mut problem: Problem, quote: Quote) -> Problem {
+        problem.price = Some(quote.into());
+        problem.operator_id = Some(self.operator_id);
+        problem.vendors = self
+            .vendors
+            .iter()
+            .filter(|policy| self.manifests.held(&policy.address.id).is_some())
+            .map(|policy| PayableVendor {
+                vendor_id: policy.address.id,
+                address: policy.address.clone(),
+            })
+            .collect();
+        problem
+    }
+
+    /// Commits a payment, and gives the answer that counts.
+    pub(crate) async fn commit(
+        &self,
+        payment: PaymentId,
+        answer: StoredAnswer,
+    ) -> Result<StoredAnswer, StoreError> {
+        self.steps.at("verifier.commit.before");
+        let answer = self.store.commit(payment, answer).await?;
+        self.steps.at("verifier.commit.after");
+        Ok(answer)
+    }
+
+    /// Releases the certificates of a payment.
+    pub(crate) async fn release(&self, payment: PaymentId) -> Result<(), StoreError> {
+        self.steps.at("verifier.release.before");
+        self.store.release(payment).await?;
+        self.steps.at("verifier.release.after");
+        Ok(())
+    }
+}

@@ -1,0 +1,412 @@
+//! What can go wrong, whose fault it is, and what to do about it.
+
+use std::path::PathBuf;
+
+use scrip_protocol::{
+    address::RelayAddress,
+    blind::BlindError,
+    credits::{Credits, Exponent},
+    id::{ManifestDigest, PaymentId},
+    issuance::FinishError,
+    manifest::ManifestError,
+    problem::{Fault, ProblemType},
+};
+use scrip_runtime::client::{ClientError, TransportError};
+
+use crate::{
+    choice::ChoiceError,
+    file::{DescriptorError, OpenChunkError},
+    link::LinkError,
+    message::MessageError,
+    net::CallError,
+    purse::Shortage,
+    store::StoreError,
+};
+
+/// Why an operation of the wallet failed. [`WalletError::remedy`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WalletError {
+    /// The wallet file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network settings.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The words are not those of a seed.
+    #[error("these are not the 24 words of a seed: {0}")]
+    Words(String),
+    /// A call gave nothing.
+    #[error("{server}: {error}")]
+    Call {
+        /// Host and port.
+        server: String,
+        /// What happened.
+        error: CallError,
+    },
+
+    /// The vendor's manifest is not to be believed. The vendor's fault, or that of somebody in between.
+    #[error("the vendor's manifest is not to be believed: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The vendor shows a manifest older than one that it showed before.
+    #[error("the vendor shows manifest version {offered}, after it had shown version {held}")]
+    ManifestRolledBack {
+        /// What the wallet has.
+        held: u64,
+        /// What the vendor shows.
+        offered: u64,
+    },
+    /// The vendor signed two manifests with one version.
+    #[error(
+        "the vendor signed two different manifests of version {version} ({one} and {other}): it \
+         may be giving this wallet keys of its own, by which payments could be traced to it"
+    )]
+    ManifestSplit {
+        /// The version.
+        version: u64,
+        /// The digest that the wallet knows.
+        one: ManifestDigest,
+        /// The digest that it is shown now.
+        other: ManifestDigest,
+    },
+    /// A relay holds another manifest of the same version.
+    #[error(
+        "{relay} reports another manifest of version {version} than this wallet got from the \
+         vendor ({theirs} and {ours}): the vendor may be giving this wallet keys of its own, by \
+         which payments could be traced to it, or the relay lies"
+    )]
+    ManifestContradicted {
+        /// The relay.
+        relay: RelayAddress,
+        /// The version.
+        version: u64,
+        /// The digest that the wallet has.
+        ours: ManifestDigest,
+        /// The digest that the relay reports.
+        theirs: ManifestDigest,
+    },
+    /// The vendor promised certificates that no key signs now.
+    #[error("the vendor issues no certificates of {} now", .0.value())]
+    NoIssuingKey(Exponent),
+    /// The grant's pack is larger than a request may be.
+    #[error("the vendor's pack has more certificates than one request may ask for")]
+    PackTooLarge,
+    /// A denomination key is malformed. The vendor's fault.
+    #[error("a key of the vendor is malformed: {0}")]
+    Blind(#[from] BlindError),
+    /// The answer holds no certificates. The vendor's fault; the same request gets the same answer.
+    #[error("the vendor's answer holds no valid certificates: {0}")]
+    Finish(#[from] FinishError),
+    /// The answer does not belong to the request. The vendor's fault.
+    #[error("the vendor's answer does not fit the request")]
+    OtherAnswer,
+    /// This wallet has used this voucher before.
+    #[error("this wallet has used this voucher already")]
+    VoucherUsedHere,
+    /// The vendor went on refusing keys that its own manifest offers.
+    #[error("the vendor refuses the keys of its own manifest")]
+    KeysRefused,
+    /// Single tokens were taken from the grant by another program.
+    #[error("the purchase was used up by another program, token by token")]
+    PurchaseUnusable,
+
+    /// The certificates do not pay the price.
+    #[error(transparent)]
+    Shortage(#[from] Shortage),
+    /// A certificate on disk does not fit its key.
+    #[error("a certificate in the wallet does not belong to the wallet's seed")]
+    ForeignCertificate,
+    /// The relay asks for more than it announced under its signature.
+    #[error("{relay} asks for {asked} and announced {announced}")]
+    PriceAboveAnnounced {
+        /// The relay.
+        relay: RelayAddress,
+        /// What it asks for.
+        asked: Credits,
+        /// What it announced.
+        announced: Credits,
+    },
+    /// Recorded, perhaps sent, and no definite answer: the certificates are bound until there is one.
+    #[error("the payment {payment} to {relay} got no definite answer: {error}")]
+    PaymentOpen {
+        /// The payment.
+        payment: PaymentId,
+        /// The relay.
+        relay: RelayAddress,
+        /// What came last.
+        error: CallError,
+    },
+    /// The relay refused, and took nothing.
+    #[error("{relay} refused the payment and took nothing: {error}")]
+    PaymentRefused {
+        /// The relay.
+        relay: RelayAddress,
+        /// What it said.
+        error: CallError,
+    },
+    /// The receipt is not one for this payment. The relay's fault.
+    #[error("{relay} gave no valid receipt: {reason}")]
+    BadReceipt {
+        /// The relay.
+        relay: RelayAddress,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// No relay of this address was added.
+    #[error("no relay `{0}` was added")]
+    UnknownRelay(String),
+    /// No relay was added, or none can be used.
+    #[error("{needed} relays are needed, and {usable} can be used")]
+    TooFewRelays {
+        /// How many are needed.
+        needed: usize,
+        /// How many there are.
+        usable: usize,
+    },
+    /// The relay does not take the vendor's certificates.
+    #[error("{0} does not accept the certificates of this wallet's vendor")]
+    NotAccepted(RelayAddress),
+    /// The relay does not give leases as long as that.
+    #[error("{relay} gives leases of 1 to {most} days")]
+    Days {
+        /// The relay.
+        relay: RelayAddress,
+        /// The most days.
+        most: u16,
+    },
+
+    /// Nothing has this name.
+    #[error("no {what} is called `{name}`")]
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Several things have names that start like this.
+    #[error("`{name}` is the beginning of several names")]
+    Ambiguous {
+        /// The beginning.
+        name: String,
+    },
+    /// There is a queue of this name.
+    #[error("there is a queue called `{0}` already")]
+    NameTaken(String),
+    /// A lease that is needed has ended.
+    #[error("a lease at {0} that this needs has ended")]
+    LeaseEnded(RelayAddress),
+
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A message.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A file on this machine.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file exists.
+    #[error("{0} exists already")]
+    FileExists(PathBuf),
+    /// The file has no name that could be stored.
+    #[error("{0} has no name that can be stored with it")]
+    FileName(PathBuf),
+    /// The file is too large to be stored.
+    #[error("the file is too large to be stored")]
+    FileTooLarge,
+    /// The file is not what it was when its storing began.
+    #[error("{0} has changed since its upload began")]
+    FileChanged(PathBuf),
+    /// Copies are counted in one byte.
+    #[error("a file is stored in 1 to 255 copies")]
+    Copies,
+    /// What was stored is not a file as the format says.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// Nothing gave a part of the file.
+    #[error("no relay gave {part} of the file: {}", reasons.join("; "))]
+    NoCopyLeft {
+        /// Which part.
+        part: String,
+        /// What each relay did.
+        reasons: Vec<String>,
+    },
+    /// The parts are all right and their sum is not. Whoever stored the file made it so.
+    #[error("the parts of the file do not make the file that its descriptor names")]
+    OtherFile,
+    /// A task of the runtime was lost.
+    #[error("the program is shutting down")]
+    ShuttingDown,
+}
+
+/// Why one copy of a chunk was of no use; another one is tried.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("it gave other bytes than were stored")]
+    Digest,
+    #[error(transparent)]
+    Open(#[from] OpenChunkError),
+}
+
+impl From<TransportError> for CopyError {
+    fn from(error: TransportError) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+impl WalletError {
+    /// A call to the server at `authority` that gave nothing.
+    pub(crate) fn call(authority: &str) -> impl FnOnce(CallError) -> Self + use<> {
+        let server = authority.to_owned();
+        move |error| Self::Call { server, error }
+    }
+
+    /// Something that the system refused.
+    pub(crate) fn io(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The problem that a server named, if one did.
+    pub fn problem(&self) -> Option<ProblemType> {
+        let (Self::Call { error, .. }
+        | Self::PaymentOpen { error, .. }
+        | Self::PaymentRefused { error, .. }) = self
+        else {
+            return None;
+        };
+        error.problem().map(|problem| problem.problem)
+    }
+
+    /// Whether the certificates do not pay the price.
+    pub const fn is_shortage(&self) -> bool {
+        matches!(self, Self::Shortage(_))
+    }
+
+    /// What to do now, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Store(error) => return store_remedy(error),
+            Self::Call { error, .. } | Self::PaymentRefused { error, .. } => {
+                return call_remedy(error);
+            }
+            Self::Shortage(Shortage::Choice(ChoiceError::NotEnough { .. })) => {
+                "buy more with `scrip buy`, or ask for fewer days or copies"
+            }
+            Self::Shortage(Shortage::Choice(ChoiceError::TooManyItems { .. })) => {
+                "ask for fewer days: the wallet has too much small change for this price"
+            }
+            Self::Shortage(Shortage::OnlyDoubtful { .. }) => {
+                "buy more, or risk those with --spend-doubtful: if one was spent before the restore, \
+                 the relay will end the lease"
+            }
+            Self::Client(_) => "correct the proxy or the extra root certificates",
+            Self::Words(_) => "check their order and spelling; there must be 24",
+            Self::Manifest(_) => "check the vendor's address; if it is right, ask the vendor",
+            Self::ManifestRolledBack { .. } | Self::ManifestSplit { .. } => {
+                "buy nothing now; keep this message and show it to the vendor and to others who use it"
+            }
+            Self::ManifestContradicted { .. } => {
+                "do not use this relay before that is cleared up: ask another relay with `scrip relay \
+                 list`; if only this one differs, remove it, else keep this message and show it to others"
+            }
+            Self::NoIssuingKey(_) | Self::KeysRefused => {
+                "try again later with `scrip resume`; if it stays so, ask the vendor"
+            }
+            Self::PackTooLarge | Self::Blind(_) | Self::Finish(_) | Self::OtherAnswer => {
+                "nothing is lost: ask the vendor, then run `scrip resume`"
+            }
+            Self::VoucherUsedHere => "see `scrip history`; if it is not finished, run `scrip resume`",
+            Self::PurchaseUnusable => "look for the certificates in that program",
+            Self::ForeignCertificate => "restore the wallet from its words, or from a backup",
+            Self::PriceAboveAnnounced { .. } => "use another relay with --relay",
+            Self::PaymentOpen { .. } => {
+                "run `scrip resume` later: it sends the same payment again, which is never counted twice"
+            }
+            Self::BadReceipt { .. } => {
+                "tell the relay's operator; `scrip resume` asks for the receipt again"
+            }
+            Self::UnknownRelay(_) => "see `scrip relay list`, or add it with `scrip relay add`",
+            Self::TooFewRelays { .. } => "add relays with `scrip relay add`, or ask for fewer copies",
+            Self::NotAccepted(_) => "use another relay",
+            Self::Days { .. } => "ask for a number of days within that, and extend the lease later",
+            Self::Unknown { .. } => "see `scrip leases` and `scrip queue list`",
+            Self::Ambiguous { .. } => "write more of the name",
+            Self::NameTaken(_) => "choose another name",
+            Self::LeaseEnded(_) => "store or create it anew",
+            Self::Link(_) => "copy the whole link again, and put it in quotation marks",
+            Self::Message(MessageError::TooLong { .. }) => "split it, or store it with `scrip put`",
+            Self::Message(MessageError::DoesNotOpen) => "nothing: it was not meant for this queue",
+            Self::Io { .. } => "check the path, the permissions and the free space",
+            Self::FileExists(_) => "choose another name with -o, or overwrite it with --force",
+            Self::FileName(_) => "give it a plain name",
+            Self::FileTooLarge => "split it",
+            Self::FileChanged(_) => "store it with `scrip put` anew; the paid chunks are not used again",
+            Self::Copies => "choose a number of copies between 1 and the number of your relays",
+            Self::Descriptor(_) | Self::OtherFile => {
+                "ask whoever gave you the link to store the file again"
+            }
+            Self::NoCopyLeft { .. } => "try again later, or ask whoever gave you the link",
+            Self::ShuttingDown => "start it again",
+        }
+        .to_owned()
+    }
+}
+
+fn store_remedy(error: &StoreError) -> String {
+    match error {
+        StoreError::Exists(_) => "choose another place with --wallet",
+        StoreError::Missing(_) => "make one with `scrip init --vendor ADDRESS`, or name its place with --wallet",
+        StoreError::InUse(_) => "wait until that process has ended, or stop it",
+        StoreError::WrongPassphrase(_) => "try the passphrase again; with the 24 words you can `scrip restore`",
+        StoreError::Newer { .. } => "use a newer release",
+        StoreError::Damaged { .. } | StoreError::Header(_) => {
+            "restore the file from a backup, or the money from the 24 words with `scrip restore`"
+        }
+        StoreError::File(_) | StoreError::Lock { .. } | StoreError::Database(_) => {
+            "check the path, the permissions and the free space"
+        }
+        StoreError::ShuttingDown => "start it again",
+    }
+    .to_owned()
+}
+
+fn call_remedy(error: &CallError) -> String {
+    match error {
+        CallError::Transport(TransportError::Refused { .. }) => "correct the address or the proxy",
+        CallError::Transport(_) => "check the connection and the address, then try again",
+        CallError::Problem(problem) => match (problem.problem, problem.problem.fault()) {
+            (ProblemType::VoucherUnknown, _) => "check the code for typing errors",
+            (ProblemType::VoucherUsed | ProblemType::VoucherExpired, _) => "use another voucher",
+            (ProblemType::CommandStale | ProblemType::DayOutOfRange, _) => "set this machine's clock",
+            (ProblemType::QueueFull, _) => "wait until the recipient has read from the queue",
+            (ProblemType::LeaseEnded | ProblemType::ResourceNotFound, _) => {
+                "it is gone from the relay; create or store it anew"
+            }
+            (ProblemType::VendorLimit | ProblemType::StorageFull, _) => "use another relay",
+            (ProblemType::CertificateSpent, _) => {
+                "a copy of this wallet spent a certificate before; the others are free again: try again"
+            }
+            (_, Fault::Server) => "try again later",
+            (_, Fault::Client) => "see what it says; if the address is right, report it as a fault of this program",
+        },
+        CallError::Unexpected { .. } => "check the address: this may be another server",
+        CallError::Malformed(_) | CallError::Invalid(_) => "tell the operator of the server",
+    }
+    .to_owned()
+}

@@ -1,0 +1,2 @@
+//! The program `scrip`.
+fn main() {}

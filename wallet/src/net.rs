@@ -1,0 +1,17 @@
+//! What the wallet says to vendors and relays.
+//!
+//! Buying and spending must not meet on the network: each has a proxy setting of its own, and every [`Network::vendor`]
+//! and [`Network::relay`] is a new client with connections of its own. One client serves one purchase, one queue or one
+//! file at one relay, so that connections tie together only what is tied together anyway.
+
+mod answer;
+mod network;
+mod relay;
+mod vendor;
+
+pub use self::{
+    answer::CallError,
+    network::{Network, NetworkOptions, ProxyError, ProxySetting},
+    relay::{ChunkStream, RelayClient, Route},
+    vendor::VendorClient,
+};

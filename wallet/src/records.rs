@@ -1,0 +1,352 @@
+//! What the wallet file keeps, and the states that it goes through.
+
+use std::collections::BTreeMap;
+
+use scrip_protocol::{
+    address::{RelayAddress, VendorAddress},
+    credits::{Credits, Exponent},
+    id::{KeyId, ManifestDigest, PaymentId, ResourceId, decode_base64url, encode_base64url},
+    issuance::GrantAnswer,
+    keys::{PublicKey, SigningKey},
+    problem::ProblemType,
+    resource::{RelayInfo, SizeClass},
+    seed::Counter,
+    spend::Binding,
+    time::UnixSeconds,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    net::{ProxySetting, Route},
+    secret::Secret,
+    store::{Kind, Record},
+};
+
+/// Bytes of an encoded protocol object, as base64url in JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Blob(pub(crate) Vec<u8>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode_base64url(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        decode_base64url(&text).map(Self).ok_or_else(|| de::Error::custom("not base64url"))
+    }
+}
+
+/// A size class by its number.
+mod size_class {
+    use super::{Deserialize, Deserializer, Serializer, SizeClass, de};
+
+    pub(super) fn serialize<S: Serializer>(class: &SizeClass, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(class.code())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SizeClass, D::Error> {
+        let code = u8::deserialize(from)?;
+        SizeClass::from_code(code).ok_or_else(|| de::Error::custom("no size class"))
+    }
+}
+
+/// Whose wallet this is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) seed: Secret,
+    pub(crate) vendor: VendorAddress,
+    pub(crate) created: UnixSeconds,
+}
+
+/// What the user chose.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) proxy_buy: Option<ProxySetting>,
+    pub(crate) proxy_spend: Option<ProxySetting>,
+}
+
+/// The newest manifest, and the digest of every version that was ever seen from the vendor.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ManifestRecord {
+    pub(crate) manifest: Blob,
+    pub(crate) digests: BTreeMap<u64, ManifestDigest>,
+}
+
+/// A relay that the user added, with what it last said about itself.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct RelayRecord {
+    pub(crate) address: RelayAddress,
+    pub(crate) added: UnixSeconds,
+    pub(crate) info: Option<RelayInfo>,
+}
+
+/// A purchase, by the index of its grant.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Purchase {
+    pub(crate) grant: u32,
+    /// The voucher's code; none for a purchase that was found by a restore.
+    pub(crate) code: Option<String>,
+    pub(crate) at: UnixSeconds,
+    pub(crate) state: PurchaseState,
+}
+
+/// Where a purchase stands. Each state is on disk before the request that leads out of it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum PurchaseState {
+    /// About to ask for the grant.
+    Asked,
+    /// The grant exists.
+    Granted { answer: GrantAnswer },
+    /// About to ask for the pack, under exactly these keys: with the seed and the grant's index they are the request.
+    Requested { answer: GrantAnswer, keys: Vec<KeyId> },
+    /// The certificates are here.
+    Issued { answer: GrantAnswer, at: UnixSeconds },
+    /// Single tokens were taken from the grant by another program, so that it gives no pack.
+    Unusable { answer: GrantAnswer },
+}
+
+/// What a certificate's life has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum CertificateState {
+    /// To be spent.
+    Held,
+    /// Restored from the seed: whether it was spent before is not known.
+    InDoubt,
+    /// Part of a recorded payment without a definite answer.
+    InFlight { payment: PaymentId, doubtful: bool },
+    /// A relay gave a receipt for it.
+    Spent { payment: PaymentId },
+    /// A relay proved that it was spent by a copy of this wallet.
+    SpentElsewhere,
+}
+
+/// A certificate. Its private key follows from the seed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct CertificateRecord {
+    pub(crate) key: PublicKey,
+    pub(crate) token: Blob,
+    pub(crate) key_id: KeyId,
+    pub(crate) exponent: Exponent,
+    pub(crate) spend_until: UnixSeconds,
+    pub(crate) grant: u32,
+    pub(crate) position: u16,
+    pub(crate) state: CertificateState,
+}
+
+impl CertificateRecord {
+    pub(crate) const fn counter(&self) -> Counter {
+        Counter::new(self.grant, self.position)
+    }
+
+    pub(crate) const fn value(&self) -> Credits {
+        self.exponent.value()
+    }
+}
+
+/// One certificate of a payment, with what a conflict proof is checked against.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct PaidWith {
+    pub(crate) key: PublicKey,
+    pub(crate) binding: Binding,
+}
+
+/// A payment.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PaymentRecord {
+    pub(crate) id: PaymentId,
+    pub(crate) relay: RelayAddress,
+    pub(crate) operator_key: PublicKey,
+    pub(crate) route: Route,
+    pub(crate) credits: Credits,
+    pub(crate) certificates: Vec<PaidWith>,
+    pub(crate) at: UnixSeconds,
+    pub(crate) subject: Subject,
+    /// The secrets of what is paid for, until the lease has them.
+    pub(crate) purpose: Option<Purpose>,
+    pub(crate) state: PaymentState,
+}
+
+/// What a payment is for, in the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Subject {
+    /// A new queue.
+    Queue {
+        /// Its name in this wallet.
+        name: String,
+    },
+    /// A part of a stored file.
+    File {
+        /// The stored file.
+        upload: UploadId,
+    },
+    /// More time.
+    Extension {
+        /// The lease.
+        lease: ResourceId,
+    },
+}
+
+/// Where a payment stands.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum PaymentState {
+    /// Recorded, perhaps sent, no definite answer: these bytes are repeated until there is one.
+    InFlight { request: Blob },
+    /// The relay gave this receipt.
+    Settled { receipt: Blob, at: UnixSeconds },
+    /// The relay promised that nothing was taken; `None` where the request certainly never left.
+    Returned { problem: Option<ProblemType>, at: UnixSeconds },
+}
+
+/// What becomes of the receipt.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    Queue { queue: QueueKeys },
+    Chunk { chunk: ChunkKeys },
+    Extension { lease: ResourceId },
+}
+
+/// The secrets of a queue.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct QueueKeys {
+    pub(crate) name: String,
+    pub(crate) recipient: Secret,
+    pub(crate) sender: Secret,
+    pub(crate) message: Secret,
+}
+
+/// Which part of a stored file a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    Chunk(u32),
+    Descriptor,
+}
+
+/// The secrets and the place of a chunk.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ChunkKeys {
+    pub(crate) upload: UploadId,
+    pub(crate) part: Part,
+    pub(crate) copy: u8,
+    pub(crate) owner: Secret,
+    #[serde(with = "size_class")]
+    pub(crate) class: SizeClass,
+    /// SHA-256 of the sealed chunk: nothing else is ever sent under its key and nonce.
+    pub(crate) digest: Blob,
+    pub(crate) uploaded: bool,
+}
+
+/// A resource that was paid for.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LeaseRecord {
+    pub(crate) id: ResourceId,
+    pub(crate) relay: RelayAddress,
+    pub(crate) operator_key: PublicKey,
+    /// The sender's or reader's address.
+    pub(crate) other_id: ResourceId,
+    pub(crate) resource: Resource,
+    pub(crate) created: UnixSeconds,
+    pub(crate) until: UnixSeconds,
+    pub(crate) live: bool,
+    /// Signed, oldest first.
+    pub(crate) receipts: Vec<Blob>,
+}
+
+impl LeaseRecord {
+    /// The key that asks about the lease, extends and ends it.
+    pub(crate) fn owner_key(&self) -> SigningKey {
+        SigningKey::from_seed(match &self.resource {
+            Resource::Queue { queue } => queue.recipient.as_bytes(),
+            Resource::Chunk { chunk } => chunk.owner.as_bytes(),
+        })
+    }
+}
+
+/// What a lease is of.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "resource", rename_all = "snake_case")]
+pub(crate) enum Resource {
+    Queue { queue: QueueKeys },
+    Chunk { chunk: ChunkKeys },
+}
+
+/// A file that is being stored, or was.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UploadRecord {
+    pub(crate) id: UploadId,
+    pub(crate) path: std::path::PathBuf,
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) digest: Blob,
+    pub(crate) days: u16,
+    /// The relay of each copy.
+    pub(crate) relays: Vec<RelayAddress>,
+    pub(crate) key: Secret,
+    pub(crate) at: UnixSeconds,
+    /// The link, once everything is stored.
+    pub(crate) link: Option<String>,
+}
+
+/// How far a restore has come.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct RestoreRecord {
+    pub(crate) next: u32,
+    pub(crate) misses: u32,
+    pub(crate) gap_limit: u32,
+}
+
+/// A stored file within this wallet; known to nobody else. 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UploadId(pub(crate) u64);
+
+impl std::fmt::Display for UploadId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for UploadId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UploadId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map(Self).map_err(de::Error::custom)
+    }
+}
+
+macro_rules! record {
+    ($($type:ident, $kind:ident, |$record:ident| $name:expr;)*) => {$(
+        impl Record for $type {
+            const KIND: Kind = Kind::$kind;
+            fn name(&self) -> Vec<u8> {
+                let $record = self;
+                $name
+            }
+        }
+    )*};
+}
+
+record! {
+    Identity, Identity, |_one| Vec::new();
+    Settings, Settings, |_one| Vec::new();
+    ManifestRecord, Manifest, |_one| Vec::new();
+    RestoreRecord, Restore, |_one| Vec::new();
+    RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();
+    Purchase, Purchase, |purchase| purchase.grant.to_be_bytes().to_vec();
+    CertificateRecord, Certificate, |certificate| certificate.key.as_bytes().to_vec();
+    PaymentRecord, Payment, |payment| payment.id.as_bytes().to_vec();
+    LeaseRecord, Lease, |lease| lease.id.as_bytes().to_vec();
+    UploadRecord, Upload, |upload| upload.id.0.to_be_bytes().to_vec();
+}

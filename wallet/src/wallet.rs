@@ -1,0 +1,241 @@
+//! The wallet itself: an open file, the seed behind it, and what can be done with them.
+
+mod balance;
+mod buy;
+mod history;
+mod issue;
+mod leases;
+mod manifest;
+mod pay;
+mod put;
+mod queue;
+mod relays;
+mod restore;
+mod resume;
+mod settle;
+
+use std::{path::Path, sync::Arc};
+
+use scrip_protocol::{address::VendorAddress, seed::WalletSeed};
+use scrip_runtime::{
+    clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps,
+};
+use tokio::sync::Mutex;
+
+pub use self::{
+    balance::{Balance, Denomination, Expiring},
+    buy::Bought,
+    history::{HistoryEntry, HistoryKind},
+    leases::{Conflict, LeaseReport},
+    pay::Doubtful,
+    put::{PutOptions, Stored},
+    queue::{CreatedQueue, Mailbox, NewQueue, QueueReport, Received, send_to_queue},
+    relays::RelayReport,
+    restore::Restored,
+    resume::Resumed,
+};
+use crate::{
+    entropy::Entropy,
+    error::WalletError,
+    net::{Network, NetworkOptions, ProxySetting},
+    purse::Purse,
+    records::{Identity, Settings},
+    secret::Secret,
+    store::{Changes, Store},
+    watch::Watch,
+};
+
+/// What a wallet takes from its surroundings.
+#[derive(Clone)]
+pub struct Environment {
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// The observer of durable steps.
+    pub steps: Steps,
+    /// Who hears of progress and of warnings.
+    pub watch: Watch,
+    /// How the network is reached; proxies that are given here come before those in the wallet's settings.
+    pub network: NetworkOptions,
+}
+
+/// A wallet that is about to be made.
+pub struct NewWallet {
+    /// The vendor that it buys from.
+    pub vendor: VendorAddress,
+    /// Its seed; a new one from [`WalletSeed::generate`], or one that is being restored.
+    pub seed: WalletSeed,
+    /// What it costs to try a passphrase.
+    pub seal: SealParams,
+    /// The proxy on the way to the vendor.
+    pub proxy_buy: Option<ProxySetting>,
+    /// The proxy on the way to relays.
+    pub proxy_spend: Option<ProxySetting>,
+}
+
+/// An open wallet. One process at a time has it.
+///
+/// Its methods can be called at the same time from several tasks. One that is dropped before it returns leaves things as a
+/// crash would: [`Wallet::resume`] finishes what was begun.
+pub struct Wallet {
+    store: Store,
+    seed: Arc<WalletSeed>,
+    vendor: VendorAddress,
+    settings: Mutex<Settings>,
+    /// Held while certificates change state, on disk and here.
+    purse: Mutex<Purse>,
+    /// Held while a purchase goes on: grants are numbered.
+    buying: Mutex<()>,
+    environment: Environment,
+}
+
+impl Wallet {
+    /// Makes a wallet in `directory`, which is created if need be, and opens it.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`], [`crate::StoreError::Exists`] where there is one.
+    pub async fn create(
+        directory: &Path,
+        passphrase: Passphrase,
+        new: NewWallet,
+        environment: Environment,
+    ) -> Result<Self, WalletError> {
+        let identity = Identity {
+            seed: Secret::from_bytes(*new.seed.as_bytes()),
+            vendor: new.vendor,
+            created: environment.clock.now(),
+        };
+        let settings = Settings { proxy_buy: new.proxy_buy, proxy_spend: new.proxy_spend };
+        let first = Changes::default().put(&identity).put(&settings);
+        let entropy = environment.entropy.clone();
+        let store = Store::create(directory, passphrase, new.seal, entropy, first).await?;
+        Ok(Self::assemble(store, &identity, settings, Vec::new(), environment))
+    }
+
+    /// Opens the wallet in `directory` for this process alone.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn open(
+        directory: &Path,
+        passphrase: Passphrase,
+        environment: Environment,
+    ) -> Result<Self, WalletError> {
+        let store = Store::open(directory, passphrase, environment.entropy.clone()).await?;
+        let identity: Identity = store
+            .get(&[])
+            .await?
+            .ok_or_else(|| crate::StoreError::Missing(directory.to_owned()))?;
+        let settings = store.get(&[]).await?.unwrap_or_default();
+        let certificates = store.all().await?;
+        Ok(Self::assemble(store, &identity, settings, certificates, environment))
+    }
+
+    /// Whether there is a wallet in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        Store::exists(directory)
+    }
+
+    /// The proxies (for buying, for spending) in the settings of the wallet in `directory`, also while another process
+    /// has it open: for what needs no wallet and should still not go around its proxy.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn proxies_of(
+        directory: &Path,
+        passphrase: Passphrase,
+        entropy: Entropy,
+    ) -> Result<(Option<ProxySetting>, Option<ProxySetting>), WalletError> {
+        let store = Store::open_to_read(directory, passphrase, entropy).await?;
+        let settings: Settings = store.get(&[]).await?.unwrap_or_default();
+        store.close().await?;
+        Ok((settings.proxy_buy, settings.proxy_spend))
+    }
+
+    fn assemble(
+        store: Store,
+        identity: &Identity,
+        settings: Settings,
+        certificates: Vec<crate::records::CertificateRecord>,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            store,
+            seed: Arc::new(WalletSeed::from_bytes(*identity.seed.as_bytes())),
+            vendor: identity.vendor.clone(),
+            settings: Mutex::new(settings),
+            purse: Mutex::new(Purse::new(certificates)),
+            buying: Mutex::new(()),
+            environment,
+        }
+    }
+
+    /// Where the wallet is.
+    pub fn directory(&self) -> &Path {
+        self.store.directory()
+    }
+
+    /// The vendor that it buys from.
+    pub const fn vendor(&self) -> &VendorAddress {
+        &self.vendor
+    }
+
+    /// The proxies in the settings: for buying, for spending.
+    pub async fn proxies(&self) -> (Option<ProxySetting>, Option<ProxySetting>) {
+        let settings = self.settings.lock().await;
+        (settings.proxy_buy.clone(), settings.proxy_spend.clone())
+    }
+
+    /// Stores the proxies for buying and for spending; `None` goes directly.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn set_proxies(
+        &self,
+        buy: Option<ProxySetting>,
+        spend: Option<ProxySetting>,
+    ) -> Result<(), WalletError> {
+        let mut settings = self.settings.lock().await;
+        let changed = Settings { proxy_buy: buy, proxy_spend: spend };
+        self.store.commit(Changes::default().put(&changed)).await?;
+        *settings = changed;
+        Ok(())
+    }
+
+    /// Closes the file. Dropping the wallet does, too, without saying whether that went well.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn close(self) -> Result<(), WalletError> {
+        Ok(self.store.close().await?)
+    }
+
+    /// The network, with the proxies of the environment, else of the settings.
+    pub async fn network(&self) -> Network {
+        let settings = self.settings.lock().await;
+        let mut options = self.environment.network.clone();
+        options.proxy_buy = options.proxy_buy.or_else(|| settings.proxy_buy.clone());
+        options.proxy_spend = options.proxy_spend.or_else(|| settings.proxy_spend.clone());
+        Network::new(options, self.environment.entropy.clone())
+    }
+
+    fn at(&self, step: &'static str) {
+        self.environment.steps.at(step);
+    }
+
+    fn watch(&self) -> &Watch {
+        &self.environment.watch
+    }
+
+    fn now(&self) -> scrip_protocol::time::UnixSeconds {
+        self.environment.clock.now()
+    }
+}
+
+/// Runs something that takes a processor for a while away from the threads of the runtime.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WalletError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| WalletError::ShuttingDown)
+}

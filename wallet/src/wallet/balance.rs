@@ -1,0 +1,123 @@
+//! What the wallet is worth.
+
+use std::collections::BTreeMap;
+
+use scrip_protocol::{
+    credits::{Credits, Exponent},
+    time::{SECONDS_PER_DAY, UnixSeconds},
+};
+use serde::Serialize;
+
+use super::{Wallet, buy::is_open};
+use crate::{
+    error::WalletError,
+    records::{CertificateRecord, CertificateState, Purchase, PurchaseState},
+};
+
+/// Certificates that expire within this many days are named.
+const WARN_DAYS: u64 = 30;
+
+/// Certificates of one denomination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Denomination {
+    /// The denomination is 2^exponent credits.
+    pub exponent: Exponent,
+    /// How many there are.
+    pub count: u32,
+    /// What they are worth together.
+    pub credits: Credits,
+}
+
+/// Certificates that expire at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Expiring {
+    /// When.
+    pub at: UnixSeconds,
+    /// What they are worth together.
+    pub credits: Credits,
+}
+
+/// What the wallet is worth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Balance {
+    /// Can be spent now.
+    pub spendable: Credits,
+    /// The same by denomination, ascending.
+    pub denominations: Vec<Denomination>,
+    /// Bought, and not yet here: `scrip resume` fetches it.
+    pub pending: Credits,
+    /// In payments without a definite answer: `scrip resume` finishes them.
+    pub in_flight: Credits,
+    /// Restored from the seed: spent before, or not.
+    pub in_doubt: Credits,
+    /// A part of what can be spent that expires within 30 days.
+    pub expiring: Vec<Expiring>,
+    /// Lost, because it was not spent in time.
+    pub expired: Credits,
+}
+
+impl Wallet {
+    /// What the wallet is worth now.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn balance(&self) -> Result<Balance, WalletError> {
+        let purchases = self.store.all::<Purchase>().await?;
+        let now = self.now();
+        let purse = self.purse.lock().await;
+        let mut balance = Balance {
+            pending: Credits::total(purchases.iter().filter(|p| is_open(p)).filter_map(promised)),
+            ..Balance::default()
+        };
+        let mut spendable = Vec::new();
+        for one in purse.all() {
+            let sum = match one.state {
+                CertificateState::Held | CertificateState::InDoubt if one.spend_until <= now => {
+                    &mut balance.expired
+                }
+                CertificateState::Held => {
+                    spendable.push(one);
+                    &mut balance.spendable
+                }
+                CertificateState::InDoubt => &mut balance.in_doubt,
+                CertificateState::InFlight { .. } => &mut balance.in_flight,
+                CertificateState::Spent { .. } | CertificateState::SpentElsewhere => continue,
+            };
+            *sum = Credits::total([*sum, one.value()]);
+        }
+        balance.denominations = by_denomination(&spendable);
+        balance.expiring = expiring(&spendable, now);
+        Ok(balance)
+    }
+}
+
+const fn promised(purchase: &Purchase) -> Option<Credits> {
+    match &purchase.state {
+        PurchaseState::Granted { answer } | PurchaseState::Requested { answer, .. } => {
+            Some(answer.credits)
+        }
+        _ => None,
+    }
+}
+
+fn by_denomination(certificates: &[&CertificateRecord]) -> Vec<Denomination> {
+    let mut counts: BTreeMap<Exponent, u32> = BTreeMap::new();
+    certificates.iter().for_each(|one| *counts.entry(one.exponent).or_default() += 1);
+    counts
+        .into_iter()
+        .map(|(exponent, count)| Denomination {
+            exponent,
+            count,
+            credits: Credits(exponent.value().0.saturating_mul(count.into())),
+        })
+        .collect()
+}
+
+fn expiring(certificates: &[&CertificateRecord], now: UnixSeconds) -> Vec<Expiring> {
+    let soon = now.plus(WARN_DAYS * SECONDS_PER_DAY);
+    let mut sums: BTreeMap<UnixSeconds, u64> = BTreeMap::new();
+    for one in certificates.iter().filter(|one| one.spend_until <= soon) {
+        *sums.entry(one.spend_until).or_default() += one.value().0;
+    }
+    sums.into_iter().map(|(at, credits)| Expiring { at, credits: Credits(credits) }).collect()
+}

@@ -1,0 +1,170 @@
+//! Purchases: from a voucher to a grant to certificates (issuance.md).
+
+use scrip_protocol::{
+    credits::Credits,
+    issuance::{GrantAnswer, GrantRequest},
+    problem::ProblemType,
+    seed::GrantSecret,
+    time::UnixSeconds,
+};
+use serde::Serialize;
+
+use super::Wallet;
+use crate::{
+    error::WalletError,
+    net::{CallError, VendorClient},
+    records::{Purchase, PurchaseState},
+    store::Changes,
+};
+
+/// How many indices that somebody else with the same seed has used are skipped.
+const MAX_SKIPPED: u32 = 256;
+
+/// A finished purchase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bought {
+    /// What the vendor calls the product.
+    pub product: String,
+    /// What it is worth.
+    pub credits: Credits,
+    /// How many certificates came of it.
+    pub certificates: usize,
+    /// When the purchase began.
+    pub at: UnixSeconds,
+}
+
+impl Wallet {
+    /// Buys with a voucher: asks for the grant and has its pack signed.
+    ///
+    /// # Errors
+    /// [`WalletError`]. After all but a definite refusal of the voucher, [`Wallet::resume`] finishes the purchase.
+    pub async fn buy(&self, code: &str) -> Result<Bought, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        let purchases = self.store.all::<Purchase>().await?;
+        let same = purchases.iter().find(|purchase| purchase.code.as_deref() == Some(code));
+        let purchase = match same.cloned() {
+            Some(purchase) if is_open(&purchase) => purchase,
+            Some(_) => return Err(WalletError::VoucherUsedHere),
+            None => self.begin(&purchases, code).await?,
+        };
+        self.finish_purchase(purchase).await
+    }
+
+    /// Finishes every purchase that was begun.
+    pub(super) async fn resume_purchases(&self) -> Result<Vec<Bought>, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        let mut finished = Vec::new();
+        for purchase in self.store.all::<Purchase>().await?.into_iter().filter(is_open) {
+            finished.push(self.finish_purchase(purchase).await?);
+        }
+        Ok(finished)
+    }
+
+    /// Whether a purchase is waiting for an answer.
+    pub(super) async fn has_open_purchases(&self) -> Result<bool, WalletError> {
+        Ok(self.store.all::<Purchase>().await?.iter().any(is_open))
+    }
+
+    async fn begin(&self, purchases: &[Purchase], code: &str) -> Result<Purchase, WalletError> {
+        let last = purchases.iter().map(|purchase| purchase.grant).max();
+        let purchase = Purchase {
+            grant: last.map_or(0, |last| last.saturating_add(1)),
+            code: Some(code.to_owned()),
+            at: self.now(),
+            state: PurchaseState::Asked,
+        };
+        self.store.commit(Changes::default().put(&purchase)).await?;
+        self.at("wallet.grant.recorded");
+        Ok(purchase)
+    }
+
+    /// Takes a purchase from where it stands to its end. The caller holds `buying`.
+    pub(super) async fn finish_purchase(
+        &self,
+        mut purchase: Purchase,
+    ) -> Result<Bought, WalletError> {
+        let client = self.network().await.vendor(&self.vendor)?;
+        if matches!(purchase.state, PurchaseState::Asked) {
+            self.ask_for_grant(&client, &mut purchase).await?;
+        }
+        self.issue(&client, purchase).await
+    }
+
+    /// Asked → Granted; or, refused for good, gone.
+    async fn ask_for_grant(
+        &self,
+        client: &VendorClient,
+        purchase: &mut Purchase,
+    ) -> Result<(), WalletError> {
+        let code = purchase.code.clone().unwrap_or_default();
+        for _ in 0..MAX_SKIPPED {
+            let request = GrantRequest::Voucher { code: code.clone() };
+            self.at("wallet.grant.before_send");
+            let answer = client.create_grant(&self.secret_of(purchase), &request).await;
+            self.at("wallet.grant.after_answer");
+            match answer {
+                Ok(answer) => {
+                    purchase.state = PurchaseState::Granted { answer };
+                    self.store.commit(Changes::default().put(&*purchase)).await?;
+                    self.at("wallet.grant.stored");
+                    return Ok(());
+                }
+                Err(error) if is(&error, ProblemType::GrantUsed) => self.skip(purchase).await?,
+                Err(error) => return Err(self.refused(purchase, error).await?),
+            }
+        }
+        Err(WalletError::OtherAnswer)
+    }
+
+    /// Another wallet with the same seed has used this index: the purchase goes on under the next one.
+    async fn skip(&self, purchase: &mut Purchase) -> Result<(), WalletError> {
+        let old = purchase.grant.to_be_bytes();
+        purchase.grant = purchase.grant.saturating_add(1);
+        self.store.commit(Changes::default().delete::<Purchase>(&old).put(&*purchase)).await?;
+        self.at("wallet.grant.skipped");
+        Ok(())
+    }
+
+    /// A voucher that the vendor refuses for good leaves nothing behind: its index is free for the next purchase, so that a
+    /// restore finds no gap.
+    async fn refused(
+        &self,
+        purchase: &Purchase,
+        error: CallError,
+    ) -> Result<WalletError, WalletError> {
+        let for_good = [
+            ProblemType::VoucherUnknown,
+            ProblemType::VoucherUsed,
+            ProblemType::VoucherExpired,
+            ProblemType::Malformed,
+            ProblemType::TooLarge,
+        ];
+        if for_good.iter().any(|problem| is(&error, *problem)) {
+            let name = purchase.grant.to_be_bytes();
+            self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
+            self.at("wallet.grant.refused");
+        }
+        Ok(WalletError::call(&self.vendor.authority)(error))
+    }
+
+    pub(super) fn secret_of(&self, purchase: &Purchase) -> GrantSecret {
+        self.seed.grant_secret(&self.vendor.id, purchase.grant)
+    }
+}
+
+pub(super) fn is(error: &CallError, problem: ProblemType) -> bool {
+    error.problem().is_some_and(|found| found.problem == problem)
+}
+
+pub(super) const fn is_open(purchase: &Purchase) -> bool {
+    !matches!(purchase.state, PurchaseState::Issued { .. } | PurchaseState::Unusable { .. })
+}
+
+pub(super) fn bought(purchase: &Purchase, answer: &GrantAnswer) -> Bought {
+    Bought {
+        product: answer.product.clone(),
+        credits: answer.credits,
+        certificates: answer.pack.iter().map(|entry| usize::from(entry.count)).sum(),
+        at: purchase.at,
+    }
+}

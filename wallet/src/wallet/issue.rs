@@ -1,0 +1,252 @@
+//! From a grant to certificates.
+//!
+//! What is sent follows from the seed, the grant's index and the list of key ids. The list is on disk before the first
+//! request, so that a repeated request is the same to the byte, and the vendor's stored answer is found again.
+
+use std::sync::Arc;
+
+use scrip_protocol::{
+    id::KeyId,
+    issuance::{Blinding, Certificate, GrantAnswer, IssuanceAnswer, IssuanceRequest},
+    limits::MAX_PACK,
+    manifest::Manifest,
+    problem::ProblemType,
+    seed::{Counter, WalletSeed},
+    time::UnixSeconds,
+};
+
+use super::{
+    Wallet, apart,
+    buy::{Bought, bought, is},
+};
+use crate::{
+    error::WalletError,
+    net::VendorClient,
+    records::{Blob, CertificateRecord, CertificateState, Purchase, PurchaseState},
+    store::Changes,
+};
+
+/// How often keys are chosen anew, when the vendor's windows move while the wallet asks.
+const ATTEMPTS: usize = 3;
+
+impl Wallet {
+    /// Granted → Requested → Issued.
+    pub(super) async fn issue(
+        &self,
+        client: &VendorClient,
+        mut purchase: Purchase,
+    ) -> Result<Bought, WalletError> {
+        for _ in 0..ATTEMPTS {
+            let (answer, keys) = match &purchase.state {
+                PurchaseState::Requested { answer, keys } => (answer.clone(), keys.clone()),
+                PurchaseState::Granted { answer } => {
+                    let answer = answer.clone();
+                    let keys = self.choose_keys(client, &answer).await?;
+                    purchase.state = PurchaseState::Requested { answer, keys };
+                    self.store.commit(Changes::default().put(&purchase)).await?;
+                    self.at("wallet.issuance.recorded");
+                    continue;
+                }
+                PurchaseState::Asked => return Err(WalletError::OtherAnswer),
+                PurchaseState::Issued { answer, .. } => return Ok(bought(&purchase, answer)),
+                PurchaseState::Unusable { .. } => return Err(WalletError::PurchaseUnusable),
+            };
+            match self.request_pack(client, &mut purchase, answer, keys).await? {
+                Some(bought) => return Ok(bought),
+                None => continue,
+            }
+        }
+        Err(WalletError::KeysRefused)
+    }
+
+    /// Sends the recorded request. `None` where the vendor refuses its keys for good and others must be chosen.
+    async fn request_pack(
+        &self,
+        client: &VendorClient,
+        purchase: &mut Purchase,
+        answer: GrantAnswer,
+        keys: Vec<KeyId>,
+    ) -> Result<Option<Bought>, WalletError> {
+        let manifest = Arc::new(self.manifest(client).await?);
+        let Some(blindings) = self.blind(&manifest, purchase.grant, keys).await? else {
+            // The vendor dropped a key from its manifest since.
+            return self.choose_again(client, purchase, answer).await;
+        };
+        let items = blindings.iter().map(|blinding| blinding.item().clone()).collect();
+        let request = IssuanceRequest { items }.encode();
+        self.at("wallet.issuance.before_send");
+        let sent = client.issue(&self.secret_of(purchase), request).await;
+        self.at("wallet.issuance.after_answer");
+        match sent {
+            Ok(signed) => {
+                let certificates = finish(manifest, blindings, signed).await?;
+                self.keep(purchase, answer, certificates, CertificateState::Held).await.map(Some)
+            }
+            Err(error) if is(&error, ProblemType::KeyOutsideWindow)
+                || is(&error, ProblemType::KeyUnknown)
+                || is(&error, ProblemType::PackMismatch) =>
+            {
+                self.choose_again(client, purchase, answer).await
+            }
+            // Another wallet with the same seed had it signed under other keys: what it got, this one can get as well,
+            // but not know whether it was spent.
+            Err(error) if is(&error, ProblemType::GrantUsed) => {
+                self.refresh_manifest(client).await?;
+                self.collect_issued(client, purchase, answer).await.map(Some)
+            }
+            Err(error) => Err(WalletError::call(&self.vendor.authority)(error)),
+        }
+    }
+
+    /// Requested → Granted, with what the vendor says of the grant now.
+    async fn choose_again(
+        &self,
+        client: &VendorClient,
+        purchase: &mut Purchase,
+        answer: GrantAnswer,
+    ) -> Result<Option<Bought>, WalletError> {
+        let answer = client.grant(&self.secret_of(purchase)).await.unwrap_or(answer);
+        purchase.state = PurchaseState::Granted { answer };
+        self.store.commit(Changes::default().put(&*purchase)).await?;
+        self.at("wallet.issuance.keys_refused");
+        Ok(None)
+    }
+
+    /// One key for each certificate of the pack, in the pack's order, from the newest manifest.
+    async fn choose_keys(
+        &self,
+        client: &VendorClient,
+        answer: &GrantAnswer,
+    ) -> Result<Vec<KeyId>, WalletError> {
+        let manifest = self.refresh_manifest(client).await?;
+        let now = self.now();
+        let mut keys = Vec::new();
+        for entry in &answer.pack {
+            let key = manifest
+                .issuing(entry.exponent, now)
+                .ok_or(WalletError::NoIssuingKey(entry.exponent))?;
+            keys.extend(std::iter::repeat_n(key.id(), entry.count.into()));
+            if keys.len() > MAX_PACK {
+                return Err(WalletError::PackTooLarge);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Fetches what was signed for a grant before, as a restored wallet does. Its certificates are in doubt.
+    pub(super) async fn collect_issued(
+        &self,
+        client: &VendorClient,
+        purchase: &mut Purchase,
+        answer: GrantAnswer,
+    ) -> Result<Bought, WalletError> {
+        let signed = match client.issued(&self.secret_of(purchase)).await {
+            Ok(signed) => signed,
+            Err(error) if is(&error, ProblemType::GrantUnused) => {
+                purchase.state = PurchaseState::Unusable { answer };
+                self.store.commit(Changes::default().put(&*purchase)).await?;
+                return Err(WalletError::PurchaseUnusable);
+            }
+            Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
+        };
+        let manifest = Arc::new(self.manifest(client).await?);
+        let keys = signed.items.iter().map(|item| item.key_id).collect();
+        let blindings = self.blind(&manifest, purchase.grant, keys).await?;
+        let blindings = blindings.ok_or(WalletError::OtherAnswer)?;
+        let certificates = finish(manifest, blindings, signed).await?;
+        self.keep(purchase, answer, certificates, CertificateState::InDoubt).await
+    }
+
+    /// Requested → Issued: the certificates and the purchase's end are one transaction.
+    async fn keep(
+        &self,
+        purchase: &mut Purchase,
+        answer: GrantAnswer,
+        certificates: Vec<Minted>,
+        state: CertificateState,
+    ) -> Result<Bought, WalletError> {
+        let mut purse = self.purse.lock().await;
+        let result = bought(purchase, &answer);
+        purchase.state = PurchaseState::Issued { answer, at: self.now() };
+        let mut changes = Changes::default().put(&*purchase);
+        let mut records = Vec::new();
+        for (position, minted) in (0..).zip(certificates) {
+            let token = minted.certificate.token();
+            let record = CertificateRecord {
+                key: scrip_protocol::keys::PublicKey::from_bytes(token.nonce),
+                token: Blob(minted.certificate.token_bytes().to_vec()),
+                key_id: token.key_id,
+                exponent: minted.exponent,
+                spend_until: minted.spend_until,
+                grant: purchase.grant,
+                position,
+                state,
+            };
+            // A restore that runs again must not make a spent certificate a doubtful one.
+            if purse.get(&record.key).is_none() {
+                changes.add(&record);
+                records.push(record);
+            }
+        }
+        self.store.commit(changes).await?;
+        purse.enter(records);
+        self.at("wallet.issuance.stored");
+        Ok(result)
+    }
+
+    /// Derives and blinds the certificates of a request; `None` where the manifest does not have a key.
+    async fn blind(
+        &self,
+        manifest: &Arc<Manifest>,
+        grant: u32,
+        keys: Vec<KeyId>,
+    ) -> Result<Option<Vec<Blinding>>, WalletError> {
+        let (seed, manifest) = (self.seed.clone(), manifest.clone());
+        apart(move || blind_all(&seed, &manifest, grant, &keys)).await?
+    }
+}
+
+/// A certificate with what the wallet keeps about its key.
+struct Minted {
+    certificate: Certificate,
+    exponent: scrip_protocol::credits::Exponent,
+    spend_until: UnixSeconds,
+}
+
+fn blind_all(
+    seed: &WalletSeed,
+    manifest: &Manifest,
+    grant: u32,
+    keys: &[KeyId],
+) -> Result<Option<Vec<Blinding>>, WalletError> {
+    let mut blindings = Vec::with_capacity(keys.len());
+    for (position, id) in (0..).zip(keys) {
+        let Some(key) = manifest.key(id) else { return Ok(None) };
+        blindings.push(Blinding::start(seed, manifest, key, Counter::new(grant, position))?);
+    }
+    Ok(Some(blindings))
+}
+
+/// Unblinds and verifies every signature.
+async fn finish(
+    manifest: Arc<Manifest>,
+    blindings: Vec<Blinding>,
+    signed: IssuanceAnswer,
+) -> Result<Vec<Minted>, WalletError> {
+    apart(move || {
+        if blindings.len() != signed.items.len() {
+            return Err(WalletError::OtherAnswer);
+        }
+        let pairs = blindings.into_iter().zip(&signed.items);
+        pairs
+            .map(|(blinding, item)| {
+                let key =
+                    manifest.key(&blinding.item().key_id).ok_or(WalletError::OtherAnswer)?;
+                let certificate = blinding.finish(key, item)?;
+                let spend_until = key.windows().spend_until;
+                Ok(Minted { certificate, exponent: key.exponent(), spend_until })
+            })
+            .collect()
+    })
+    .await?
+}

@@ -1,0 +1,308 @@
+//! Leases: what there is, what the relays say about them, and more time for them.
+
+use std::collections::BTreeMap;
+
+use scrip_protocol::{
+    address::RelayAddress,
+    credits::Credits,
+    id::ResourceId,
+    keys::PublicKey,
+    receipt::{Receipt, ReceiptEvent},
+    redemption::ConflictProof,
+    resource::{LeaseStatus, PriceList, ResourceKind, ResourceRequest},
+    time::{SECONDS_PER_DAY, UnixSeconds},
+};
+use serde::Serialize;
+
+use super::{
+    Doubtful, Wallet,
+    pay::Order,
+    queue::is_gone,
+};
+use crate::{
+    error::WalletError,
+    net::{RelayClient, Route},
+    records::{Blob, LeaseRecord, Part, PaymentRecord, Purpose, Resource, UploadId, UploadRecord},
+    store::Changes,
+};
+
+/// What a relay said about a certificate that had been spent before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// The certificate.
+    pub certificate: PublicKey,
+    /// What the relay took away for it.
+    pub credits: Credits,
+    /// Whether the proof holds: a copy of this wallet spent the certificate for something else. If not, the relay has
+    /// signed a false claim, and the receipt proves that.
+    pub proven: bool,
+}
+
+/// A lease as the wallet knows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeaseReport {
+    /// Its address at the relay.
+    pub lease: ResourceId,
+    /// `queue` or `chunk`.
+    pub kind: &'static str,
+    /// The queue's or the file's name.
+    pub name: String,
+    /// The stored file that a chunk belongs to.
+    pub upload: Option<UploadId>,
+    /// The chunk's size in bytes.
+    pub bytes: Option<usize>,
+    /// Where it is.
+    pub relay: RelayAddress,
+    /// When it ends or ended.
+    pub until: UnixSeconds,
+    /// Whether it has not ended, as far as the wallet knows.
+    pub live: bool,
+    /// Double spends that the relay reported, as far as the wallet was told.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Wallet {
+    /// All leases, those that end first at the front.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn leases(&self) -> Result<Vec<LeaseReport>, WalletError> {
+        let leases = self.store.all::<LeaseRecord>().await?;
+        self.reports(leases).await
+    }
+
+    /// Asks the relays about the leases that `target` means, or about all.
+    ///
+    /// # Errors
+    /// [`WalletError`]. A relay that gives no answer leaves its leases as they were, with a warning.
+    pub async fn check_leases(
+        &self,
+        target: Option<&str>,
+    ) -> Result<Vec<LeaseReport>, WalletError> {
+        let mut leases = match target {
+            Some(target) => self.leases_of(target).await?,
+            None => self.store.all::<LeaseRecord>().await?,
+        };
+        let mut clients = BTreeMap::new();
+        for lease in leases.iter_mut().filter(|lease| lease.live) {
+            let client = self.client_for(lease, &mut clients).await?;
+            let before = (lease.until, lease.live, lease.receipts.len());
+            match client.lease(&lease.id, &lease.owner_key()).await {
+                Ok(status) => self.take_over(lease, status)?,
+                Err(error) if is_gone(&error) => lease.live = false,
+                Err(error) => {
+                    self.watch().warn(format!("{}: {error}", lease.relay.authority));
+                }
+            }
+            if before != (lease.until, lease.live, lease.receipts.len()) {
+                self.store.commit(Changes::default().put(&*lease)).await?;
+                self.at("wallet.lease.checked");
+            }
+        }
+        self.reports(leases).await
+    }
+
+    /// Pays for more time. For a stored file, for each of its leases; where that is interrupted, the same again extends
+    /// only the rest.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn extend(
+        &self,
+        target: &str,
+        days: u16,
+        doubtful: Doubtful,
+    ) -> Result<Vec<LeaseReport>, WalletError> {
+        let leases = self.leases_of(target).await?;
+        let first_end = leases.iter().map(|lease| lease.until).min().unwrap_or(self.now());
+        let goal = first_end.plus(u64::from(days) * SECONDS_PER_DAY);
+        let network = self.network().await;
+        let mut extended = Vec::new();
+        let mut relays = BTreeMap::new();
+        for lease in leases {
+            if lease.until >= goal {
+                extended.push(lease);
+                continue;
+            }
+            let group = group_of(&lease);
+            if !relays.contains_key(&group) {
+                relays.insert(group.clone(), self.meet(&network, &lease.relay).await?);
+            }
+            let Some(relay) = relays.get(&group) else { continue };
+            let order = Order {
+                client: &relay.client,
+                info: &relay.info,
+                route: Route::Extensions,
+                request: ResourceRequest {
+                    days,
+                    kind: ResourceKind::Extension { lease_id: lease.id },
+                },
+                per_period: per_period(&lease.resource, &relay.info.prices),
+                doubtful,
+            };
+            let purpose = Purpose::Extension { lease: lease.id };
+            extended.push(self.ask_and_pay(order, purpose).await?);
+        }
+        self.reports(extended).await
+    }
+
+    /// The leases that `target` means: a queue's name, a stored file's name or id, or the beginning of a lease.
+    async fn leases_of(&self, target: &str) -> Result<Vec<LeaseRecord>, WalletError> {
+        let uploads = self.store.all::<UploadRecord>().await?;
+        let uploads: Vec<UploadId> = uploads
+            .iter()
+            .filter(|upload| upload.name == target || upload.id.to_string() == target)
+            .map(|upload| upload.id)
+            .collect();
+        if uploads.len() > 1 {
+            return Err(WalletError::Ambiguous { name: target.to_owned() });
+        }
+        let leases = self.store.all::<LeaseRecord>().await?;
+        let (mut named, mut by_id) = (Vec::new(), Vec::new());
+        for lease in leases {
+            let is_named = match &lease.resource {
+                Resource::Queue { queue } => lease.live && queue.name == target,
+                Resource::Chunk { chunk } => uploads.contains(&chunk.upload),
+            };
+            if is_named {
+                named.push(lease);
+            } else if target.len() >= 4 && lease.id.to_string().starts_with(target) {
+                by_id.push(lease);
+            }
+        }
+        match (named.len(), by_id.len()) {
+            (0, 0) => Err(WalletError::Unknown { what: "lease", name: target.to_owned() }),
+            (0, 1) => Ok(by_id),
+            (0, _) => Err(WalletError::Ambiguous { name: target.to_owned() }),
+            _ => Ok(named),
+        }
+    }
+
+    /// What the relay says, if each receipt is signed by its operator.
+    fn take_over(&self, lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletError> {
+        let LeaseStatus { live, lease_until, receipts } = status;
+        if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
+            return Err(WalletError::BadReceipt {
+                relay: lease.relay.clone(),
+                reason: "the lease's status holds one that is not its operator's",
+            });
+        }
+        lease.live = live;
+        lease.until = lease_until;
+        // Receipts are evidence: what the relay leaves out is kept.
+        for receipt in receipts.into_iter().map(Blob) {
+            if !lease.receipts.contains(&receipt) {
+                lease.receipts.push(receipt);
+            }
+        }
+        Ok(())
+    }
+
+    /// One client for all chunks of a file at a relay, and one for each queue.
+    async fn client_for(
+        &self,
+        lease: &LeaseRecord,
+        clients: &mut BTreeMap<Group, RelayClient>,
+    ) -> Result<RelayClient, WalletError> {
+        let group = group_of(lease);
+        if let Some(client) = clients.get(&group) {
+            return Ok(client.clone());
+        }
+        let clock = self.environment.clock.clone();
+        let client = self.network().await.relay(&lease.relay, clock)?;
+        clients.insert(group, client.clone());
+        Ok(client)
+    }
+
+    pub(super) async fn reports(
+        &self,
+        leases: Vec<LeaseRecord>,
+    ) -> Result<Vec<LeaseReport>, WalletError> {
+        let uploads = self.store.all::<UploadRecord>().await?;
+        let names: BTreeMap<UploadId, String> =
+            uploads.into_iter().map(|upload| (upload.id, upload.name)).collect();
+        let mut reports = Vec::new();
+        for lease in leases {
+            let conflicts = self.conflicts(&lease).await?;
+            reports.push(self.report(&lease, &names, conflicts));
+        }
+        reports.sort_by(|a, b| (a.until, a.lease).cmp(&(b.until, b.lease)));
+        Ok(reports)
+    }
+
+    fn report(
+        &self,
+        lease: &LeaseRecord,
+        names: &BTreeMap<UploadId, String>,
+        conflicts: Vec<Conflict>,
+    ) -> LeaseReport {
+        let (kind, name, upload, bytes) = match &lease.resource {
+            Resource::Queue { queue } => ("queue", queue.name.clone(), None, None),
+            Resource::Chunk { chunk } => {
+                let file = names.get(&chunk.upload).map_or("a file", String::as_str);
+                let name = match chunk.part {
+                    Part::Chunk(index) => format!("{file}, chunk {}, copy {}", index + 1, chunk.copy + 1),
+                    Part::Descriptor => format!("{file}, descriptor, copy {}", chunk.copy + 1),
+                };
+                ("chunk", name, Some(chunk.upload), Some(chunk.class.bytes()))
+            }
+        };
+        LeaseReport {
+            lease: lease.id,
+            kind,
+            name,
+            upload,
+            bytes,
+            relay: lease.relay.clone(),
+            until: lease.until,
+            live: lease.live && lease.until > self.now(),
+            conflicts,
+        }
+    }
+
+    /// What the receipts say of double spends, each proof checked against what this wallet paid with.
+    async fn conflicts(&self, lease: &LeaseRecord) -> Result<Vec<Conflict>, WalletError> {
+        let mut conflicts = Vec::new();
+        for receipt in lease.receipts.iter().filter_map(|receipt| open(lease, &receipt.0)) {
+            let accuses = matches!(receipt.event, ReceiptEvent::Shortened | ReceiptEvent::Ended);
+            if !accuses || receipt.detail.is_empty() {
+                continue;
+            }
+            let Ok(proof) = ConflictProof::decode(&receipt.detail) else { continue };
+            let payment: Option<PaymentRecord> =
+                self.store.get(receipt.payment_id.as_bytes()).await?;
+            let own = payment.and_then(|payment| {
+                payment.certificates.into_iter().find(|one| one.key == proof.certificate_key)
+            });
+            conflicts.push(Conflict {
+                certificate: proof.certificate_key,
+                credits: Credits(receipt.credits.into()),
+                proven: own
+                    .is_some_and(|own| proof.verify(own.key.as_bytes(), &own.binding).is_ok()),
+            });
+        }
+        Ok(conflicts)
+    }
+}
+
+/// What may share a connection: the chunks of a file at a relay, or a queue.
+type Group = (RelayAddress, Option<UploadId>, Option<ResourceId>);
+
+fn group_of(lease: &LeaseRecord) -> Group {
+    match &lease.resource {
+        Resource::Queue { .. } => (lease.relay.clone(), None, Some(lease.id)),
+        Resource::Chunk { chunk } => (lease.relay.clone(), Some(chunk.upload), None),
+    }
+}
+
+const fn per_period(resource: &Resource, prices: &PriceList) -> u32 {
+    match resource {
+        Resource::Queue { .. } => prices.queue,
+        Resource::Chunk { chunk } => prices.chunk(chunk.class),
+    }
+}
+
+/// A receipt about this lease, signed by its operator.
+fn open(lease: &LeaseRecord, receipt: &[u8]) -> Option<Receipt> {
+    Receipt::open(receipt, &lease.operator_key).ok().filter(|receipt| receipt.lease_id == lease.id)
+}

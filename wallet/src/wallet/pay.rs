@@ -1,0 +1,181 @@
+//! Payments up to the moment when they are on disk (spending.md, "Payment").
+
+use scrip_protocol::{
+    credits::Credits,
+    id::OperatorId,
+    issuance::Certificate,
+    payment::{PaidRequest, Payment},
+    resource::{PriceList, RelayInfo, ResourceRequest},
+    spend::Salt,
+    token::Token,
+};
+
+use super::Wallet;
+use crate::{
+    error::WalletError,
+    net::{RelayClient, Route},
+    records::{
+        Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
+        PaymentState, Purpose, Subject,
+    },
+    store::Changes,
+};
+
+/// Whether certificates that are in doubt since a restore may be spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Doubtful {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They pay where the others do not suffice. If one was spent before, the relay will end the lease.
+    Spend,
+}
+
+/// Something to be paid for.
+pub(super) struct Order<'a> {
+    pub(super) client: &'a RelayClient,
+    pub(super) info: &'a RelayInfo,
+    pub(super) route: Route,
+    pub(super) request: ResourceRequest,
+    /// What the relay announced for such a resource, in credits per 30 days.
+    pub(super) per_period: u32,
+    pub(super) doubtful: Doubtful,
+}
+
+impl Order<'_> {
+    /// The price that follows from what the relay signed.
+    pub(super) fn announced(&self) -> Credits {
+        PriceList::price(self.per_period, self.request.days)
+    }
+}
+
+impl Wallet {
+    /// Asks for the price, pays it, and returns the lease.
+    pub(super) async fn ask_and_pay(
+        &self,
+        order: Order<'_>,
+        purpose: Purpose,
+    ) -> Result<LeaseRecord, WalletError> {
+        let relay = order.client.address();
+        let price = order.client.price(order.route, &order.request.encode()).await;
+        let asked = price.map_err(WalletError::call(&relay.authority))?.credits;
+        let announced = order.announced();
+        if asked > announced {
+            let relay = relay.clone();
+            return Err(WalletError::PriceAboveAnnounced { relay, asked, announced });
+        }
+        self.pay(order, asked, purpose).await
+    }
+
+    /// Pays `price` and returns the lease.
+    pub(super) async fn pay(
+        &self,
+        order: Order<'_>,
+        price: Credits,
+        purpose: Purpose,
+    ) -> Result<LeaseRecord, WalletError> {
+        let payment = self.record_payment(&order, price, purpose).await?;
+        self.at("wallet.payment.recorded");
+        self.finish_payment(order.client, payment, true).await
+    }
+
+    /// Builds a paid request for the relay of `operator` with certificates that this wallet could spend, and neither
+    /// records nor sends it.
+    ///
+    /// For tests and tools. To *send* what this returns is what a dishonest wallet does: the certificates stay spendable
+    /// here, and a second use of them is a double spend that ends the lease.
+    ///
+    /// # Errors
+    /// [`WalletError::Shortage`].
+    pub async fn draft_payment(
+        &self,
+        operator: &OperatorId,
+        resource_request: &[u8],
+        price: Credits,
+        doubtful: Doubtful,
+    ) -> Result<PaidRequest, WalletError> {
+        let purse = self.purse.lock().await;
+        let chosen = purse.choose(price, self.now(), doubtful == Doubtful::Spend)?;
+        self.sign(&chosen, operator, resource_request)
+    }
+
+    /// Chooses certificates and puts the whole request on disk: from here on they are bound to this payment.
+    async fn record_payment(
+        &self,
+        order: &Order<'_>,
+        price: Credits,
+        purpose: Purpose,
+    ) -> Result<PaymentRecord, WalletError> {
+        let mut purse = self.purse.lock().await;
+        let chosen = purse.choose(price, self.now(), order.doubtful == Doubtful::Spend)?;
+        let relay = order.client.address();
+        let request = self.sign(&chosen, &relay.id, &order.request.encode())?;
+        let id = request.payment_id();
+        let mut changed: Vec<CertificateRecord> = chosen.into_iter().cloned().collect();
+        let record = PaymentRecord {
+            id,
+            relay: relay.clone(),
+            operator_key: order.info.operator_key,
+            route: order.route,
+            credits: Credits::total(changed.iter().map(CertificateRecord::value)),
+            certificates: paid_with(&request),
+            at: self.now(),
+            subject: subject(&purpose),
+            purpose: Some(purpose),
+            state: PaymentState::InFlight { request: Blob(request.encode()) },
+        };
+        let mut changes = Changes::default().put(&record);
+        for one in &mut changed {
+            let doubtful = one.state == CertificateState::InDoubt;
+            one.state = CertificateState::InFlight { payment: id, doubtful };
+            changes.add(one);
+        }
+        self.store.commit(changes).await?;
+        purse.enter(changed);
+        Ok(record)
+    }
+
+    /// Signs with the keys that follow from the seed.
+    fn sign(
+        &self,
+        chosen: &[&CertificateRecord],
+        operator: &OperatorId,
+        resource_request: &[u8],
+    ) -> Result<PaidRequest, WalletError> {
+        let certificates: Result<Vec<Certificate>, WalletError> =
+            chosen.iter().map(|one| self.certificate(one)).collect();
+        let payment = Payment::make(
+            &certificates?,
+            self.vendor.id,
+            *operator,
+            self.environment.clock.today(),
+            Salt(self.environment.entropy.bytes()),
+            resource_request,
+        );
+        Ok(PaidRequest { resource_request: resource_request.to_vec(), payment })
+    }
+
+    fn certificate(&self, record: &CertificateRecord) -> Result<Certificate, WalletError> {
+        let token =
+            Token::decode(&record.token.0).map_err(|_| WalletError::ForeignCertificate)?;
+        let key = self.seed.certificate_key(&record.key_id, record.counter());
+        Certificate::from_parts(token, key).map_err(|_| WalletError::ForeignCertificate)
+    }
+}
+
+fn paid_with(request: &PaidRequest) -> Vec<PaidWith> {
+    let evidence = request.payment.evidence(&request.resource_request);
+    let key = |nonce| scrip_protocol::keys::PublicKey::from_bytes(nonce);
+    evidence
+        .into_iter()
+        .map(|one| PaidWith { key: key(one.item.token.nonce), binding: one.binding })
+        .collect()
+}
+
+fn subject(purpose: &Purpose) -> Subject {
+    match purpose {
+        Purpose::Queue { queue } => Subject::Queue { name: queue.name.clone() },
+        Purpose::Chunk { chunk } => Subject::File { upload: chunk.upload },
+        Purpose::Extension { lease } => Subject::Extension { lease: *lease },
+    }
+}

@@ -1,0 +1,316 @@
+//! Message queues.
+
+use std::time::Duration;
+
+use scrip_protocol::{
+    address::RelayAddress,
+    id::{MessageId, ResourceId},
+    keys::SigningKey,
+    problem::{Fault, ProblemType},
+    resource::{ResourceKind, ResourceRequest},
+    time::UnixSeconds,
+};
+use serde::Serialize;
+
+use super::{
+    Doubtful, Environment, Wallet,
+    pay::Order,
+};
+use crate::{
+    error::WalletError,
+    link::QueueLink,
+    message::{self, MessageError},
+    net::{CallError, Network, RelayClient, Route},
+    records::{LeaseRecord, PaymentRecord, PaymentState, Purpose, QueueKeys, Resource, Subject},
+    secret::Secret,
+    store::Changes,
+};
+
+/// How often a message is sent; the relay knows it again by its nonce.
+const SEND_ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// A queue that is about to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewQueue {
+    /// Its name in this wallet; one is made up where there is none.
+    pub name: Option<String>,
+    /// The relay; the cheapest where none is named.
+    pub relay: Option<RelayAddress>,
+    /// For how many days.
+    pub days: u16,
+    /// Whether certificates in doubt may pay.
+    pub doubtful: Doubtful,
+}
+
+/// A queue that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct CreatedQueue {
+    /// Its name in this wallet.
+    pub name: String,
+    /// Its lease.
+    pub lease: ResourceId,
+    /// Where it is.
+    pub relay: RelayAddress,
+    /// What senders need.
+    pub link: String,
+    /// When the lease ends.
+    pub until: UnixSeconds,
+}
+
+/// A queue of this wallet.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueReport {
+    /// Its name in this wallet.
+    pub name: String,
+    /// Its lease.
+    pub lease: ResourceId,
+    /// Where it is.
+    pub relay: RelayAddress,
+    /// What senders need.
+    pub link: String,
+    /// When the lease ends.
+    pub until: UnixSeconds,
+    /// Whether it has not ended.
+    pub live: bool,
+}
+
+/// A message that was read. It stays in the queue until it is acknowledged.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its name in the queue.
+    pub id: MessageId,
+    /// What it says, or why it does not open.
+    pub text: Result<Vec<u8>, MessageError>,
+}
+
+/// The receiving end of one queue.
+pub struct Mailbox {
+    client: RelayClient,
+    recipient_id: ResourceId,
+    recipient_key: SigningKey,
+    message_key: Secret,
+}
+
+impl Mailbox {
+    /// The oldest message.
+    ///
+    /// # Errors
+    /// [`WalletError::Call`].
+    pub async fn next(&self) -> Result<Option<Received>, WalletError> {
+        let found = self.client.receive_message(&self.recipient_id, &self.recipient_key).await;
+        let found = found.map_err(self.failed())?;
+        Ok(found.map(|(id, block)| Received { id, text: message::open(&self.message_key, &block) }))
+    }
+
+    /// Takes a message that was dealt with out of the queue.
+    ///
+    /// # Errors
+    /// [`WalletError::Call`].
+    pub async fn acknowledge(&self, id: &MessageId) -> Result<(), WalletError> {
+        let done =
+            self.client.acknowledge_message(&self.recipient_id, &self.recipient_key, id).await;
+        done.map_err(self.failed())
+    }
+
+    fn failed(&self) -> impl FnOnce(CallError) -> WalletError + use<> {
+        WalletError::call(&self.client.address().authority)
+    }
+}
+
+impl Wallet {
+    /// Pays for a queue.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn create_queue(&self, new: NewQueue) -> Result<CreatedQueue, WalletError> {
+        let name = self.free_name(new.name).await?;
+        let wanted: Vec<RelayAddress> = new.relay.into_iter().collect();
+        let price = |prices: &scrip_protocol::resource::PriceList| u64::from(prices.queue);
+        let relays = self.candidates(&wanted, 1, new.days, price).await?;
+        let relay = relays.first().ok_or(WalletError::TooFewRelays { needed: 1, usable: 0 })?;
+        let mut entropy = self.environment.entropy.clone();
+        let queue = QueueKeys {
+            name,
+            recipient: Secret::generate(&mut entropy),
+            sender: Secret::generate(&mut entropy),
+            message: Secret::generate(&mut entropy),
+        };
+        let kind = ResourceKind::Queue {
+            recipient_key: SigningKey::from_seed(queue.recipient.as_bytes()).public(),
+            sender_key: SigningKey::from_seed(queue.sender.as_bytes()).public(),
+        };
+        let order = Order {
+            client: &relay.client,
+            info: &relay.info,
+            route: Route::Queues,
+            request: ResourceRequest { days: new.days, kind },
+            per_period: relay.info.prices.queue,
+            doubtful: new.doubtful,
+        };
+        let lease = self.ask_and_pay(order, Purpose::Queue { queue }).await?;
+        let report = report(&lease).ok_or(WalletError::OtherAnswer)?;
+        let QueueReport { name, lease, relay, link, until, .. } = report;
+        Ok(CreatedQueue { name, lease, relay, link, until })
+    }
+
+    /// The queues of this wallet, by name.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn queues(&self) -> Result<Vec<QueueReport>, WalletError> {
+        let leases = self.store.all::<LeaseRecord>().await?;
+        let mut queues: Vec<QueueReport> = leases.iter().filter_map(report).collect();
+        queues.sort_by(|a, b| (&a.name, a.lease).cmp(&(&b.name, b.lease)));
+        Ok(queues)
+    }
+
+    /// The receiving end of a queue, by its name or the beginning of its lease.
+    ///
+    /// # Errors
+    /// [`WalletError::Unknown`].
+    pub async fn mailbox(&self, name: &str) -> Result<Mailbox, WalletError> {
+        let lease = self.queue(name).await?;
+        let keys = keys(&lease).ok_or(WalletError::OtherAnswer)?;
+        let network = self.network().await;
+        Ok(Mailbox {
+            client: network.relay(&lease.relay, self.environment.clock.clone())?,
+            recipient_id: lease.id,
+            recipient_key: SigningKey::from_seed(keys.recipient.as_bytes()),
+            message_key: keys.message.duplicate(),
+        })
+    }
+
+    /// Ends a queue's lease. What is left of it is not refunded.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn delete_queue(&self, name: &str) -> Result<QueueReport, WalletError> {
+        let mut lease = self.queue(name).await?;
+        let network = self.network().await;
+        let client = network.relay(&lease.relay, self.environment.clock.clone())?;
+        let key = lease.owner_key();
+        match client.delete_lease(&lease.id, &key).await {
+            Err(error) if !is_gone(&error) => {
+                return Err(WalletError::call(&lease.relay.authority)(error));
+            }
+            _ => {}
+        }
+        lease.live = false;
+        self.store.commit(Changes::default().put(&lease)).await?;
+        self.at("wallet.lease.deleted");
+        report(&lease).ok_or(WalletError::OtherAnswer)
+    }
+
+    /// The queue that `name` means: a live one of this name, or one whose lease starts so.
+    async fn queue(&self, name: &str) -> Result<LeaseRecord, WalletError> {
+        let queues = self.queues().await?;
+        let means = |queue: &&QueueReport| {
+            (queue.name == name && queue.live)
+                || (name.len() >= 4 && queue.lease.to_string().starts_with(name))
+        };
+        let mut found = queues.iter().filter(means);
+        let unknown = || WalletError::Unknown { what: "queue", name: name.to_owned() };
+        match (found.next(), found.next()) {
+            (Some(queue), None) => self.lease(&queue.lease).await?.ok_or_else(unknown),
+            (Some(_), Some(_)) => Err(WalletError::Ambiguous { name: name.to_owned() }),
+            (None, _) => Err(unknown()),
+        }
+    }
+
+    /// A name that no live queue has, and none that is being paid for.
+    async fn free_name(&self, wanted: Option<String>) -> Result<String, WalletError> {
+        let mut taken: Vec<String> = self
+            .queues()
+            .await?
+            .into_iter()
+            .filter(|queue| queue.live)
+            .map(|queue| queue.name)
+            .collect();
+        for payment in self.store.all::<PaymentRecord>().await? {
+            if let (PaymentState::InFlight { .. }, Subject::Queue { name }) =
+                (payment.state, payment.subject)
+            {
+                taken.push(name);
+            }
+        }
+        match wanted {
+            Some(name) if taken.contains(&name) => Err(WalletError::NameTaken(name)),
+            Some(name) => Ok(name),
+            None => {
+                let name = (1_u64..).map(|n| format!("queue-{n}")).find(|n| !taken.contains(n));
+                name.ok_or_else(|| WalletError::NameTaken("queue".to_owned()))
+            }
+        }
+    }
+}
+
+/// Sends a message to whoever made `link`. Needs no wallet.
+///
+/// # Errors
+/// [`WalletError::Message`] where it is too long; [`WalletError::Call`].
+pub async fn send_to_queue(
+    link: &QueueLink,
+    text: &[u8],
+    network: &Network,
+    environment: &Environment,
+) -> Result<(), WalletError> {
+    let block = message::seal(&link.message_key, text, &environment.entropy)?;
+    let client = network.relay(&link.relay, environment.clock.clone())?;
+    let key = SigningKey::from_seed(link.sender_key.as_bytes());
+    let nonce = environment.entropy.bytes();
+    let mut attempt = 0;
+    loop {
+        environment.steps.at("wallet.message.before_send");
+        let sent = client.send_message(&link.sender_id, &key, block.clone(), nonce).await;
+        environment.steps.at("wallet.message.after_answer");
+        attempt += 1;
+        match sent {
+            Err(error) if attempt < SEND_ATTEMPTS && may_pass(&error) => {
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
+            other => return other.map_err(WalletError::call(&link.relay.authority)),
+        }
+    }
+}
+
+/// Whether the same request may succeed a moment later.
+pub(super) fn may_pass(error: &CallError) -> bool {
+    match error {
+        CallError::Transport(error) => !error.certainly_not_sent(),
+        CallError::Problem(problem) => problem.problem.fault() == Fault::Server,
+        CallError::Unexpected { status } => *status >= 500,
+        CallError::Malformed(_) | CallError::Invalid(_) => false,
+    }
+}
+
+pub(super) fn is_gone(error: &CallError) -> bool {
+    error.problem().is_some_and(|problem| {
+        matches!(problem.problem, ProblemType::LeaseEnded | ProblemType::ResourceNotFound)
+    })
+}
+
+const fn keys(lease: &LeaseRecord) -> Option<&QueueKeys> {
+    match &lease.resource {
+        Resource::Queue { queue } => Some(queue),
+        Resource::Chunk { .. } => None,
+    }
+}
+
+fn report(lease: &LeaseRecord) -> Option<QueueReport> {
+    let queue = keys(lease)?;
+    let link = QueueLink {
+        relay: lease.relay.clone(),
+        sender_id: lease.other_id,
+        sender_key: queue.sender.duplicate(),
+        message_key: queue.message.duplicate(),
+    };
+    Some(QueueReport {
+        name: queue.name.clone(),
+        lease: lease.id,
+        relay: lease.relay.clone(),
+        link: link.to_string(),
+        until: lease.until,
+        live: lease.live,
+    })
+}

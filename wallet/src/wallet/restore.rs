@@ -1,0 +1,110 @@
+//! Finding the money of a seed again.
+//!
+//! Grants are numbered from 0. Each index is asked for at the vendor until so many in a row are unknown that no more can be
+//! expected. What was issued before is signed again by nobody: the vendor's stored answers are fetched, and the certificates
+//! in them are *in doubt*, because nothing tells whether the lost wallet had spent them.
+
+use scrip_protocol::{credits::Credits, problem::ProblemType};
+use serde::Serialize;
+
+use super::{
+    Wallet,
+    buy::{is, is_open},
+};
+use crate::{
+    error::WalletError,
+    records::{Purchase, PurchaseState, RestoreRecord},
+    store::Changes,
+};
+
+/// What a restore found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Purchases that were found.
+    pub purchases: u32,
+    /// What their certificates are worth, if none was spent.
+    pub in_doubt: Credits,
+    /// What was bought and not yet issued, and is certain.
+    pub newly_issued: Credits,
+    /// Purchases that give no pack, and how many.
+    pub unusable: u32,
+}
+
+impl Wallet {
+    /// How many unknown grants in a row end a restore, unless told otherwise.
+    pub const GAP_LIMIT: u32 = 20;
+
+    /// Walks the grants of the seed. Where it is interrupted, [`Wallet::resume`] goes on.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn restore(&self, gap_limit: u32) -> Result<Restored, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        let progress = RestoreRecord { next: 0, misses: 0, gap_limit: gap_limit.max(1) };
+        self.store.commit(Changes::default().put(&progress)).await?;
+        self.at("wallet.restore.recorded");
+        self.walk(progress).await
+    }
+
+    /// Goes on with a restore that was interrupted.
+    pub(super) async fn resume_restore(&self) -> Result<Option<Restored>, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        match self.store.get::<RestoreRecord>(&[]).await? {
+            Some(progress) => self.walk(progress).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn walk(&self, mut progress: RestoreRecord) -> Result<Restored, WalletError> {
+        let network = self.network().await;
+        // Old epochs are needed, and the newest manifest has them.
+        self.refresh_manifest(&network.vendor(&self.vendor)?).await?;
+        let mut restored = Restored::default();
+        while progress.misses < progress.gap_limit {
+            let found = self.restore_grant(progress.next, &mut restored).await?;
+            progress.misses = if found { 0 } else { progress.misses + 1 };
+            progress.next = progress.next.saturating_add(1);
+            self.store.commit(Changes::default().put(&progress)).await?;
+            self.at("wallet.restore.advanced");
+        }
+        self.store.commit(Changes::default().delete::<RestoreRecord>(&[])).await?;
+        Ok(restored)
+    }
+
+    /// Whether there is a grant of this index; with its certificates, if so.
+    async fn restore_grant(
+        &self,
+        grant: u32,
+        restored: &mut Restored,
+    ) -> Result<bool, WalletError> {
+        let known = self.store.get::<Purchase>(&grant.to_be_bytes()).await?;
+        if known.as_ref().is_some_and(|purchase| !is_open(purchase)) {
+            return Ok(true);
+        }
+        // A client for each grant: on one connection, the vendor would see that they belong together.
+        let client = self.network().await.vendor(&self.vendor)?;
+        let secret = self.seed.grant_secret(&self.vendor.id, grant);
+        let answer = match client.grant(&secret).await {
+            Ok(answer) => answer,
+            Err(error) if is(&error, ProblemType::GrantUnknown) => return Ok(false),
+            Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
+        };
+        restored.purchases += 1;
+        let (minted, credits) = (answer.minted, answer.credits);
+        let state = PurchaseState::Granted { answer: answer.clone() };
+        let mut purchase = known.unwrap_or(Purchase { grant, code: None, at: self.now(), state });
+        let sum = |total: Credits| Credits::total([total, credits]);
+        if !minted {
+            self.store.commit(Changes::default().put(&purchase)).await?;
+            self.issue(&client, purchase).await?;
+            restored.newly_issued = sum(restored.newly_issued);
+            return Ok(true);
+        }
+        match self.collect_issued(&client, &mut purchase, answer).await {
+            Ok(_) => restored.in_doubt = sum(restored.in_doubt),
+            Err(WalletError::PurchaseUnusable) => restored.unusable += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}
