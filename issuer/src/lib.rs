@@ -9,6 +9,8 @@
 //! Private keys lie in the database, sealed under a passphrase: several issuers on one PostgreSQL need nothing but its
 //! URL and that passphrase.
 
+#![deny(unsafe_code)]
+
 mod error;
 mod issuer;
 mod keys;

@@ -68,7 +68,8 @@ impl Core {
         directories.dedup();
         for directory in directories {
             let first = directory.saturating_mul(PER_DIRECTORY);
-            let numbers = (LeaseNumber(first), LeaseNumber(first.saturating_add(PER_DIRECTORY - 1)));
+            let numbers =
+                (LeaseNumber(first), LeaseNumber(first.saturating_add(PER_DIRECTORY - 1)));
             let known = reader.uploaded_between(numbers.0, numbers.1).await?;
             let files = self.files.numbers_in(directory).await?;
             for orphan in files.iter().filter(|number| known.binary_search(number).is_err()) {

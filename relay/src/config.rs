@@ -18,7 +18,7 @@ use scrip_runtime::{
     config::{ConfigError, HumanDuration, HumanSize, load},
     serve::{ConnectionLimits, Listen, TlsFiles},
 };
-use scrip_verifier::{Risk, VendorPolicy};
+use scrip_verifier::{Risk, Schedule, VendorPolicy};
 use serde::Deserialize;
 
 pub use self::template::template;
@@ -160,10 +160,14 @@ pub enum BadConfig {
     #[error(transparent)]
     Load(#[from] ConfigError),
     /// Nobody could pay.
-    #[error("`vendors` is empty, so that nobody could pay; add a [[vendors]] table with an address")]
+    #[error(
+        "`vendors` is empty, so that nobody could pay; add a [[vendors]] table with an address"
+    )]
     NoVendor,
     /// A credit would last for less than a second.
-    #[error("`prices.{key}` is above {MAX_PRICE} credits per 30 days, less than a second for a credit; lower it")]
+    #[error(
+        "`prices.{key}` is above {MAX_PRICE} credits per 30 days, less than a second for a credit; lower it"
+    )]
     Price {
         /// The key.
         key: &'static str,
@@ -190,7 +194,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 fn default_name() -> String {
-    String::from("scrip relay")
+    String::from("scrip-relay")
 }
 
 fn default_listen() -> SocketAddr {
@@ -217,11 +221,7 @@ impl Default for Prices {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self {
-            queues: 10_000,
-            chunks: HumanSize(10 << 30),
-            collect_every: HumanDuration(MINUTE),
-        }
+        Self { queues: 10_000, chunks: HumanSize(10 << 30), collect_every: HumanDuration(MINUTE) }
     }
 }
 
@@ -230,7 +230,7 @@ impl Default for RedemptionConfig {
         Self {
             every: HumanDuration(6 * HOUR),
             least_items: 256,
-            deadline: HumanDuration(3 * DAY),
+            deadline: HumanDuration(2 * DAY),
             manifests_every: HumanDuration(HOUR),
         }
     }
@@ -244,7 +244,10 @@ impl Default for ClientConfig {
 
 impl Config {
     /// The defaults, with this directory and vendor.
-    pub fn new(data_dir: impl Into<PathBuf>, vendors: impl IntoIterator<Item = VendorAddress>) -> Self {
+    pub fn new(
+        data_dir: impl Into<PathBuf>,
+        vendors: impl IntoIterator<Item = VendorAddress>,
+    ) -> Self {
         let vendor = |address| VendorConfig { address, online_above: None, stop_above: None };
         Self {
             name: default_name(),
@@ -360,6 +363,18 @@ impl Prices {
     }
 }
 
+impl RedemptionConfig {
+    /// When the verifier redeems.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            interval: self.every.duration(),
+            least_items: self.least_items.into(),
+            deadline: self.deadline.duration(),
+            ..Schedule::default()
+        }
+    }
+}
+
 impl VendorConfig {
     /// The terms on which the verifier accepts the vendor.
     pub fn policy(&self) -> VendorPolicy {
@@ -367,6 +382,10 @@ impl VendorConfig {
             Some(credits) => Risk::OnlineAbove(Credits(credits)),
             None => Risk::Offline,
         };
-        VendorPolicy { address: self.address.clone(), risk, stop_above: self.stop_above.map(Credits) }
+        VendorPolicy {
+            address: self.address.clone(),
+            risk,
+            stop_above: self.stop_above.map(Credits),
+        }
     }
 }

@@ -1,13 +1,7 @@
 //! What follows from a double spend (redemption.md, "What may end a lease"), and the relay as the verifier sees it.
 
-use std::sync::Arc;
-
 use scrip_protocol::{
-    credits::Credits,
-    id::PaymentId,
-    media,
-    receipt::ReceiptEvent,
-    redemption::ConflictProof,
+    credits::Credits, id::PaymentId, media, receipt::ReceiptEvent, redemption::ConflictProof,
 };
 use scrip_verifier::{Provisions, ProvisionsError, StoredAnswer};
 
@@ -85,12 +79,9 @@ fn describe(decision: &ConflictDecision) -> &'static str {
 }
 
 /// What the verifier asks.
-#[derive(Clone)]
-pub(crate) struct RelayProvisions(pub(crate) Arc<Core>);
-
-impl Provisions for RelayProvisions {
+impl Provisions for Core {
     async fn answer(&self, payment: &PaymentId) -> Result<Option<StoredAnswer>, ProvisionsError> {
-        let receipt = self.0.store.settled_receipt(*payment).await;
+        let receipt = self.store.settled_receipt(*payment).await;
         let receipt = receipt.map_err(ProvisionsError::new)?;
         Ok(receipt.map(|body| StoredAnswer {
             status: CREATED,
@@ -111,8 +102,8 @@ impl Provisions for RelayProvisions {
             certificate: *certificate,
             value,
             proof: *proof,
-            now: self.0.now(),
+            now: self.now(),
         };
-        self.0.take_back(subject).await.map_err(ProvisionsError::new)
+        self.take_back(subject).await.map_err(ProvisionsError::new)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rand_core::RngCore;
 use scrip_protocol::{
     id::{OperatorId, PaymentId, ResourceId},
     keys::SigningKey,

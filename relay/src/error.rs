@@ -1,7 +1,7 @@
 //! Why a relay is not made, or does not start.
 
-use scrip_runtime::{client::ClientError, files::FileError, serve::ServeError};
-use scrip_verifier::{OpenError, verifier::RecoverError};
+use scrip_runtime::{client::ClientError, files::FileError};
+use scrip_verifier::{OpenError, spent::StoreError as SpentError, verifier::RecoverError};
 
 use crate::{
     chunk_files::ChunkFileError, collector::CollectError, config::BadConfig,
@@ -60,6 +60,9 @@ pub enum StartError {
     /// The verifier does not open.
     #[error(transparent)]
     Verifier(#[from] OpenError),
+    /// The spent store does not open.
+    #[error(transparent)]
+    Spent(#[from] SpentError),
     /// Payments that a crash interrupted could not be settled.
     #[error("cannot settle the payments of the last run: {0}")]
     Recover(#[from] RecoverError),

@@ -39,7 +39,9 @@ pub enum IdentityError {
     #[error("the operator's key: {0}")]
     Sealed(#[from] SealedError),
     /// The two files do not belong together.
-    #[error("{SEALED_FILE} and {PUBLIC_FILE} are damaged or do not belong together; restore both from a backup")]
+    #[error(
+        "{SEALED_FILE} and {PUBLIC_FILE} are damaged or do not belong together; restore both from a backup"
+    )]
     Damaged,
 }
 
@@ -87,7 +89,7 @@ fn write_public(directory: &Path, key: &PublicKey) -> Result<(), IdentityError> 
 ///
 /// # Errors
 /// [`IdentityError`].
-pub fn public(directory: &Path) -> Result<PublicKey, IdentityError> {
+pub(crate) fn public(directory: &Path) -> Result<PublicKey, IdentityError> {
     let path = directory.join(PUBLIC_FILE);
     let text = fs::read_to_string(&path).map_err(|source| IdentityError::Read { path, source })?;
     text.trim_end().parse().map_err(|_| IdentityError::Damaged)
@@ -127,6 +129,10 @@ mod tests {
         assert!(matches!(opened, Err(IdentityError::Damaged)));
         fs::remove_file(directory.path().join(PUBLIC_FILE)).unwrap();
         let key = unseal(directory.path(), &passphrase).ok().unwrap();
-        assert_eq!(public(directory.path()).unwrap(), key.public(), "a lost public half is made anew");
+        assert_eq!(
+            public(directory.path()).unwrap(),
+            key.public(),
+            "a lost public half is made anew"
+        );
     }
 }

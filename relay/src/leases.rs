@@ -51,11 +51,7 @@ impl Core {
     }
 
     /// What the receipt of a deletion says. It names the payment that provisioned the resource.
-    async fn deletion(
-        &self,
-        lease: &LeaseRow,
-        now: UnixSeconds,
-    ) -> Result<Statement, StoreError> {
+    async fn deletion(&self, lease: &LeaseRow, now: UnixSeconds) -> Result<Statement, StoreError> {
         let receipts = self.store.reader().receipts(lease.number).await?;
         let first = receipts.first().map(|first| Receipt::open(first, &self.operator.public()));
         let Some(Ok(first)) = first else {
@@ -92,9 +88,8 @@ mod tests {
 
     #[test]
     fn a_status_never_grows_past_its_limit() {
-        let receipts: Vec<Vec<u8>> = (0..6_000_u32)
-            .map(|n| [n.to_be_bytes().as_slice(), &[0; 250]].concat())
-            .collect();
+        let receipts: Vec<Vec<u8>> =
+            (0..6_000_u32).map(|n| [n.to_be_bytes().as_slice(), &[0; 250]].concat()).collect();
         let kept = newest_that_fit(receipts.clone());
         assert!(kept.len() < receipts.len());
         assert_eq!(kept, receipts[receipts.len() - kept.len()..]);

@@ -18,16 +18,19 @@ use scrip_runtime::{
     steps::Steps,
 };
 use scrip_verifier::{
-    Environment, Redeemer, RngFactory, Verifier, VerifierConfig, link::HttpLink,
+    Environment, Redeemer, RngFactory, Verifier, VerifierConfig,
+    link::HttpLink,
+    redeemer::Redeemed,
+    spent::{SpentStore, SqliteStore, StoreError as SpentError},
+    verifier::{self, Recovered},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     background,
     chunk_files::ChunkFiles,
     collector::CollectError,
-    config::{ClientConfig, Config},
-    conflicts::RelayProvisions,
+    config::{ClientConfig, Config, VendorConfig},
     core::Core,
     error::{InitError, StartError},
     http::{self, Shared},
@@ -37,7 +40,7 @@ use crate::{
 };
 
 /// The name of the database in the data directory.
-pub const DATABASE: &str = "relay.db";
+pub(crate) const DATABASE: &str = "relay.db";
 /// The name of the directory of chunks in the data directory.
 const CHUNKS: &str = "chunks";
 /// How long a request waits for another one that carries the same payment.
@@ -67,8 +70,9 @@ pub struct Relay(Arc<Inner>);
 struct Inner {
     config: Config,
     core: Arc<Core>,
+    spent: Arc<SqliteStore>,
     verifier: Arc<Verifier>,
-    redeemer: Redeemer<RelayProvisions>,
+    redeemer: Redeemer<Core>,
     /// Held as long as the relay is.
     _lock: DirectoryLock,
 }
@@ -107,31 +111,43 @@ impl Relay {
         rng: RngFactory,
     ) -> Result<Self, StartError> {
         config.check()?;
+        let link = Arc::new(HttpLink::new(client(&config.client)?));
+        Self::open_with(config, passphrase, Environment { clock, rng, steps, link }).await
+    }
+
+    /// The same with another way to the vendors.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_with(
+        config: Config,
+        passphrase: Passphrase,
+        environment: Environment,
+    ) -> Result<Self, StartError> {
+        config.check()?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
         let operator = unseal(&config, passphrase).await?;
-        let core = open_core(&config, operator, clock.clone(), steps.clone(), rng.clone()).await?;
-        let core = Arc::new(core);
+        let core = Arc::new(open_core(&config, operator, &environment).await?);
         let found = core.reconcile().await?;
         if found.orphans > 0 || found.lost > 0 {
             tracing::warn!(found.orphans, found.lost, "the chunks on the disk were put in order");
         }
+        let spent = Arc::new(SqliteStore::open(&config.data_dir.join(verifier::DATABASE)).await?);
         let verifier_config = VerifierConfig {
             operator_key: Arc::clone(&core.operator),
-            vendors: config.vendors.iter().map(|vendor| vendor.policy()).collect(),
+            vendors: config.vendors.iter().map(VendorConfig::policy).collect(),
             data_dir: config.data_dir.clone(),
             patience: PATIENCE,
         };
-        let link = Arc::new(HttpLink::new(client(&config.client)?));
-        let environment = Environment { clock, rng, steps, link };
-        let verifier = Verifier::open(verifier_config, environment).await?;
-        let provisions = RelayProvisions(Arc::clone(&core));
-        let recovered = verifier.recover(&provisions).await?;
-        if recovered != Default::default() {
+        let store: Arc<dyn SpentStore> = Arc::<SqliteStore>::clone(&spent);
+        let verifier = Verifier::with_store(verifier_config, environment, store)?;
+        let recovered = verifier.recover(&*core).await?;
+        if recovered != Recovered::default() {
             tracing::info!(?recovered, "the payments of the last run are settled");
         }
         let schedule = config.redemption.schedule();
-        let redeemer = Redeemer::new(Arc::clone(&verifier), provisions, schedule);
-        Ok(Self(Arc::new(Inner { config, core, verifier, redeemer, _lock: lock })))
+        let redeemer = Redeemer::new(Arc::clone(&verifier), Arc::clone(&core), schedule);
+        Ok(Self(Arc::new(Inner { config, core, spent, verifier, redeemer, _lock: lock })))
     }
 
     /// The operator's public key.
@@ -168,7 +184,7 @@ impl Relay {
         &self.0.core
     }
 
-    pub(crate) fn redeemer(&self) -> &Redeemer<RelayProvisions> {
+    pub(crate) fn redeemer(&self) -> &Redeemer<Core> {
         &self.0.redeemer
     }
 
@@ -220,6 +236,14 @@ impl Relay {
         self.0.verifier.vendors().iter().all(|vendor| vendor.manifest.is_some())
     }
 
+    /// Redeems everything that can be redeemed, in one attempt, and reacts to double spends.
+    ///
+    /// # Errors
+    /// [`SpentError`]. That a vendor does not answer is no error.
+    pub async fn redeem_now(&self) -> Result<Redeemed, SpentError> {
+        self.0.redeemer.redeem_now().await
+    }
+
     /// Takes away what has ended, now.
     ///
     /// # Errors
@@ -230,6 +254,7 @@ impl Relay {
 
     /// Waits until everything is written and the databases are closed. Serve nothing after this.
     pub async fn close(&self) {
+        self.0.spent.close().await;
         self.0.core.store.close().await;
     }
 }
@@ -249,25 +274,22 @@ async fn unseal(config: &Config, passphrase: Passphrase) -> Result<SigningKey, S
 async fn open_core(
     config: &Config,
     operator: SigningKey,
-    clock: SharedClock,
-    steps: Steps,
-    rng: RngFactory,
+    environment: &Environment,
 ) -> Result<Core, StartError> {
+    let Environment { clock, rng, steps, .. } = environment.clone();
+    let capacity = Capacity { queues: config.storage.queues, chunk_bytes: config.storage.chunks.0 };
     Ok(Core {
         operator_id: OperatorId::of(&operator.public()),
         operator: Arc::new(operator),
         prices: config.prices.list(),
         max_days: config.max_days,
-        capacity: Capacity {
-            queues: config.storage.queues,
-            chunk_bytes: config.storage.chunks.0,
-        },
+        capacity,
         store: Store::open(&config.data_dir.join(DATABASE), false).await?,
         files: ChunkFiles::open(&config.data_dir.join(CHUNKS))?,
         clock,
         steps,
         rng,
-        ended: tokio::sync::Notify::new(),
+        ended: Notify::new(),
     })
 }
 

@@ -86,6 +86,30 @@ pub struct VendorReport {
     pub double_spent: u64,
 }
 
+/// What was earned.
+#[derive(Clone, Debug, Serialize)]
+pub struct Earnings {
+    /// In all, by vendor.
+    pub vendors: Vec<VendorReport>,
+    /// What the vendors decided, the newest day first.
+    pub decided: Vec<DecidedReport>,
+}
+
+/// What a vendor decided on one day.
+#[derive(Clone, Debug, Serialize)]
+pub struct DecidedReport {
+    /// The vendor.
+    pub vendor_id: VendorId,
+    /// The UTC day, counted from 1970-01-01.
+    pub day: Day,
+    /// `accepted`, `already-accepted`, `double-spent`, `expired` or `invalid`.
+    pub result: &'static str,
+    /// How many certificates.
+    pub certificates: u64,
+    /// What they are worth together.
+    pub credits: Credits,
+}
+
 /// A double spend, and what followed.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConflictReport {
@@ -107,6 +131,15 @@ pub struct ConflictReport {
     pub proof: String,
 }
 
+/// The relay's address.
+///
+/// # Errors
+/// [`ReportError`] where there is no key.
+pub fn address(config: &Config) -> Result<RelayAddress, ReportError> {
+    let id = OperatorId::of(&identity::public(&config.data_dir)?);
+    Ok(RelayAddress { id, authority: config.authority() })
+}
+
 /// How the relay stands.
 ///
 /// # Errors
@@ -118,16 +151,83 @@ pub async fn status(config: &Config, now: UnixSeconds) -> Result<Status, ReportE
     reader.close().await;
     Ok(Status {
         name: config.name.clone(),
-        address: RelayAddress {
-            id: OperatorId::of(&operator_key),
-            authority: config.authority(),
-        },
+        address: address(config)?,
         operator_key,
         usage: usage?,
         queues_limit: config.storage.queues,
         chunk_bytes_limit: config.storage.chunks.0,
         vendors: vendors(config).await?,
     })
+}
+
+/// What was earned from each vendor, and when.
+///
+/// # Errors
+/// [`ReportError`].
+pub async fn earnings(config: &Config) -> Result<Earnings, ReportError> {
+    let vendors = vendors(config).await?;
+    let path = config.data_dir.join(verifier::DATABASE);
+    if !path.exists() {
+        return Ok(Earnings { vendors, decided: Vec::new() });
+    }
+    let books = Books::open(&path).await?;
+    let rows = books.earnings().await;
+    books.close().await;
+    let decided = rows?.into_iter().map(|row| DecidedReport {
+        vendor_id: row.vendor_id,
+        day: row.day,
+        result: row.state.name(),
+        certificates: row.items,
+        credits: row.credits,
+    });
+    Ok(Earnings { vendors, decided: decided.collect() })
+}
+
+/// How the relay stands with the vendors of the configuration, and with those that were in it once.
+async fn vendors(config: &Config) -> Result<Vec<VendorReport>, ReportError> {
+    let addresses = config.vendors.iter().map(|vendor| &vendor.address);
+    let manifests = Manifests::open(&config.data_dir.join(verifier::MANIFESTS), addresses.clone())?;
+    let mut totals = totals(config).await?;
+    let mut reports = Vec::new();
+    for address in addresses {
+        let at = totals.iter().position(|totals| totals.vendor_id == address.id);
+        let found = at.map(|at| totals.swap_remove(at));
+        let found = found.unwrap_or_else(|| VendorTotals::none(address.id));
+        reports.push(VendorReport::new(found, Some(address), &manifests));
+    }
+    reports.extend(totals.into_iter().map(|left| VendorReport::new(left, None, &manifests)));
+    Ok(reports)
+}
+
+/// Nothing where the relay never ran.
+async fn totals(config: &Config) -> Result<Vec<VendorTotals>, ReportError> {
+    let path = config.data_dir.join(verifier::DATABASE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let books = Books::open(&path).await?;
+    let totals = books.totals().await;
+    books.close().await;
+    Ok(totals?)
+}
+
+impl VendorReport {
+    fn new(totals: VendorTotals, address: Option<&VendorAddress>, manifests: &Manifests) -> Self {
+        let manifest = manifests.held(&totals.vendor_id);
+        Self {
+            vendor_id: totals.vendor_id,
+            address: address.cloned(),
+            manifest_version: manifest.as_ref().map(|manifest| manifest.version()),
+            manifest_digest: manifest.as_ref().map(|manifest| manifest.digest()),
+            accepted: totals.accepted,
+            pending: totals.unredeemed,
+            lost: totals.lost,
+            waiting: totals.waiting,
+            unanswered_batches: totals.pending_batches,
+            oldest_pending: totals.oldest,
+            double_spent: totals.conflicts,
+        }
+    }
 }
 
 /// The double spends, oldest first.

@@ -97,7 +97,11 @@ impl Wanted {
 
 impl Core {
     /// Parses a request that came to `route`: what is wanted, and for how many days.
-    pub(crate) fn parse(&self, route: Route, request: &[u8]) -> Result<(Wanted, u16), RequestError> {
+    pub(crate) fn parse(
+        &self,
+        route: Route,
+        request: &[u8],
+    ) -> Result<(Wanted, u16), RequestError> {
         let ResourceRequest { days, kind } = ResourceRequest::decode(request)?;
         let wanted = Wanted::from(kind);
         if wanted.route() != route {

@@ -23,17 +23,17 @@ use sqlx::{
 };
 
 use self::writer::Writer;
-pub use self::{
-    conflicts::{ConflictEvent, ConflictRow},
-    error::StoreError,
-    status::Usage,
-};
 pub(crate) use self::{
     conflicts::{ConflictDecision, ConflictSubject},
     error::TxError,
     leases::{ChunkSpace, LeaseKind, LeaseNumber, LeaseRow},
-    provisions::{Capacity, Extension, Extended, NewLease, Provision, Provisioned},
+    provisions::{Capacity, Extended, Extension, NewLease, Provision, Provisioned},
     queues::{Sent, StoredMessage},
+};
+pub use self::{
+    conflicts::{ConflictEvent, ConflictRow},
+    error::StoreError,
+    status::Usage,
 };
 
 /// How long a connection waits for another one's lock.

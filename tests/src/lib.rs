@@ -1,1 +1,12 @@
-//! placeholder
+//! A whole network in one process: a vendor, relays and wallets on loopback, with a clock that the caller moves.
+//!
+//! [`network`] starts and stops its parts, [`wire`] stands between two of them and spoils what goes through. The end-to-end tests and `scrip-demo` are
+//! built on both.
+#![forbid(unsafe_code)]
+
+pub mod network;
+pub mod node;
+pub mod wire;
+
+/// Whatever a test or the demo trips over; it is shown, and ends the run.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

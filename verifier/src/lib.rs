@@ -25,6 +25,8 @@ pub mod price;
 pub mod provisions;
 pub mod redeemer;
 pub mod spent;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verifier;
 
 pub use self::{

@@ -77,7 +77,7 @@ pub enum WalletError {
     )]
     ManifestContradicted {
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// The version.
         version: u64,
         /// The digest that the wallet has.
@@ -120,7 +120,7 @@ pub enum WalletError {
     #[error("{relay} asks for {asked} and announced {announced}")]
     PriceAboveAnnounced {
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// What it asks for.
         asked: Credits,
         /// What it announced.
@@ -132,7 +132,7 @@ pub enum WalletError {
         /// The payment.
         payment: PaymentId,
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// What came last.
         error: CallError,
     },
@@ -140,7 +140,7 @@ pub enum WalletError {
     #[error("{relay} refused the payment and took nothing: {error}")]
     PaymentRefused {
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// What it said.
         error: CallError,
     },
@@ -148,7 +148,7 @@ pub enum WalletError {
     #[error("{relay} gave no valid receipt: {reason}")]
     BadReceipt {
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -166,12 +166,12 @@ pub enum WalletError {
     },
     /// The relay does not take the vendor's certificates.
     #[error("{0} does not accept the certificates of this wallet's vendor")]
-    NotAccepted(RelayAddress),
+    NotAccepted(Box<RelayAddress>),
     /// The relay does not give leases as long as that.
     #[error("{relay} gives leases of 1 to {most} days")]
     Days {
         /// The relay.
-        relay: RelayAddress,
+        relay: Box<RelayAddress>,
         /// The most days.
         most: u16,
     },
@@ -193,9 +193,6 @@ pub enum WalletError {
     /// There is a queue of this name.
     #[error("there is a queue called `{0}` already")]
     NameTaken(String),
-    /// A lease that is needed has ended.
-    #[error("a lease at {0} that this needs has ended")]
-    LeaseEnded(RelayAddress),
 
     /// A link.
     #[error(transparent)]
@@ -348,7 +345,6 @@ impl WalletError {
             Self::Unknown { .. } => "see `scrip leases` and `scrip queue list`",
             Self::Ambiguous { .. } => "write more of the name",
             Self::NameTaken(_) => "choose another name",
-            Self::LeaseEnded(_) => "store or create it anew",
             Self::Link(_) => "copy the whole link again, and put it in quotation marks",
             Self::Message(MessageError::TooLong { .. }) => "split it, or store it with `scrip put`",
             Self::Message(MessageError::DoesNotOpen) => "nothing: it was not meant for this queue",
@@ -371,9 +367,13 @@ impl WalletError {
 fn store_remedy(error: &StoreError) -> String {
     match error {
         StoreError::Exists(_) => "choose another place with --wallet",
-        StoreError::Missing(_) => "make one with `scrip init --vendor ADDRESS`, or name its place with --wallet",
+        StoreError::Missing(_) => {
+            "make one with `scrip init --vendor ADDRESS`, or name its place with --wallet"
+        }
         StoreError::InUse(_) => "wait until that process has ended, or stop it",
-        StoreError::WrongPassphrase(_) => "try the passphrase again; with the 24 words you can `scrip restore`",
+        StoreError::WrongPassphrase(_) => {
+            "try the passphrase again; with the 24 words you can `scrip restore`"
+        }
         StoreError::Newer { .. } => "use a newer release",
         StoreError::Damaged { .. } | StoreError::Header(_) => {
             "restore the file from a backup, or the money from the 24 words with `scrip restore`"

@@ -24,9 +24,9 @@ mod descriptor;
 mod seal;
 
 pub use self::descriptor::{Content, Descriptor, DescriptorError, Placement};
+pub use self::seal::OpenChunkError;
 pub(crate) use self::{
     cut::{Piece, pieces},
     descriptor::{INLINE_MAX, fitting_class, is_plain_name},
     seal::{FileKeys, capacity},
 };
-pub use self::seal::OpenChunkError;

@@ -19,6 +19,7 @@
 
 mod bytes;
 pub mod choice;
+pub mod cli;
 mod entropy;
 mod error;
 mod fetch;
@@ -44,8 +45,9 @@ pub use self::{
     store::StoreError,
     wallet::{
         Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment, Expiring,
-        HistoryEntry, HistoryKind, LeaseReport, Mailbox, NewQueue, NewWallet, PutOptions,
-        QueueReport, Received, RelayReport, Restored, Resumed, Stored, Wallet, send_to_queue,
+        FileReport, HistoryEntry, HistoryKind, LeaseReport, Mailbox, NewQueue, NewWallet,
+        PutOptions, QueueReport, Received, RelayReport, Restored, Resumed, Stored, Wallet,
+        send_to_queue,
     },
     watch::{Event, Watch},
 };

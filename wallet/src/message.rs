@@ -4,9 +4,7 @@
 //! `scrip message v1`. The key is in the queue's link: whoever may send can also read what others with the same link sent
 //! and the relay keeps; give each sender a queue.
 
-use chacha20poly1305::{
-    AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce,
-};
+use chacha20poly1305::{AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use scrip_protocol::limits::MESSAGE_BLOCK;
 
 use crate::{entropy::Entropy, secret::Secret};
@@ -72,8 +70,7 @@ pub(crate) fn open(key: &Secret, block: &[u8]) -> Result<Vec<u8>, MessageError> 
             Tag::from_slice(tag),
         )
         .map_err(|_| MessageError::DoesNotOpen)?;
-    let (length, rest) =
-        content.split_first_chunk::<LENGTH>().ok_or(MessageError::DoesNotOpen)?;
+    let (length, rest) = content.split_first_chunk::<LENGTH>().ok_or(MessageError::DoesNotOpen)?;
     let text = rest.get(..usize::from(u16::from_be_bytes(*length)));
     text.map(<[u8]>::to_vec).ok_or(MessageError::DoesNotOpen)
 }

@@ -17,9 +17,7 @@ mod settle;
 use std::{path::Path, sync::Arc};
 
 use scrip_protocol::{address::VendorAddress, seed::WalletSeed};
-use scrip_runtime::{
-    clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps,
-};
+use scrip_runtime::{clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 use tokio::sync::Mutex;
 
 pub use self::{
@@ -28,7 +26,7 @@ pub use self::{
     history::{HistoryEntry, HistoryKind},
     leases::{Conflict, LeaseReport},
     pay::Doubtful,
-    put::{PutOptions, Stored},
+    put::{FileReport, PutOptions, Stored},
     queue::{CreatedQueue, Mailbox, NewQueue, QueueReport, Received, send_to_queue},
     relays::RelayReport,
     restore::Restored,

@@ -19,7 +19,7 @@ pub fn template(
     let vendor = |address: &VendorAddress| VENDOR.replace("ADDRESS", &quoted(&address.to_string()));
     let vendors: String = vendors.iter().map(vendor).collect();
     format!(
-        r#"# scrip-relay. Every key can also be set by a variable: SCRIP_RELAY_LISTEN, and for keys of a table
+        r##"# scrip-relay. Every key can also be set by a variable: SCRIP_RELAY_LISTEN, and for keys of a table
 # SCRIP_RELAY_PRICES__QUEUE. Lines that begin with "#" show the defaults. Relative paths are relative
 # to the directory of this file.
 #
@@ -72,7 +72,7 @@ listen = "{listen}"
 # [redemption]
 # every = "6h"
 # least_items = 256
-# deadline = "3d"
+# deadline = "2d"
 # manifests_every = "1h"
 
 # The way to the vendors.
@@ -82,7 +82,7 @@ listen = "{listen}"
 # timeout = "30s"
 
 # Whose certificates are accepted; one table for each vendor.
-{vendors}"#
+{vendors}"##
     )
 }
 

@@ -22,7 +22,8 @@ fn read(text: &str, env: &[(&str, &str)]) -> Result<Config, BadConfig> {
         Ok(path) => path.to_owned(),
         Err(_) => path,
     };
-    let client = ClientConfig { extra_roots: config.client.extra_roots.map(relative), ..config.client };
+    let client =
+        ClientConfig { extra_roots: config.client.extra_roots.map(relative), ..config.client };
     Ok(Config { data_dir: relative(config.data_dir), client, ..config })
 }
 

@@ -7,8 +7,9 @@ use axum::{
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use scrip_protocol::{
     media,
-    resource::{RelayInfo, SIGNATURE_HEADER},
+    resource::{AcceptedVendor, RelayInfo, SIGNATURE_HEADER},
 };
+use scrip_verifier::verifier::VendorInfo;
 
 use super::{Shared, problem::Failure};
 
@@ -20,7 +21,7 @@ pub(super) async fn relay(State(shared): State<Shared>) -> Result<Response, Fail
         name: shared.name.to_string(),
         max_days: core.max_days,
         prices: core.prices,
-        vendors: shared.verifier.vendors(),
+        vendors: shared.verifier.vendors().into_iter().map(accepted).collect(),
     };
     let (body, signature) = info.sign(&core.operator).map_err(|error| Failure::internal(&error))?;
     let signature = HeaderValue::try_from(signature).map_err(|error| Failure::internal(&error))?;
@@ -29,4 +30,14 @@ pub(super) async fn relay(State(shared): State<Shared>) -> Result<Response, Fail
         (HeaderName::from_static(SIGNATURE_HEADER), signature),
     ];
     Ok((headers, body).into_response())
+}
+
+fn accepted(vendor: VendorInfo) -> AcceptedVendor {
+    let (manifest_version, manifest_digest) = vendor.manifest.unzip();
+    AcceptedVendor {
+        vendor_id: vendor.address.id,
+        address: vendor.address,
+        manifest_version: manifest_version.unwrap_or(0),
+        manifest_digest,
+    }
 }

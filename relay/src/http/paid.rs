@@ -7,10 +7,7 @@ use axum::{
     routing::{MethodRouter, post_service},
 };
 use bytes::Bytes;
-use http::{
-    HeaderValue, Request, StatusCode,
-    header::CONTENT_TYPE,
-};
+use http::{HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use scrip_protocol::{
     media,
@@ -39,7 +36,9 @@ pub(super) fn service(shared: &Shared, route: Route) -> MethodRouter<Shared> {
     let core = Arc::clone(&shared.core);
     let price = RoutePrice { core: Arc::clone(&core), route };
     let layer = PaymentLayer::new(Arc::clone(&shared.verifier), price);
-    post_service(layer.layer(service_fn(move |request| provision(Arc::clone(&core), route, request))))
+    post_service(
+        layer.layer(service_fn(move |request| provision(Arc::clone(&core), route, request))),
+    )
 }
 
 /// Provisions what was paid for. The layer has read the request's body and checked its size.
@@ -59,6 +58,6 @@ async fn provision(
             let headers = [(CONTENT_TYPE, HeaderValue::from_static(media::RECEIPT))];
             (StatusCode::CREATED, headers, receipt).into_response()
         }
-        Err(error) => Failure(error.into()).into_response(),
+        Err(error) => Failure::from(Problem::from(error)).into_response(),
     })
 }

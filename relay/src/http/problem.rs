@@ -20,17 +20,23 @@ use crate::{
 
 /// An answer that is a problem document.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) Problem);
+pub(super) struct Failure(Box<Problem>);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
 
 impl From<ProblemType> for Failure {
     fn from(problem: ProblemType) -> Self {
-        Self(problem.into())
+        Problem::new(problem).into()
     }
 }
 
 impl Failure {
     pub(super) fn with_detail(problem: ProblemType, detail: impl Into<String>) -> Self {
-        Self(Problem::new(problem).detail(detail))
+        Problem::new(problem).detail(detail).into()
     }
 
     /// Our own fault: the operator finds it in the log, the client learns nothing of it.
@@ -42,7 +48,8 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static(media::PROBLEM)),
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -10,7 +10,12 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use scrip_protocol::{id::{MessageId, ParseIdError}, limits::MESSAGE_BLOCK, media, problem::ProblemType};
+use scrip_protocol::{
+    id::{MessageId, ParseIdError},
+    limits::MESSAGE_BLOCK,
+    media,
+    problem::ProblemType,
+};
 
 use super::{Shared, command::Received, problem::Failure};
 
@@ -57,12 +62,13 @@ pub(super) async fn acknowledge(
 
 /// A body of exactly one block.
 async fn block(body: Body) -> Result<Vec<u8>, Failure> {
-    let collected = Limited::new(body, MESSAGE_BLOCK).collect().await.map_err(|error| {
-        match error.downcast_ref::<LengthLimitError>() {
+    let collected =
+        Limited::new(body, MESSAGE_BLOCK).collect().await.map_err(|error| match error
+            .downcast_ref::<LengthLimitError>(
+        ) {
             Some(_) => Failure::from(ProblemType::TooLarge),
             None => Failure::with_detail(ProblemType::Malformed, "the body was cut off"),
-        }
-    })?;
+        })?;
     let bytes = collected.to_bytes();
     if bytes.len() == MESSAGE_BLOCK {
         return Ok(bytes.into());

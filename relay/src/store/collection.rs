@@ -163,10 +163,7 @@ impl Reader {
     }
 }
 
-async fn collect_one(
-    connection: &mut SqliteConnection,
-    lease: LeaseNumber,
-) -> Result<(), TxError> {
+async fn collect_one(connection: &mut SqliteConnection, lease: LeaseNumber) -> Result<(), TxError> {
     let sql = "-- collect()
         UPDATE leases SET collected = 1
         WHERE number = $1 AND ended_at IS NOT NULL AND collected = 0

@@ -7,7 +7,9 @@ use std::{path::PathBuf, sync::Arc};
 #[non_exhaustive]
 pub enum StoreError {
     /// The file is missing, or not readable, or no database.
-    #[error("cannot open the database {path}: {source}; run `scrip-relay init`, or check the owner of the file")]
+    #[error(
+        "cannot open the database {path}: {source}; run `scrip-relay init`, or check the owner of the file"
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -29,7 +31,9 @@ pub enum StoreError {
         source: Arc<sqlx::Error>,
     },
     /// The database was closed, or the group that the transaction belonged to was rolled back before its turn came.
-    #[error("the transaction `{transaction}` was not run; the relay is ending, or its log says why")]
+    #[error(
+        "the transaction `{transaction}` was not run; the relay is ending, or its log says why"
+    )]
     NotRun {
         /// The transaction's name.
         transaction: &'static str,
@@ -41,7 +45,9 @@ pub enum StoreError {
         table: &'static str,
     },
     /// A newer release wrote this database.
-    #[error("the database is at version {found}, this program knows {known}; use the newer release")]
+    #[error(
+        "the database is at version {found}, this program knows {known}; use the newer release"
+    )]
     TooNew {
         /// The version of the database.
         found: i64,
@@ -49,7 +55,9 @@ pub enum StoreError {
         known: i64,
     },
     /// An older release wrote this database, and only `start` brings it up to date.
-    #[error("the database is at version {found}, this program needs {known}; run `scrip-relay start` once")]
+    #[error(
+        "the database is at version {found}, this program needs {known}; run `scrip-relay start` once"
+    )]
     TooOld {
         /// The version of the database.
         found: i64,

@@ -1,11 +1,6 @@
 //! Leases and the resources that they are for.
 
-use scrip_protocol::{
-    id::ResourceId,
-    keys::PublicKey,
-    resource::SizeClass,
-    time::UnixSeconds,
-};
+use scrip_protocol::{id::ResourceId, keys::PublicKey, resource::SizeClass, time::UnixSeconds};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{Reader, Store, StoreError, TxError, rows};

@@ -135,7 +135,8 @@ impl Store {
     pub(crate) async fn extend(&self, extension: Extension) -> Result<Extended, StoreError> {
         self.write("extend", move |connection| {
             Box::pin(async move {
-                let Extension { provision, lease, expected_until, lease_until, receipt } = extension;
+                let Extension { provision, lease, expected_until, lease_until, receipt } =
+                    extension;
                 if let Some(receipt) = receipt_of(connection, &provision.payment_id).await? {
                     return Ok(Extended::Before(receipt));
                 }

@@ -54,8 +54,7 @@ impl Unfinished {
         let name = target.0.file_name().unwrap_or_default().to_string_lossy();
         // A long name with the addition would be too long for the file system.
         let short: String = name.chars().take(40).collect();
-        let path =
-            target.0.with_file_name(format!(".{short}.{}.part", encode_base64url(&random)));
+        let path = target.0.with_file_name(format!(".{short}.{}.part", encode_base64url(&random)));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)

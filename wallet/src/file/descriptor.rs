@@ -113,11 +113,7 @@ impl Descriptor {
     }
 }
 
-fn put_chunks(
-    out: &mut Vec<u8>,
-    relays: &[RelayAddress],
-    chunks: &[(SizeClass, Vec<Placement>)],
-) {
+fn put_chunks(out: &mut Vec<u8>, relays: &[RelayAddress], chunks: &[(SizeClass, Vec<Placement>)]) {
     let copies = chunks.first().map_or(0, |(_, copies)| copies.len());
     out.extend_from_slice(&[CHUNKS, copies as u8, relays.len() as u8]);
     for relay in relays {

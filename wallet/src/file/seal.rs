@@ -1,8 +1,6 @@
 //! Sealing and opening chunks.
 
-use chacha20poly1305::{
-    AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce,
-};
+use chacha20poly1305::{AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use scrip_protocol::{keys::SigningKey, resource::SizeClass};
 use sha2::Sha256;
@@ -44,7 +42,13 @@ impl<'a> FileKeys<'a> {
     }
 
     /// Seals the content of a chunk.
-    pub(crate) fn seal_chunk(&self, index: u32, last: bool, class: SizeClass, content: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal_chunk(
+        &self,
+        index: u32,
+        last: bool,
+        class: SizeClass,
+        content: &[u8],
+    ) -> Vec<u8> {
         seal(&self.derive("scrip file v1 chunk", &[]), &nonce(index, last), class, content)
     }
 
@@ -160,8 +164,14 @@ mod tests {
             assert_eq!(keys.open_chunk(3, true, class, sealed), Ok(content.clone()));
         }
         let full = vec![1; capacity(CLASS)];
-        assert_eq!(keys.open_chunk(0, true, CLASS, keys.seal_chunk(0, true, CLASS, &full)), Ok(full));
-        assert_eq!(keys.open_chunk(0, true, CLASS, keys.seal_chunk(0, true, CLASS, &[])), Ok(vec![]));
+        assert_eq!(
+            keys.open_chunk(0, true, CLASS, keys.seal_chunk(0, true, CLASS, &full)),
+            Ok(full)
+        );
+        assert_eq!(
+            keys.open_chunk(0, true, CLASS, keys.seal_chunk(0, true, CLASS, &[])),
+            Ok(vec![])
+        );
     }
 
     #[test]

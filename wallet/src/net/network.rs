@@ -164,7 +164,9 @@ mod tests {
         for text in ["socks5h://127.0.0.1:9050", "tor://[::1]:9050", "socks5h://u:p@host:1"] {
             assert!(text.parse::<ProxySetting>().is_ok(), "{text}");
         }
-        for text in ["socks5://host:1", "http://host:1", "tor://u:p@host:1", "tor://host", "tor://:1"] {
+        for text in
+            ["socks5://host:1", "http://host:1", "tor://u:p@host:1", "tor://host", "tor://:1"]
+        {
             assert_eq!(text.parse::<ProxySetting>(), Err(ProxyError), "{text}");
         }
         let proxy: ProxySetting = "socks5h://user:secret@host:1".parse().unwrap();

@@ -12,9 +12,7 @@ use scrip_protocol::{
     limits::{MAX_JSON_ANSWER, MAX_LEASE_STATUS, MAX_RECEIPT, MESSAGE_BLOCK},
     media,
     problem::{Price, Problem, ProblemType},
-    resource::{
-        COMMAND_HEADER, Command, LeaseStatus, RelayInfo, SIGNATURE_HEADER, SizeClass,
-    },
+    resource::{COMMAND_HEADER, Command, LeaseStatus, RelayInfo, SIGNATURE_HEADER, SizeClass},
     time::UnixSeconds,
 };
 use scrip_runtime::{
@@ -89,8 +87,9 @@ impl RelayClient {
         let signature = response.headers.get(SIGNATURE_HEADER).and_then(|v| v.to_str().ok());
         let signature = signature.unwrap_or_default().to_owned();
         let body = body_of(response, 200, Some(media::JSON))?;
-        RelayInfo::open(&body, &signature, &self.address.id)
-            .map_err(|_| CallError::Invalid("the relay's information is not signed by its operator"))
+        RelayInfo::open(&body, &signature, &self.address.id).map_err(|_| {
+            CallError::Invalid("the relay's information is not signed by its operator")
+        })
     }
 
     /// The price of a resource request.
@@ -263,8 +262,8 @@ impl RelayClient {
 
     async fn post(&self, route: Route, media: &str, body: &[u8]) -> Result<Response, CallError> {
         let limit = MAX_JSON_ANSWER.max(MAX_RECEIPT);
-        let request = Request::post(self.url(route.path()), body.to_vec(), limit)
-            .header(CONTENT_TYPE, media);
+        let request =
+            Request::post(self.url(route.path()), body.to_vec(), limit).header(CONTENT_TYPE, media);
         Ok(self.http.send(request).await?)
     }
 

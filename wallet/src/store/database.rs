@@ -11,16 +11,15 @@ use tokio::sync::Mutex;
 use super::{Kind, StoreError};
 
 /// The schema, one step per release that changed it. Steps are only ever added.
-const MIGRATIONS: [&str; 1] = [
-    "CREATE TABLE wallet (one INTEGER PRIMARY KEY CHECK (one = 1), kdf BLOB NOT NULL) STRICT;
+const MIGRATIONS: [&str; 1] =
+    ["CREATE TABLE wallet (one INTEGER PRIMARY KEY CHECK (one = 1), kdf BLOB NOT NULL) STRICT;
      CREATE TABLE record (
          kind INTEGER NOT NULL,
          id BLOB NOT NULL,
          sealed BLOB NOT NULL,
          PRIMARY KEY (kind, id)
      ) STRICT, WITHOUT ROWID;
-     PRAGMA user_version = 1;",
-];
+     PRAGMA user_version = 1;"];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
@@ -71,7 +70,10 @@ impl Database {
                 .fetch_all(usable(&mut connection)?)
                 .await?;
         // An id of another length was not written here; its record does not open under any id.
-        Ok(rows.into_iter().map(|(id, sealed)| (id.try_into().unwrap_or([0; 16]), sealed)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, sealed)| (id.try_into().unwrap_or([0; 16]), sealed))
+            .collect())
     }
 
     pub(super) async fn write(&self, rows: Vec<SealedRow>) -> Result<(), sqlx::Error> {
@@ -103,9 +105,7 @@ impl Database {
     }
 }
 
-fn usable(
-    connection: &mut Option<SqliteConnection>,
-) -> Result<&mut SqliteConnection, sqlx::Error> {
+fn usable(connection: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, sqlx::Error> {
     connection.as_mut().ok_or(sqlx::Error::PoolClosed)
 }
 

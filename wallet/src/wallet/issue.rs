@@ -82,9 +82,10 @@ impl Wallet {
                 let certificates = finish(manifest, blindings, signed).await?;
                 self.keep(purchase, answer, certificates, CertificateState::Held).await.map(Some)
             }
-            Err(error) if is(&error, ProblemType::KeyOutsideWindow)
-                || is(&error, ProblemType::KeyUnknown)
-                || is(&error, ProblemType::PackMismatch) =>
+            Err(error)
+                if is(&error, ProblemType::KeyOutsideWindow)
+                    || is(&error, ProblemType::KeyUnknown)
+                    || is(&error, ProblemType::PackMismatch) =>
             {
                 self.choose_again(client, purchase, answer).await
             }
@@ -240,8 +241,7 @@ async fn finish(
         let pairs = blindings.into_iter().zip(&signed.items);
         pairs
             .map(|(blinding, item)| {
-                let key =
-                    manifest.key(&blinding.item().key_id).ok_or(WalletError::OtherAnswer)?;
+                let key = manifest.key(&blinding.item().key_id).ok_or(WalletError::OtherAnswer)?;
                 let certificate = blinding.finish(key, item)?;
                 let spend_until = key.windows().spend_until;
                 Ok(Minted { certificate, exponent: key.exponent(), spend_until })

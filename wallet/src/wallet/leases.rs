@@ -14,11 +14,7 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{
-    Doubtful, Wallet,
-    pay::Order,
-    queue::is_gone,
-};
+use super::{Doubtful, Wallet, pay::Order, queue::is_gone};
 use crate::{
     error::WalletError,
     net::{RelayClient, Route},
@@ -62,13 +58,21 @@ pub struct LeaseReport {
 }
 
 impl Wallet {
-    /// All leases, those that end first at the front.
+    /// The leases that `target` means (a queue's name, a stored file's name or id, the beginning of a lease), or all;
+    /// those that end first at the front.
     ///
     /// # Errors
-    /// [`WalletError::Store`].
-    pub async fn leases(&self) -> Result<Vec<LeaseReport>, WalletError> {
-        let leases = self.store.all::<LeaseRecord>().await?;
+    /// [`WalletError::Store`], [`WalletError::Unknown`].
+    pub async fn leases(&self, target: Option<&str>) -> Result<Vec<LeaseReport>, WalletError> {
+        let leases = self.meant(target).await?;
         self.reports(leases).await
+    }
+
+    async fn meant(&self, target: Option<&str>) -> Result<Vec<LeaseRecord>, WalletError> {
+        match target {
+            Some(target) => self.leases_of(target).await,
+            None => Ok(self.store.all().await?),
+        }
     }
 
     /// Asks the relays about the leases that `target` means, or about all.
@@ -79,10 +83,7 @@ impl Wallet {
         &self,
         target: Option<&str>,
     ) -> Result<Vec<LeaseReport>, WalletError> {
-        let mut leases = match target {
-            Some(target) => self.leases_of(target).await?,
-            None => self.store.all::<LeaseRecord>().await?,
-        };
+        let mut leases = self.meant(target).await?;
         let mut clients = BTreeMap::new();
         for lease in leases.iter_mut().filter(|lease| lease.live) {
             let client = self.client_for(lease, &mut clients).await?;
@@ -183,7 +184,7 @@ impl Wallet {
         let LeaseStatus { live, lease_until, receipts } = status;
         if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
             return Err(WalletError::BadReceipt {
-                relay: lease.relay.clone(),
+                relay: lease.relay.clone().into(),
                 reason: "the lease's status holds one that is not its operator's",
             });
         }
@@ -226,7 +227,7 @@ impl Wallet {
             let conflicts = self.conflicts(&lease).await?;
             reports.push(self.report(&lease, &names, conflicts));
         }
-        reports.sort_by(|a, b| (a.until, a.lease).cmp(&(b.until, b.lease)));
+        reports.sort_by_key(|report| (report.until, report.lease));
         Ok(reports)
     }
 
@@ -241,7 +242,9 @@ impl Wallet {
             Resource::Chunk { chunk } => {
                 let file = names.get(&chunk.upload).map_or("a file", String::as_str);
                 let name = match chunk.part {
-                    Part::Chunk(index) => format!("{file}, chunk {}, copy {}", index + 1, chunk.copy + 1),
+                    Part::Chunk(index) => {
+                        format!("{file}, chunk {}, copy {}", index + 1, chunk.copy + 1)
+                    }
                     Part::Descriptor => format!("{file}, descriptor, copy {}", chunk.copy + 1),
                 };
                 ("chunk", name, Some(chunk.upload), Some(chunk.class.bytes()))

@@ -23,8 +23,7 @@ impl Wallet {
         &self,
         client: &VendorClient,
     ) -> Result<Manifest, WalletError> {
-        let bytes =
-            client.manifest().await.map_err(WalletError::call(&self.vendor.authority))?;
+        let bytes = client.manifest().await.map_err(WalletError::call(&self.vendor.authority))?;
         let manifest = Manifest::open(&bytes, &self.vendor.id)?;
         let held = self.store.get::<ManifestRecord>(&[]).await?;
         let mut digests = BTreeMap::new();
@@ -57,7 +56,7 @@ impl Wallet {
         info: &RelayInfo,
     ) -> Result<(), WalletError> {
         let Some(accepted) = self.entry_of(info) else {
-            return Err(WalletError::NotAccepted(relay.clone()));
+            return Err(WalletError::NotAccepted(relay.clone().into()));
         };
         let known = self.store.get::<ManifestRecord>(&[]).await?;
         let ours = known.and_then(|record| record.digests.get(&accepted.manifest_version).copied());
@@ -88,7 +87,7 @@ fn compare(
 ) -> Result<(), WalletError> {
     match (ours, entry.manifest_digest) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(WalletError::ManifestContradicted {
-            relay: relay.clone(),
+            relay: relay.clone().into(),
             version: entry.manifest_version,
             ours,
             theirs,

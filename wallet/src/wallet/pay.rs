@@ -61,7 +61,7 @@ impl Wallet {
         let asked = price.map_err(WalletError::call(&relay.authority))?.credits;
         let announced = order.announced();
         if asked > announced {
-            let relay = relay.clone();
+            let relay = Box::new(relay.clone());
             return Err(WalletError::PriceAboveAnnounced { relay, asked, announced });
         }
         self.pay(order, asked, purpose).await
@@ -156,8 +156,7 @@ impl Wallet {
     }
 
     fn certificate(&self, record: &CertificateRecord) -> Result<Certificate, WalletError> {
-        let token =
-            Token::decode(&record.token.0).map_err(|_| WalletError::ForeignCertificate)?;
+        let token = Token::decode(&record.token.0).map_err(|_| WalletError::ForeignCertificate)?;
         let key = self.seed.certificate_key(&record.key_id, record.counter());
         Certificate::from_parts(token, key).map_err(|_| WalletError::ForeignCertificate)
     }

@@ -70,7 +70,38 @@ pub struct Stored {
     pub until: UnixSeconds,
 }
 
+/// A file that this wallet stored, or is storing.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileReport {
+    /// Its name in this wallet.
+    pub upload: UploadId,
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its storing began.
+    pub at: UnixSeconds,
+    /// The relay of each copy.
+    pub relays: Vec<RelayAddress>,
+    /// All that is needed to fetch it, once it is stored completely.
+    pub link: Option<String>,
+}
+
 impl Wallet {
+    /// The files that were stored, the oldest first.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn files(&self) -> Result<Vec<FileReport>, WalletError> {
+        let mut uploads = self.store.all::<UploadRecord>().await?;
+        uploads.sort_by_key(|upload| (upload.at, upload.id));
+        let report = |upload: UploadRecord| {
+            let UploadRecord { id, name, size, at, relays, link, .. } = upload;
+            FileReport { upload: id, name, size, at, relays, link }
+        };
+        Ok(uploads.into_iter().map(report).collect())
+    }
+
     /// Stores a file. Where the same file was begun before with the same days and copies, that upload goes on, and nothing
     /// is paid twice.
     ///
@@ -151,7 +182,11 @@ impl Wallet {
             size,
             digest: Blob(digest),
             days: options.days,
-            relays: relays.iter().take(copies).map(|relay| relay.client.address().clone()).collect(),
+            relays: relays
+                .iter()
+                .take(copies)
+                .map(|relay| relay.client.address().clone())
+                .collect(),
             key: Secret::generate(&mut entropy),
             at: self.now(),
             link: None,

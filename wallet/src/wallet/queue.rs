@@ -12,10 +12,7 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{
-    Doubtful, Environment, Wallet,
-    pay::Order,
-};
+use super::{Doubtful, Environment, Wallet, pay::Order};
 use crate::{
     error::WalletError,
     link::QueueLink,

@@ -1,7 +1,5 @@
 //! The relays that the wallet knows, and which of them to use.
 
-use std::cmp::Ordering;
-
 use futures_util::future::join_all;
 use rand_core::RngCore;
 use scrip_protocol::{
@@ -49,8 +47,7 @@ impl Wallet {
     pub async fn add_relay(&self, address: &RelayAddress) -> Result<RelayReport, WalletError> {
         let network = self.network().await;
         let Candidate { info, .. } = self.meet(&network, address).await?;
-        let record =
-            RelayRecord { address: address.clone(), added: self.now(), info: Some(info) };
+        let record = RelayRecord { address: address.clone(), added: self.now(), info: Some(info) };
         self.store.commit(Changes::default().put(&record)).await?;
         self.at("wallet.relay.stored");
         Ok(report(record))
@@ -171,13 +168,10 @@ impl Wallet {
 
 fn for_days(candidate: Candidate, days: u16) -> Result<Candidate, WalletError> {
     let most = candidate.info.max_days;
-    match days.cmp(&1) {
-        Ordering::Less => Err(WalletError::Days { relay: candidate.client.address().clone(), most }),
-        _ if days > most => {
-            Err(WalletError::Days { relay: candidate.client.address().clone(), most })
-        }
-        _ => Ok(candidate),
+    if (1..=most).contains(&days) {
+        return Ok(candidate);
     }
+    Err(WalletError::Days { relay: candidate.client.address().clone().into(), most })
 }
 
 fn report(record: RelayRecord) -> RelayReport {

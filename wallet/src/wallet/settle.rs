@@ -56,11 +56,11 @@ impl Wallet {
             }
             if error.problem().is_some_and(|problem| problem.problem.nothing_taken()) {
                 self.release(payment.id, error.problem()).await?;
-                return Err(WalletError::PaymentRefused { relay: payment.relay, error });
+                return Err(WalletError::PaymentRefused { relay: payment.relay.into(), error });
             }
             if attempt == ATTEMPTS || certainly_not_sent(&error) {
                 let PaymentRecord { id: payment, relay, .. } = payment;
-                return Err(WalletError::PaymentOpen { payment, relay, error });
+                return Err(WalletError::PaymentOpen { payment, relay: relay.into(), error });
             }
             tokio::time::sleep(FIRST_PAUSE * attempt).await;
         }
@@ -114,7 +114,8 @@ impl Wallet {
         let receipt = check_receipt(&payment, &bytes)?;
         let lease = self.lease_after(&mut payment, &receipt, &bytes).await?;
         payment.state = PaymentState::Settled { receipt: Blob(bytes), at: self.now() };
-        let changed = certificates_of(&purse, &payment, |_| CertificateState::Spent { payment: id });
+        let changed =
+            certificates_of(&purse, &payment, |_| CertificateState::Spent { payment: id });
         let mut changes = Changes::default().put(&payment).put(&lease);
         changed.iter().for_each(|one| changes.add(one));
         self.store.commit(changes).await?;
@@ -176,12 +177,13 @@ impl Wallet {
         receipt: &Receipt,
         bytes: &[u8],
     ) -> Result<LeaseRecord, WalletError> {
-        let bad = |reason| WalletError::BadReceipt { relay: payment.relay.clone(), reason };
+        let bad = |reason| WalletError::BadReceipt { relay: payment.relay.clone().into(), reason };
         let resource = match payment.purpose.take() {
             Some(Purpose::Queue { queue }) => Resource::Queue { queue },
             Some(Purpose::Chunk { chunk }) => Resource::Chunk { chunk },
             Some(Purpose::Extension { lease }) => {
-                let mut lease = self.lease(&lease).await?.ok_or_else(|| bad("the lease is gone"))?;
+                let mut lease =
+                    self.lease(&lease).await?.ok_or_else(|| bad("the lease is gone"))?;
                 lease.until = receipt.lease_until;
                 lease.receipts.push(Blob(bytes.to_vec()));
                 return Ok(lease);
@@ -206,7 +208,7 @@ impl Wallet {
 
 /// Whether the receipt is signed by the relay's operator and is one for this payment.
 fn check_receipt(payment: &PaymentRecord, bytes: &[u8]) -> Result<Receipt, WalletError> {
-    let bad = |reason| WalletError::BadReceipt { relay: payment.relay.clone(), reason };
+    let bad = |reason| WalletError::BadReceipt { relay: payment.relay.clone().into(), reason };
     let receipt = Receipt::open(bytes, &payment.operator_key)
         .map_err(|_| bad("it is not signed by the relay's operator"))?;
     if receipt.payment_id != payment.id {

@@ -26,12 +26,7 @@ use crate::{
     records::{Blob, ChunkKeys, LeaseRecord, Part, Purpose, Resource},
     secret::Secret,
     store::Changes,
-    wallet::{
-        apart,
-        pay::Order,
-        queue::may_pass,
-        relays::Candidate,
-    },
+    wallet::{apart, pay::Order, queue::may_pass, relays::Candidate},
     watch::{Event, Watch},
 };
 
@@ -89,7 +84,11 @@ impl Job<'_> {
         }
     }
 
-    async fn pay_for(&self, sealed: &Sealed, relay: &Candidate) -> Result<LeaseRecord, WalletError> {
+    async fn pay_for(
+        &self,
+        sealed: &Sealed,
+        relay: &Candidate,
+    ) -> Result<LeaseRecord, WalletError> {
         let mut entropy = self.wallet.environment.entropy.clone();
         let owner = Secret::generate(&mut entropy);
         let kind = ResourceKind::Chunk {

@@ -173,8 +173,10 @@ impl Job<'_> {
         } else {
             let copies = leases.chunks(usize::from(self.copies()));
             let chunks = pieces.iter().zip(copies).map(|(piece, leases)| {
-                let placements: Option<Vec<Placement>> =
-                    leases.iter().map(|lease| placement(lease, index_of(relays, &lease.relay))).collect();
+                let placements: Option<Vec<Placement>> = leases
+                    .iter()
+                    .map(|lease| placement(lease, index_of(relays, &lease.relay)))
+                    .collect();
                 placements.map(|placements| (piece.class, placements))
             });
             let chunks: Option<Vec<_>> = chunks.collect();

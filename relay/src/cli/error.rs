@@ -1,0 +1,85 @@
+//! What the command line reports.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use scrip_runtime::{
+    files::FileError, log::LogError, passphrase::PassphraseError, serve::ServeError,
+};
+use scrip_verifier::spent::StoreError as SpentError;
+
+use crate::{
+    config::BadConfig,
+    error::{InitError, StartError},
+    report::ReportError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(
+        "there is no {path}; run `scrip-relay init` first, or give the relay's directory with --dir"
+    )]
+    NoConfig { path: PathBuf },
+    #[error("{path} exists; edit it and run `init` without options, or give another --dir")]
+    ConfigExists { path: PathBuf },
+    #[error("no vendor; give the address of one with --vendor scrip://…")]
+    NoVendor,
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Spent(#[from] SpentError),
+    #[error("some batches got no answer, and are sent again by `scrip-relay start`: {reasons}")]
+    Unanswered { reasons: String },
+    #[error("cannot start the runtime: {0}; raise the limit of processes")]
+    Runtime(#[source] std::io::Error),
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
+}
+
+impl CliError {
+    /// 2 for what the caller must change before trying again, 1 for what failed.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoConfig { .. }
+            | Self::ConfigExists { .. }
+            | Self::NoVendor
+            | Self::Config(_)
+            | Self::Passphrase(_)
+            | Self::Log(_)
+            | Self::Init(InitError::Config(_))
+            | Self::Start(
+                StartError::Config(_) | StartError::ExtraRoots(_) | StartError::Client(_),
+            )
+            | Self::Serve(ServeError::PlainHttp { .. }) => 2,
+            Self::File(_)
+            | Self::Init(_)
+            | Self::Start(_)
+            | Self::Serve(_)
+            | Self::Report(_)
+            | Self::Spent(_)
+            | Self::Unanswered { .. }
+            | Self::Runtime(_)
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Says what failed and returns the exit code.
+pub(super) fn report(error: &CliError) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(error.exit_code())
+}

@@ -1,0 +1,234 @@
+//! What the commands print.
+
+use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
+
+use scrip_protocol::{address::RelayAddress, time::UnixSeconds};
+use scrip_runtime::config::HumanSize;
+use scrip_verifier::redeemer::Redeemed;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use crate::{
+    relay::Initialised,
+    report::{ConflictReport, Earnings, Status, VendorReport},
+};
+
+/// Prints for people, or JSON for programs.
+pub(super) struct Printer {
+    pub(super) json: bool,
+}
+
+/// What `init` made.
+pub(super) struct Initialisation {
+    pub(super) made: Initialised,
+    pub(super) name: String,
+}
+
+impl Printer {
+    pub(super) fn initialised(
+        &self,
+        initialisation: &Initialisation,
+        directory: &Path,
+    ) -> Result<(), CliError> {
+        let Initialisation { made: Initialised { operator_key, address }, name } = initialisation;
+        let directory = directory.display().to_string();
+        let shown = shell_quoted(&directory);
+        let add =
+            format!("scrip-issuer operator add --name {} --key {operator_key}", shell_quoted(name));
+        let text = format!(
+            "{address}\n\n\
+             That is the relay's address: wallets need it. The operator's key is {operator_key}.\n\
+             Before the vendor pays for anything, it has to run\n  \
+             {add}\n\
+             Then\n  \
+             scrip-relay --dir {shown} start"
+        );
+        let value = json!({
+            "address": address,
+            "operator_key": operator_key,
+            "operator_id": address.id,
+            "vendor_command": add,
+            "directory": directory,
+        });
+        self.print(&value, &text)
+    }
+
+    pub(super) fn address(&self, address: &RelayAddress) -> Result<(), CliError> {
+        self.print(&json!({ "address": address }), &address.to_string())
+    }
+
+    pub(super) fn listening(&self, scheme: &str, address: SocketAddr) -> Result<(), CliError> {
+        let url = format!("{scheme}://{address}");
+        self.print(&json!({ "listening": url }), &format!("scrip-relay listening on {url}"))
+    }
+
+    pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
+        let usage = &status.usage;
+        let mut text = format!(
+            "{}  {}\noperator key {}\n\n\
+             queues  {} of {}, {} messages waiting\n\
+             chunks  {}, {} uploaded, {} of {} promised\n\
+             double spends  {}\n",
+            status.name,
+            status.address,
+            status.operator_key,
+            usage.queues,
+            status.queues_limit,
+            usage.messages,
+            usage.chunks,
+            usage.chunks_uploaded,
+            HumanSize(usage.chunk_bytes_promised),
+            HumanSize(status.chunk_bytes_limit),
+            usage.conflicts,
+        );
+        for vendor in &status.vendors {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n{}\n  {}\n", name_of(vendor), manifest_of(vendor));
+            let _ = writeln!(text, "  {}", pending_of(vendor));
+        }
+        self.print(status, text.trim_end())
+    }
+
+    pub(super) fn earnings(&self, earnings: &Earnings) -> Result<(), CliError> {
+        let mut text = String::from("accepted   pending      lost  vendor\n");
+        for vendor in &earnings.vendors {
+            let (accepted, pending, lost) = (vendor.accepted.0, vendor.pending.0, vendor.lost.0);
+            let _ = writeln!(text, "{accepted:>8}  {pending:>8}  {lost:>8}  {}", name_of(vendor));
+        }
+        if !earnings.decided.is_empty() {
+            text.push_str("\nday         certificates   credits  result            vendor\n");
+        }
+        for row in &earnings.decided {
+            let _ = writeln!(
+                text,
+                "{}  {:>12}  {:>8}  {:<16}  {}",
+                super::date::date(row.day),
+                row.certificates,
+                row.credits.0,
+                row.result,
+                row.vendor_id,
+            );
+        }
+        self.print(earnings, text.trim_end())
+    }
+
+    pub(super) fn conflicts(&self, conflicts: &[ConflictReport]) -> Result<(), CliError> {
+        let mut text = String::new();
+        for conflict in conflicts {
+            let lease = match &conflict.lease_id {
+                Some(id) => format!("lease {id}"),
+                None => String::from("a lease that is forgotten"),
+            };
+            let until = conflict.lease_until.map(|until| format!(", until {}", moment(until)));
+            let _ = writeln!(
+                text,
+                "{}  {}  {}{}  {lease}\n  certificate {}\n  proof {}",
+                moment(conflict.learned_at),
+                conflict.value,
+                conflict.event,
+                until.unwrap_or_default(),
+                conflict.certificate_key,
+                conflict.proof,
+            );
+        }
+        if text.is_empty() {
+            text.push_str("no double spends");
+        }
+        self.print(&json!({ "conflicts": conflicts }), text.trim_end())
+    }
+
+    pub(super) fn redeemed(&self, redeemed: &Redeemed) -> Result<(), CliError> {
+        let value = json!({
+            "accepted": redeemed.accepted,
+            "already_accepted": redeemed.already_accepted,
+            "double_spent": redeemed.double_spent,
+            "expired": redeemed.expired,
+            "invalid": redeemed.invalid,
+            "unanswered_batches": redeemed.unanswered.len(),
+        });
+        let text = format!(
+            "certificates: {} accepted, {} accepted before, {} double spent, {} expired, {} invalid\n\
+             batches without an answer: {}",
+            redeemed.accepted,
+            redeemed.already_accepted,
+            redeemed.double_spent,
+            redeemed.expired,
+            redeemed.invalid,
+            redeemed.unanswered.len(),
+        );
+        self.print(&value, &text)
+    }
+
+    fn print(&self, value: &impl Serialize, text: &str) -> Result<(), CliError> {
+        let mut out = std::io::stdout().lock();
+        let written = if self.json {
+            // Numbers, text and lists of them always are JSON.
+            writeln!(out, "{}", serde_json::to_value(value).unwrap_or(Value::Null))
+        } else {
+            writeln!(out, "{text}")
+        };
+        written.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+}
+
+fn name_of(vendor: &VendorReport) -> String {
+    match &vendor.address {
+        Some(address) => address.to_string(),
+        None => format!("{} (not in the configuration: nothing is redeemed)", vendor.vendor_id),
+    }
+}
+
+fn manifest_of(vendor: &VendorReport) -> String {
+    match (vendor.manifest_version, vendor.manifest_digest) {
+        (Some(version), Some(digest)) => format!("manifest version {version}, digest {digest}"),
+        _ => String::from("no manifest yet: nothing is accepted"),
+    }
+}
+
+fn pending_of(vendor: &VendorReport) -> String {
+    let mut text = format!(
+        "{} accepted, {} pending, {} lost",
+        vendor.accepted.0, vendor.pending.0, vendor.lost.0
+    );
+    if let Some(oldest) = vendor.oldest_pending {
+        let _ = write!(text, "; the oldest since {}", moment(oldest));
+    }
+    if vendor.unanswered_batches > 0 {
+        let _ = write!(text, "; {} batches without an answer", vendor.unanswered_batches);
+    }
+    text
+}
+
+/// `2026-01-31 13:45 UTC`
+fn moment(time: UnixSeconds) -> String {
+    let minutes = time.0 % 86_400 / 60;
+    format!("{} {:02}:{:02} UTC", super::date::date(time.day()), minutes / 60, minutes % 60)
+}
+
+/// As one word of a POSIX shell.
+fn shell_quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_of_a_shell() {
+        assert_eq!(shell_quoted("relay-1.example"), "relay-1.example");
+        assert_eq!(shell_quoted("my relay"), "'my relay'");
+        assert_eq!(shell_quoted("it's; rm -rf"), r"'it'\''s; rm -rf'");
+        assert_eq!(shell_quoted(""), "''");
+    }
+
+    #[test]
+    fn moments_end_with_the_minute() {
+        assert_eq!(moment(UnixSeconds(1_769_867_159)), "2026-01-31 13:45 UTC");
+    }
+}

@@ -1,0 +1,49 @@
+//! One program of the network, to be killed at a chosen step: `scrip-crash-node issuer|relay|wallet ARGUMENTS…`.
+//!
+//! With `SCRIP_CRASH_AT=STEP` it stops for good when it reaches the step (every `SCRIP_CRASH_SKIP` + 1st time), after it has written a line
+//! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. The programs themselves have no such switch: they take an observer of
+//! their durable steps, and only this binary gives them one.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use scrip_runtime::clock::SystemClock;
+use scrip_runtime::config::environment;
+use scrip_runtime::steps::Steps;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let role = args.next().unwrap_or_default();
+    let program: Vec<OsString> = std::iter::once(role.clone()).chain(args).collect();
+    let env: Vec<(String, String)> = environment().collect();
+    let clock = Arc::new(SystemClock);
+    match role.to_str() {
+        Some("issuer") => scrip_issuer::cli::main_with(program, env, clock, steps()),
+        Some("relay") => scrip_relay::cli::main_with(program, env, clock, steps()),
+        Some("wallet") => scrip_wallet::cli::main_with(program, env, clock, steps()),
+        _ => {
+            eprintln!("usage: scrip-crash-node issuer|relay|wallet ARGUMENTS");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn steps() -> Steps {
+    let Ok(wanted) = std::env::var("SCRIP_CRASH_AT") else { return Steps::none() };
+    let skip: usize =
+        std::env::var("SCRIP_CRASH_SKIP").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mark = std::env::var_os("SCRIP_CRASH_MARK").unwrap_or_default();
+    let seen = AtomicUsize::new(0);
+    Steps::observe(move |step| {
+        if step == wanted && seen.fetch_add(1, Ordering::SeqCst) >= skip {
+            // The parent waits for this file and kills the process; nothing runs on from here.
+            let _ = std::fs::write(&mark, step);
+            loop {
+                std::thread::park();
+            }
+        }
+    })
+}

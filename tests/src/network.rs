@@ -1,0 +1,208 @@
+//! A vendor, relays under contract with it, and wallets that know them all.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
+use rand_core::OsRng;
+use scrip_issuer::Config as IssuerConfig;
+use scrip_issuer::config::sqlite_url;
+use scrip_protocol::address::VendorAddress;
+use scrip_protocol::credits::Exponent;
+use scrip_protocol::seed::WalletSeed;
+use scrip_protocol::time::UnixSeconds;
+use scrip_relay::Config as RelayConfig;
+use scrip_runtime::clock::ManualClock;
+use scrip_runtime::sealed::SealParams;
+use scrip_runtime::steps::Steps;
+use scrip_wallet::net::NetworkOptions;
+use scrip_wallet::{Entropy, Environment, NewWallet, Wallet, Watch};
+
+use crate::Failure;
+use crate::node::{RelayNode, VendorNode, free_address, passphrase};
+
+/// When every test network begins: 2026-01-01.
+pub const START: UnixSeconds = UnixSeconds(1_767_225_600);
+
+/// The product that vouchers are made for: 2 × (1 + 2 + 4 + 8 + 16) credits.
+pub const PRODUCT: &str = "pack";
+/// What that product is worth.
+pub const PRODUCT_CREDITS: u64 = 62;
+
+/// What a network is to look like.
+pub struct Plan {
+    /// How many relays.
+    pub relays: usize,
+    /// The vendor's database; a SQLite file where none is given.
+    pub database: Option<String>,
+    /// Where relays find the vendor, if not directly.
+    pub vendor_seen_at: Option<SocketAddr>,
+    /// The time that it begins.
+    pub start: UnixSeconds,
+    /// The largest denomination's exponent.
+    pub largest: u8,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { relays: 2, database: None, vendor_seen_at: None, start: START, largest: 4 }
+    }
+}
+
+/// The whole network. Everything lies in one temporary folder that goes with it.
+pub struct Network {
+    /// The clock of everybody.
+    pub clock: ManualClock,
+    /// The vendor, running.
+    pub vendor: VendorNode,
+    /// The relays, running.
+    pub relays: Vec<RelayNode>,
+    dir: tempfile::TempDir,
+}
+
+impl Network {
+    /// Two relays, SQLite.
+    ///
+    /// # Errors
+    /// Where a part does not start.
+    pub async fn start() -> Result<Self, Failure> {
+        Self::planned(Plan::default()).await
+    }
+
+    /// A network as planned, everything running.
+    ///
+    /// # Errors
+    /// Where a part does not start.
+    pub async fn planned(plan: Plan) -> Result<Self, Failure> {
+        let dir = tempfile::tempdir()?;
+        let clock = ManualClock::new(plan.start);
+        let database = plan.database.unwrap_or_else(|| sqlite_url(&dir.path().join("issuer.db")));
+        let mut vendor = VendorNode::init(issuer_config(database, plan.largest)?, clock.clone()).await?;
+        vendor.start().await?;
+        let mut network = Self { clock, vendor, relays: Vec::new(), dir };
+        for n in 0..plan.relays {
+            let seen_at = plan.vendor_seen_at.unwrap_or(network.vendor.listens_at());
+            let relay = network.new_relay(&format!("relay-{n}"), seen_at).await?;
+            network.relays.push(relay);
+        }
+        Ok(network)
+    }
+
+    /// One more relay under contract, running, which reaches the vendor at `vendor`.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub async fn new_relay(&self, name: &str, vendor: SocketAddr) -> Result<RelayNode, Failure> {
+        let address = VendorAddress { authority: vendor.to_string(), ..self.vendor.address().clone() };
+        let mut config = RelayConfig::new(
+            self.dir.path().join(name),
+            [address],
+        );
+        config.name = name.to_owned();
+        config.listen = free_address()?;
+        let mut relay = RelayNode::init(config, self.clock.clone()).await?;
+        self.vendor.contract(name, relay.operator_key()).await?;
+        relay.start().await?;
+        Ok(relay)
+    }
+
+    /// The folder that everything lies in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the wallet called `name` lies.
+    pub fn wallet_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("wallet-{name}"))
+    }
+
+    /// A new wallet that knows every relay.
+    ///
+    /// # Errors
+    /// What the wallet says.
+    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
+    pub async fn wallet(&self, name: &str) -> Result<Wallet, Failure> {
+        let new = NewWallet {
+            vendor: self.vendor.address().clone(),
+            seed: WalletSeed::generate(&mut OsRng),
+            seal: SealParams::for_tests(),
+            proxy_buy: None,
+            proxy_spend: None,
+        };
+        let wallet =
+            Wallet::create(&self.wallet_dir(name), passphrase(), new, self.environment()).await?;
+        for relay in &self.relays {
+            wallet.add_relay(relay.address()).await?;
+        }
+        Ok(wallet)
+    }
+
+    /// A new wallet with `packs` packs of [`PRODUCT`].
+    ///
+    /// # Errors
+    /// What the wallet says.
+    pub async fn funded_wallet(&self, name: &str, packs: usize) -> Result<Wallet, Failure> {
+        let wallet = self.wallet(name).await?;
+        for _ in 0..packs {
+            wallet.buy(&self.vendor.voucher(PRODUCT).await?).await?;
+        }
+        Ok(wallet)
+    }
+
+    /// Opens a wallet that lies on disk.
+    ///
+    /// # Errors
+    /// What the wallet says.
+    pub async fn open_wallet(&self, name: &str) -> Result<Wallet, Failure> {
+        Ok(Wallet::open(&self.wallet_dir(name), passphrase(), self.environment()).await?)
+    }
+
+    /// A copy of the files of the (closed) wallet `from`, opened.
+    ///
+    /// # Errors
+    /// Where the files cannot be copied.
+    pub async fn copy_wallet(&self, from: &str, to: &str) -> Result<Wallet, Failure> {
+        let (from, target) = (self.wallet_dir(from), self.wallet_dir(to));
+        std::fs::create_dir(&target)?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), target.join(entry.file_name()))?;
+        }
+        self.open_wallet(to).await
+    }
+
+    /// What wallets of this network take from their surroundings.
+    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
+    pub fn environment(&self) -> Environment {
+        Environment {
+            clock: Arc::new(self.clock.clone()),
+            entropy: Entropy::new(OsRng),
+            steps: Steps::none(),
+            watch: Watch::none(),
+            network: NetworkOptions::default(),
+        }
+    }
+
+    /// Lets every relay redeem what it has.
+    ///
+    /// # Errors
+    /// Where a relay's store fails.
+    pub async fn redeem_all(&self) -> Result<(), Failure> {
+        for relay in &self.relays {
+            relay.relay()?.redeem_now().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A vendor on loopback that sells [`PRODUCT`], with denominations from 1 to 2^`largest` credits: few, because making RSA keys takes
+/// time.
+fn issuer_config(database: String, largest: u8) -> Result<IssuerConfig, Failure> {
+    let mut config = IssuerConfig::new(database);
+    config.listen = free_address()?;
+    config.epoch.denominations = (0..=largest).filter_map(Exponent::new).collect();
+    config.products.clear();
+    config.set_product(PRODUCT, (0..=4).filter_map(Exponent::new).map(|exponent| (exponent, 2)))?;
+    Ok(config)
+}

@@ -1,0 +1,283 @@
+//! A vendor without a server: it issues by signing directly, and redeems from a map.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::{KeyPair, KeySize},
+    signature::{KeyPair as _, RSA_PSS_SHA384},
+};
+use rand_core::{CryptoRng, RngCore};
+use scrip_protocol::{
+    address::VendorAddress,
+    check::{Spend, check_one},
+    credits::Exponent,
+    id::{OperatorId, VendorId},
+    issuance::Certificate,
+    keys::{PublicKey, Signature, SigningKey},
+    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    payment::{PaidRequest, Payment},
+    redemption::{
+        ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionItem,
+        RedemptionOutcome, SignedBatch,
+    },
+    rsa::TokenPublicKey,
+    spend::{Binding, Salt},
+    time::{Day, UnixSeconds},
+    token::Token,
+};
+
+use super::NOW;
+
+const DAY: u64 = 86_400;
+/// How many denominations a test vendor has in each epoch: 2^0 … 2^3 credits.
+const DENOMINATIONS: usize = 4;
+/// Epochs of a test vendor.
+const EPOCHS: usize = 2;
+/// Vendors that can exist in one process; they share nothing but the time that it takes to make their keys.
+const VENDORS: usize = 2;
+
+/// Making RSA keys is slow, so that each is made once in a process, when it is first needed.
+static KEYS: [OnceLock<Vec<KeyPair>>; VENDORS] = [const { OnceLock::new() }; VENDORS];
+
+/// A vendor whose epoch 1 has begun and whose epoch 2 begins to issue 60 days after [`NOW`].
+pub struct TestVendor {
+    root: SigningKey,
+    receipt: SigningKey,
+    body: ManifestBody,
+    manifest: Mutex<Vec<u8>>,
+    keys: &'static [KeyPair],
+    issued: AtomicU64,
+    spent: Mutex<HashMap<[u8; 32], (Binding, Signature)>>,
+    invalid: Mutex<Vec<[u8; 32]>>,
+}
+
+impl TestVendor {
+    /// The vendor number `number`, below 2.
+    ///
+    /// # Panics
+    /// For other numbers.
+    pub fn new(number: u8) -> Self {
+        let slot = &KEYS[usize::from(number)];
+        let keys = slot.get_or_init(make_keys);
+        let root = SigningKey::from_seed(&[0x70 + number; 32]);
+        let receipt = SigningKey::from_seed(&[0x78 + number; 32]);
+        let body = ManifestBody {
+            root_key: root.public(),
+            version: 1,
+            issuer_name: format!("vendor-{number}.example"),
+            receipt_key: receipt.public(),
+            epochs: (0..EPOCHS).map(|at| epoch(at, keys)).collect(),
+        };
+        let manifest = Mutex::new(body.sign(&root));
+        let (spent, invalid) = (Mutex::default(), Mutex::default());
+        Self { root, receipt, body, manifest, keys, issued: AtomicU64::new(0), spent, invalid }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> VendorId {
+        VendorId::of(&self.root.public())
+    }
+
+    /// An address with its id at which nothing listens.
+    pub fn address(&self) -> VendorAddress {
+        VendorAddress { id: self.id(), authority: "127.0.0.1:9".to_owned() }
+    }
+
+    /// What it publishes.
+    pub fn manifest_bytes(&self) -> Vec<u8> {
+        lock(&self.manifest).clone()
+    }
+
+    /// What it publishes, verified.
+    ///
+    /// # Panics
+    /// Where it is no manifest.
+    #[expect(clippy::expect_used, reason = "tests are told so")]
+    pub fn manifest(&self) -> Manifest {
+        Manifest::open(&self.manifest_bytes(), &self.id()).expect("a manifest")
+    }
+
+    /// Publishes another manifest, made from the first one by `change`.
+    pub fn publish(&self, change: impl FnOnce(&mut ManifestBody)) {
+        let mut body = self.body.clone();
+        change(&mut body);
+        *lock(&self.manifest) = body.sign(&self.root);
+    }
+
+    /// A certificate of 2^`exponent` credits of epoch 1, as a wallet holds it.
+    pub fn issue(&self, exponent: u8) -> Certificate {
+        self.issue_in(1, exponent)
+    }
+
+    /// A certificate of `epoch`, 1 or 2.
+    ///
+    /// # Panics
+    /// For denominations and epochs that do not exist.
+    #[expect(clippy::expect_used, reason = "tests are told so")]
+    pub fn issue_in(&self, epoch: u32, exponent: u8) -> Certificate {
+        let mut seed = [0x33; 32];
+        let count = self.issued.fetch_add(1, Ordering::Relaxed);
+        seed[..8].copy_from_slice(&count.to_be_bytes());
+        seed[8..].copy_from_slice(&self.id().as_bytes()[8..]);
+        let key = SigningKey::from_seed(&seed);
+        let token = self.sign(epoch, exponent, *key.public().as_bytes());
+        Certificate::from_parts(token, key).expect("a certificate")
+    }
+
+    /// A token with any nonce, signed as the vendor signs: also what no wallet would ask for.
+    ///
+    /// # Panics
+    /// For denominations and epochs that do not exist.
+    #[expect(clippy::expect_used, reason = "tests are told so")]
+    pub fn sign(&self, epoch: u32, exponent: u8, nonce: [u8; 32]) -> Token {
+        let at = (epoch as usize - 1) * DENOMINATIONS + usize::from(exponent);
+        let pair = &self.keys[at];
+        let public = TokenPublicKey::from_modulus(modulus(pair)).expect("a modulus");
+        let mut token = Token {
+            nonce,
+            challenge_digest: *self.manifest().challenge_digest(),
+            key_id: public.id(),
+            authenticator: [0; 256],
+        };
+        let message = token.signed_part();
+        pair.sign(&RSA_PSS_SHA384, &SystemRandom::new(), &message, &mut token.authenticator)
+            .expect("a signature");
+        token
+    }
+
+    /// A payment of `certificates` to `operator` for `request`, on the day of [`NOW`].
+    pub fn pay<'a>(
+        &self,
+        certificates: impl IntoIterator<Item = &'a Certificate>,
+        operator: &OperatorId,
+        request: &[u8],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> PaidRequest {
+        self.pay_on(NOW.day(), certificates, operator, request, rng)
+    }
+
+    /// A payment on any day.
+    pub fn pay_on<'a>(
+        &self,
+        day: Day,
+        certificates: impl IntoIterator<Item = &'a Certificate>,
+        operator: &OperatorId,
+        request: &[u8],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> PaidRequest {
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        let payment = Payment::make(certificates, self.id(), *operator, day, Salt(salt), request);
+        PaidRequest { resource_request: request.to_vec(), payment }
+    }
+
+    /// Lets the vendor call this certificate invalid.
+    pub fn disown(&self, certificate: &Certificate) {
+        lock(&self.invalid).push(certificate.token().nonce);
+    }
+
+    /// Decides about a batch, as redemption.md says, and signs the outcome.
+    ///
+    /// # Errors
+    /// `None` for a batch that is not signed by `operator_key`.
+    pub fn redeem(&self, batch: &[u8], operator_key: &PublicKey) -> Option<Vec<u8>> {
+        let signed = SignedBatch::decode(batch).ok()?;
+        let digest = signed.digest();
+        let batch = signed.verify(operator_key).ok()?;
+        let results = batch.items.iter().map(|item| self.decide(&batch, item)).collect();
+        Some(self.outcome(&batch, digest, results))
+    }
+
+    /// Signs any outcome.
+    pub fn outcome(
+        &self,
+        batch: &RedemptionBatch,
+        batch_digest: scrip_protocol::id::BatchDigest,
+        results: Vec<ItemResult>,
+    ) -> Vec<u8> {
+        let (vendor_id, operator_id) = (batch.vendor_id, batch.operator_id);
+        RedemptionOutcome { vendor_id, operator_id, batch_digest, results }.sign(&self.receipt)
+    }
+
+    /// How many certificates were spent.
+    pub fn spent_count(&self) -> usize {
+        lock(&self.spent).len()
+    }
+
+    fn decide(&self, batch: &RedemptionBatch, item: &RedemptionItem) -> ItemResult {
+        let manifest = self.manifest();
+        let Some(key) = manifest.key(&item.token.key_id) else {
+            return ItemResult::Invalid(InvalidReason::Key);
+        };
+        let binding = item.binding(&batch.vendor_id, &batch.operator_id);
+        let spend = Spend { token: &item.token, key, binding, signature: &item.signature };
+        let disowned = lock(&self.invalid).contains(&item.token.nonce);
+        if disowned || check_one(&spend).is_err() {
+            return ItemResult::Invalid(InvalidReason::CertificateSignature);
+        }
+        let mut spent = lock(&self.spent);
+        match spent.get(&item.token.nonce) {
+            None => {
+                spent.insert(item.token.nonce, (binding, item.signature));
+                ItemResult::Accepted
+            }
+            Some((other, _)) if *other == binding => ItemResult::AlreadyAccepted,
+            Some((other, signature)) => ItemResult::DoubleSpent(ConflictProof {
+                certificate_key: PublicKey::from_bytes(item.token.nonce),
+                other_binding: *other,
+                other_signature: *signature,
+            }),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn epoch(at: usize, keys: &[KeyPair]) -> EpochBody {
+    let start = UnixSeconds(NOW.0 - 30 * DAY + at as u64 * 90 * DAY);
+    let windows = Windows {
+        issue_from: start,
+        issue_until: start.plus(90 * DAY),
+        spend_until: start.plus(180 * DAY),
+        redeem_until: start.plus(210 * DAY),
+    };
+    let keys = keys[at * DENOMINATIONS..][..DENOMINATIONS].iter().zip(0..);
+    EpochBody {
+        number: at as u32 + 1,
+        windows,
+        keys: keys.filter_map(|(pair, k)| Some((Exponent::new(k)?, modulus(pair)))).collect(),
+    }
+}
+
+/// Keys of all denominations and epochs, no two with the same last byte of their ids.
+#[expect(clippy::expect_used, reason = "tests are told so")]
+fn make_keys() -> Vec<KeyPair> {
+    let mut last_bytes = Vec::new();
+    let mut keys = Vec::new();
+    while keys.len() < DENOMINATIONS * EPOCHS {
+        let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
+        let public = TokenPublicKey::from_modulus(modulus(&pair)).expect("a modulus");
+        let last_byte = public.id().as_bytes()[31];
+        if !last_bytes.contains(&last_byte) {
+            last_bytes.push(last_byte);
+            keys.push(pair);
+        }
+    }
+    keys
+}
+
+/// The modulus, from the DER form: a header of 9 bytes with the sign byte, 256 bytes, and the exponent.
+#[expect(clippy::expect_used, reason = "tests are told so")]
+fn modulus(pair: &KeyPair) -> [u8; 256] {
+    let der = pair.public_key().as_ref();
+    der.get(9..265).and_then(|modulus| modulus.try_into().ok()).expect("an RSA-2048 key")
+}

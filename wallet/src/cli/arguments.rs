@@ -1,0 +1,228 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use scrip_protocol::address::{RelayAddress, VendorAddress};
+
+use crate::net::ProxySetting;
+
+/// Buys resource certificates and spends them on queues and files at relays.
+#[derive(Parser)]
+#[command(
+    name = "scrip",
+    version,
+    after_help = "\
+The passphrase is read from the file that SCRIP_PASSPHRASE_FILE names, from SCRIP_PASSPHRASE, or from the terminal.
+
+Exit codes: 0 it worked, 1 it failed, 2 the arguments or the passphrase must be corrected, 3 the wallet cannot pay,
+4 something is still open and `scrip resume` finishes it."
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Args)]
+pub(super) struct Common {
+    /// The wallet's directory [default: $SCRIP_WALLET, else scrip in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) wallet: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// The proxy for buying and for spending: socks5h://host:port, or tor://host:port, where every purchase and every
+    /// resource gets a circuit of its own
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) proxy: Option<ProxySetting>,
+    /// The proxy on the way to the vendor
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) proxy_buy: Option<ProxySetting>,
+    /// The proxy on the way to relays
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) proxy_spend: Option<ProxySetting>,
+    /// PEM certificates to trust besides the system's [default: $SCRIP_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// Also spend certificates that are in doubt since a restore
+    #[arg(long, global = true)]
+    pub(super) spend_doubtful: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a wallet and show its 24 words, once
+    Init(InitArguments),
+    /// Make a wallet from 24 words and find its certificates again
+    Restore(RestoreArguments),
+    /// Show the proxies, or store those given with --proxy, --proxy-buy and --proxy-spend
+    Settings(SettingsArguments),
+    /// Relays that this wallet uses
+    #[command(subcommand)]
+    Relay(RelayCommand),
+    /// Buy certificates
+    Buy {
+        /// The voucher's code
+        #[arg(long, value_name = "CODE")]
+        voucher: String,
+    },
+    /// What the wallet is worth
+    Balance,
+    /// Message queues
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Store a file and print the link that fetches it
+    Put(PutArguments),
+    /// Fetch a file by its link; needs no wallet
+    Get(GetArguments),
+    /// The files that this wallet stored, with their links
+    Files,
+    /// What was paid for, and until when
+    Leases(LeasesArguments),
+    /// Pay for more time
+    Extend(ExtendArguments),
+    /// What was bought and spent
+    History,
+    /// Finish every purchase, payment, upload and restore that was interrupted
+    Resume,
+}
+
+#[derive(Args)]
+pub(super) struct InitArguments {
+    /// The vendor to buy from: scrip://…@host
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) vendor: VendorAddress,
+    /// Write the words to this new file instead of showing them
+    #[arg(long, value_name = "FILE")]
+    pub(super) words_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct RestoreArguments {
+    /// The vendor that the lost wallet bought from: scrip://…@host
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) vendor: VendorAddress,
+    /// Read the words from this file instead of standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) words_file: Option<PathBuf>,
+    /// How many unknown purchases in a row end the search
+    #[arg(long, value_name = "N", default_value_t = crate::Wallet::GAP_LIMIT)]
+    pub(super) gap_limit: u32,
+}
+
+#[derive(Args)]
+pub(super) struct SettingsArguments {
+    /// Use no proxies
+    #[arg(long)]
+    pub(super) direct: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum RelayCommand {
+    /// Add a relay: scrip-relay://…@host
+    Add {
+        /// The relay's address
+        address: RelayAddress,
+    },
+    /// Relays with their prices
+    List,
+    /// Forget a relay; leases there stay
+    Remove {
+        /// Its address, host, name, or the beginning of its id
+        #[arg(allow_hyphen_values = true)]
+        relay: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum QueueCommand {
+    /// Pay for a queue and print the link for those who send to it
+    Create(QueueCreateArguments),
+    /// Send a message; needs no wallet
+    Send {
+        /// The queue's link
+        link: String,
+        /// The message; from standard input where it is missing or `-`
+        #[arg(allow_hyphen_values = true)]
+        text: Option<String>,
+    },
+    /// Read the oldest message and take it out of the queue
+    Receive {
+        /// The queue's name, or the beginning of its lease
+        #[arg(allow_hyphen_values = true)]
+        queue: String,
+        /// Read until the queue is empty
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a queue's lease
+    Delete {
+        /// The queue's name, or the beginning of its lease
+        #[arg(allow_hyphen_values = true)]
+        queue: String,
+    },
+    /// Queues with their links
+    List,
+}
+
+#[derive(Args)]
+pub(super) struct QueueCreateArguments {
+    /// Its name in this wallet
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The relay: its address, host, name, or the beginning of its id [default: the cheapest]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(super) relay: Option<String>,
+    /// For how many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(super) days: u16,
+}
+
+#[derive(Args)]
+pub(super) struct PutArguments {
+    /// The file
+    pub(super) file: PathBuf,
+    /// For how many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(super) days: u16,
+    /// On how many relays [default: 2, or 1 where the wallet knows one relay]
+    #[arg(long, value_name = "K")]
+    pub(super) copies: Option<u8>,
+    /// A relay to use, once for each copy [default: the cheapest]
+    #[arg(long, allow_hyphen_values = true)]
+    pub(super) relay: Vec<String>,
+}
+
+#[derive(Args)]
+pub(super) struct GetArguments {
+    /// The file's link
+    pub(super) link: String,
+    /// Where to write it: a file, or a directory in which it keeps its name
+    #[arg(short, long, value_name = "FILE", default_value = ".")]
+    pub(super) output: PathBuf,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Args)]
+pub(super) struct LeasesArguments {
+    /// A queue's name, a file's name or id, or the beginning of a lease [default: all]
+    #[arg(allow_hyphen_values = true)]
+    pub(super) lease: Option<String>,
+    /// Ask the relays
+    #[arg(long)]
+    pub(super) check: bool,
+}
+
+#[derive(Args)]
+pub(super) struct ExtendArguments {
+    /// A queue's name, a file's name or id, or the beginning of a lease
+    #[arg(allow_hyphen_values = true)]
+    pub(super) lease: String,
+    /// How many days more
+    #[arg(long, value_name = "N")]
+    pub(super) days: u16,
+}

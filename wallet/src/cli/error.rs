@@ -1,0 +1,88 @@
+//! What the command line reports.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use scrip_runtime::{files::FileError, passphrase::PassphraseError};
+
+use crate::{StoreError, WalletError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the variable {variable} names no proxy")]
+    Variable { variable: &'static str },
+    #[error("no place for the wallet is known")]
+    NoHome,
+    #[error("{0} of what was begun could not be finished")]
+    StillOpen(usize),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] std::io::Error),
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
+}
+
+impl CliError {
+    /// What to do now, in one line.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Wallet(error) => return error.remedy(),
+            Self::Passphrase(_) | Self::File(_) => return String::new(), // they say it themselves
+            Self::Read { .. } => "check that it exists and that you may read it",
+            Self::Variable { .. } => "set it to socks5h://host:port or tor://host:port",
+            Self::NoHome => "name its directory with --wallet",
+            Self::StillOpen(_) => "do what each of them says above, then run `scrip resume` again",
+            Self::Runtime(_) => "raise the limit of processes",
+            Self::Output(_) => "check the free space, or where the output goes",
+        }
+        .to_owned()
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Wallet(WalletError::Store(
+                StoreError::WrongPassphrase(_) | StoreError::Missing(_) | StoreError::Exists(_),
+            ))
+            | Self::Wallet(WalletError::Link(_) | WalletError::Words(_) | WalletError::Client(_))
+            | Self::Passphrase(_)
+            | Self::Variable { .. }
+            | Self::NoHome => 2,
+            Self::Wallet(error) if error.is_shortage() => 3,
+            Self::Wallet(
+                WalletError::PaymentOpen { .. }
+                | WalletError::BadReceipt { .. }
+                | WalletError::NoIssuingKey(_)
+                | WalletError::KeysRefused
+                | WalletError::Finish(_)
+                | WalletError::OtherAnswer,
+            )
+            | Self::StillOpen(_) => 4,
+            Self::Wallet(_)
+            | Self::File(_)
+            | Self::Read { .. }
+            | Self::Runtime(_)
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Writes the error and what to do about it to standard error.
+pub(super) fn report(error: &CliError) -> ExitCode {
+    complain(&error.to_string(), &error.remedy());
+    ExitCode::from(error.exit_code())
+}
+
+/// `error: …`, and in a second line what to do.
+pub(super) fn complain(error: &str, remedy: &str) {
+    eprintln!("error: {error}");
+    if !remedy.is_empty() {
+        eprintln!("  {remedy}");
+    }
+}

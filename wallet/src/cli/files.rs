@@ -1,0 +1,62 @@
+//! Files.
+
+use super::{
+    arguments::{GetArguments, PutArguments},
+    error::CliError,
+    session::Session,
+    time,
+};
+use crate::{FetchOptions, PutOptions, WalletError, fetch_file, link::FileLink};
+
+pub(super) async fn put(session: &Session, arguments: PutArguments) -> Result<(), CliError> {
+    let wallet = session.open_online().await?;
+    let mut relays = Vec::new();
+    for relay in &arguments.relay {
+        relays.push(wallet.find_relay(relay).await?);
+    }
+    let copies = match arguments.copies {
+        Some(copies) => copies,
+        None if relays.is_empty() => wallet.relays().await?.len().clamp(1, 2) as u8,
+        None => u8::try_from(relays.len()).map_err(|_| WalletError::Copies)?,
+    };
+    let options = PutOptions { days: arguments.days, copies, relays, doubtful: session.doubtful };
+    let stored = wallet.put_file(&arguments.file, options).await?;
+    wallet.close().await?;
+    session.output.show(&stored, |stored| {
+        eprintln!(
+            "Stored {} in {} chunks on each of {} relays until {}.",
+            stored.name,
+            stored.chunks,
+            stored.relays.len(),
+            time::show(stored.until)
+        );
+        stored.link.clone()
+    })
+}
+
+pub(super) async fn get(session: &Session, arguments: GetArguments) -> Result<(), CliError> {
+    let link: FileLink = arguments.link.parse().map_err(WalletError::Link)?;
+    let options = FetchOptions { output: arguments.output, overwrite: arguments.force };
+    let network = session.network().await?;
+    let fetched = fetch_file(&link, &options, &network, &session.environment).await?;
+    session.output.show(&fetched, |fetched| {
+        format!("Fetched {} ({} bytes).", fetched.path.display(), fetched.size)
+    })
+}
+
+pub(super) async fn list(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let files = wallet.files().await?;
+    wallet.close().await?;
+    session.output.show(&files, |files| {
+        if files.is_empty() {
+            return "No files.".to_owned();
+        }
+        let mut text = String::new();
+        for file in files {
+            let link = file.link.as_deref().unwrap_or("not stored completely: run `scrip resume`");
+            text += &format!("{} ({} bytes, {})\n  {link}\n", file.name, file.size, file.upload);
+        }
+        text
+    })
+}

@@ -1,0 +1,171 @@
+//! Buying, and what became of it.
+
+use super::{
+    arguments::{ExtendArguments, LeasesArguments},
+    error::CliError,
+    output::table,
+    session::Session,
+    time,
+};
+use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
+
+pub(super) async fn buy(session: &Session, voucher: &str) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    // This purchase first: it may be the one that was interrupted.
+    let bought = wallet.buy(voucher).await;
+    session.settle(&wallet).await?;
+    let bought = bought?;
+    wallet.close().await?;
+    session.output.show(&bought, |bought| {
+        format!(
+            "Bought {}: {} in {} certificates.",
+            bought.product, bought.credits, bought.certificates
+        )
+    })
+}
+
+pub(super) async fn balance(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let balance = wallet.balance().await?;
+    wallet.close().await?;
+    session.output.show(&balance, show_balance)
+}
+
+fn show_balance(balance: &Balance) -> String {
+    let mut lines = vec![format!("{} to spend", balance.spendable)];
+    for one in &balance.denominations {
+        lines.push(format!(
+            "  {:>5} × {:<10} = {}",
+            one.count,
+            one.exponent.value().0,
+            one.credits.0
+        ));
+    }
+    let rest = [
+        (balance.pending, "bought and not here yet: run `scrip resume`"),
+        (balance.in_flight, "in payments without an answer: run `scrip resume`"),
+        (balance.in_doubt, "in doubt since the restore; --spend-doubtful spends them"),
+        (balance.expired, "expired"),
+    ];
+    for (credits, what) in rest.into_iter().filter(|(credits, _)| credits.0 > 0) {
+        lines.push(format!("{credits} {what}"));
+    }
+    for expiring in &balance.expiring {
+        lines.push(format!("{} expire on {}", expiring.credits, time::show(expiring.at)));
+    }
+    lines.join("\n")
+}
+
+pub(super) async fn history(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let history = wallet.history().await?;
+    wallet.close().await?;
+    session.output.show(&history, |history| {
+        if history.is_empty() {
+            return "Nothing yet.".to_owned();
+        }
+        let rows: Vec<Vec<String>> = history.iter().map(history_row).collect();
+        table(&["when", "what", "credits", "state", "where"], &rows)
+    })
+}
+
+fn history_row(entry: &HistoryEntry) -> Vec<String> {
+    let (what, state, place) = match &entry.kind {
+        HistoryKind::Purchase { product, state } => {
+            (format!("bought {}", product.as_deref().unwrap_or("?")), *state, String::new())
+        }
+        HistoryKind::Payment { relay, subject, state, .. } => {
+            let what = match subject {
+                Subject::Queue { name } => format!("queue {name}"),
+                Subject::File { upload } => format!("file {upload}"),
+                Subject::Extension { lease } => format!("more time for {lease}"),
+            };
+            (what, *state, relay.authority.clone())
+        }
+    };
+    vec![time::show(entry.at), what, entry.credits.0.to_string(), state.to_owned(), place]
+}
+
+pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let resumed = wallet.resume(session.doubtful).await?;
+    wallet.close().await?;
+    session.output.show(&resumed, |resumed| {
+        let mut lines = Vec::new();
+        for bought in &resumed.purchases {
+            lines.push(format!("Bought {}: {}.", bought.product, bought.credits));
+        }
+        if let Some(restored) = &resumed.restored {
+            lines.push(format!("Restored {} purchases.", restored.purchases));
+        }
+        for lease in &resumed.leases {
+            lines.push(format!("Paid for {} until {}.", lease.name, time::show(lease.until)));
+        }
+        for file in &resumed.files {
+            lines.push(format!("Stored {}:\n{}", file.name, file.link));
+        }
+        if lines.is_empty() && resumed.errors.is_empty() {
+            lines.push("Nothing was open.".to_owned());
+        }
+        lines.join("\n")
+    })?;
+    session.complain_all(&resumed.errors)
+}
+
+pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Result<(), CliError> {
+    let leases = if arguments.check {
+        let wallet = session.open_online().await?;
+        let leases = wallet.check_leases(arguments.lease.as_deref()).await?;
+        wallet.close().await?;
+        leases
+    } else {
+        let wallet = session.open().await?;
+        let leases = wallet.leases(arguments.lease.as_deref()).await?;
+        wallet.close().await?;
+        leases
+    };
+    session.output.show(&leases, |leases| show_leases(leases))
+}
+
+pub(super) async fn extend(session: &Session, arguments: ExtendArguments) -> Result<(), CliError> {
+    let wallet = session.open_online().await?;
+    let ExtendArguments { lease, days } = arguments;
+    let leases = wallet.extend(&lease, days, session.doubtful).await?;
+    wallet.close().await?;
+    session.output.show(&leases, |leases| show_leases(leases))
+}
+
+fn show_leases(leases: &[LeaseReport]) -> String {
+    if leases.is_empty() {
+        return "No leases.".to_owned();
+    }
+    let rows: Vec<Vec<String>> = leases
+        .iter()
+        .map(|lease| {
+            let state = if lease.live { "live" } else { "ended" };
+            vec![
+                time::show(lease.until),
+                state.to_owned(),
+                lease.kind.to_owned(),
+                lease.name.clone(),
+                lease.relay.authority.clone(),
+                lease.lease.to_string(),
+            ]
+        })
+        .collect();
+    let mut text = table(&["until", "state", "kind", "name", "relay", "lease"], &rows);
+    for lease in leases {
+        for conflict in &lease.conflicts {
+            let verdict = if conflict.proven {
+                "the proof holds: a copy of this wallet spent it for something else"
+            } else {
+                "the proof does NOT hold: the relay signed a false claim"
+            };
+            text += &format!(
+                "{}: the relay says that a certificate was spent before ({}); {verdict}\n",
+                lease.name, conflict.credits
+            );
+        }
+    }
+    text
+}

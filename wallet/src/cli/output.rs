@@ -1,0 +1,67 @@
+//! Standard output: JSON, or text for people.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// Where results go, and in which form.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+impl Output {
+    /// Prints `value` as JSON, or what `text` makes of it.
+    pub(super) fn show<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), CliError> {
+        if self.json {
+            let json = serde_json::to_string_pretty(value)
+                .map_err(|error| CliError::Output(error.into()))?;
+            self.write(json.as_bytes())?;
+            return self.write(b"\n");
+        }
+        let text = text(value);
+        self.write(text.as_bytes())?;
+        if text.is_empty() || text.ends_with('\n') { Ok(()) } else { self.write(b"\n") }
+    }
+
+    /// Writes bytes and waits until they are out of the program's hands.
+    pub(super) fn write(self, bytes: &[u8]) -> Result<(), CliError> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+}
+
+/// Columns that are as wide as their widest cell.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        widest.max(header.get(column).map_or(0, |title| title.chars().count()))
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let titles: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
+    let mut out = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![vec!["a".into(), "10".into()], vec!["long".into(), "2".into()]];
+        assert_eq!(table(&["name", "n"], &rows), "name  n\na     10\nlong  2\n");
+    }
+}

@@ -1,0 +1,163 @@
+//! What every command needs: the place of the wallet, the environment, the output.
+
+use std::path::PathBuf;
+
+#[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
+use rand_core::OsRng;
+use scrip_runtime::{
+    clock::SharedClock,
+    passphrase::{Passphrase, new_passphrase, passphrase},
+    steps::Steps,
+};
+
+use super::{
+    arguments::Common,
+    error::{CliError, complain},
+    output::Output,
+    progress,
+};
+use crate::{
+    Doubtful, Entropy, Environment, Wallet, WalletError,
+    net::{Network, NetworkOptions, ProxySetting},
+};
+
+const PREFIX: &str = "SCRIP";
+
+/// One run of the program.
+pub(super) struct Session {
+    pub(super) directory: PathBuf,
+    pub(super) output: Output,
+    pub(super) environment: Environment,
+    pub(super) doubtful: Doubtful,
+    env: Vec<(String, String)>,
+}
+
+impl Session {
+    pub(super) fn new(
+        common: Common,
+        env: Vec<(String, String)>,
+        clock: SharedClock,
+        steps: Steps,
+    ) -> Result<Self, CliError> {
+        let directory = common.wallet.clone().or_else(|| default_directory(&env));
+        let network = NetworkOptions {
+            proxy_buy: proxy(&env, common.proxy_buy, "SCRIP_PROXY_BUY", &common.proxy)?,
+            proxy_spend: proxy(&env, common.proxy_spend, "SCRIP_PROXY_SPEND", &common.proxy)?,
+            extra_roots_pem: roots(common.ca_file.or_else(|| variable(&env, "SCRIP_CA_FILE")))?,
+            ..NetworkOptions::default()
+        };
+        let watch = progress::watch();
+        let environment = Environment { clock, entropy: system_entropy(), steps, watch, network };
+        let doubtful = if common.spend_doubtful { Doubtful::Spend } else { Doubtful::Keep };
+        Ok(Self {
+            directory: directory.ok_or(CliError::NoHome)?,
+            output: Output { json: common.json },
+            environment,
+            doubtful,
+            env,
+        })
+    }
+
+    /// Opens the wallet.
+    pub(super) async fn open(&self) -> Result<Wallet, CliError> {
+        if !Wallet::exists(&self.directory) {
+            let missing = crate::StoreError::Missing(self.directory.clone());
+            return Err(WalletError::Store(missing).into());
+        }
+        let environment = self.environment.clone();
+        Ok(Wallet::open(&self.directory, self.passphrase()?, environment).await?)
+    }
+
+    /// Opens the wallet for a command that uses the network, and finishes first what was interrupted.
+    pub(super) async fn open_online(&self) -> Result<Wallet, CliError> {
+        let wallet = self.open().await?;
+        if self.doubtful == Doubtful::Spend {
+            eprintln!(
+                "warning: certificates in doubt may be spent; where one was spent before, the \
+                 relay ends what it pays for"
+            );
+        }
+        self.settle(&wallet).await?;
+        Ok(wallet)
+    }
+
+    /// Finishes what was interrupted; what cannot be finished now is a warning.
+    pub(super) async fn settle(&self, wallet: &Wallet) -> Result<(), CliError> {
+        for error in wallet.settle_open().await?.errors {
+            eprintln!("warning: {error}");
+            eprintln!("  {}", error.remedy());
+        }
+        Ok(())
+    }
+
+    /// The network for what needs no wallet: through the proxy that is given here, else through that of the wallet, where
+    /// there is one.
+    pub(super) async fn network(&self) -> Result<Network, CliError> {
+        let mut options = self.environment.network.clone();
+        if options.proxy_spend.is_none() && Wallet::exists(&self.directory) {
+            let entropy = self.environment.entropy.clone();
+            let proxies = Wallet::proxies_of(&self.directory, self.passphrase()?, entropy).await?;
+            options.proxy_spend = proxies.1;
+        }
+        Ok(Network::new(options, self.environment.entropy.clone()))
+    }
+
+    pub(super) fn passphrase(&self) -> Result<Passphrase, CliError> {
+        Ok(passphrase(PREFIX, self.env.iter().cloned(), true)?)
+    }
+
+    pub(super) fn new_passphrase(&self) -> Result<Passphrase, CliError> {
+        Ok(new_passphrase(PREFIX, self.env.iter().cloned())?)
+    }
+
+    /// Reports what went wrong without ending the command; whether anything did.
+    pub(super) fn complain_all(&self, errors: &[WalletError]) -> Result<(), CliError> {
+        for error in errors {
+            complain(&error.to_string(), &error.remedy());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(CliError::StillOpen(errors.len())) }
+    }
+}
+
+/// The generator of the operating system.
+fn system_entropy() -> Entropy {
+    Entropy::new(OsRng)
+}
+
+fn variable<T: From<String>>(env: &[(String, String)], name: &str) -> Option<T> {
+    let found = env.iter().find(|(key, value)| key == name && !value.is_empty());
+    found.map(|(_, value)| value.clone().into())
+}
+
+/// The special flag, else `--proxy`, else the special variable, else `SCRIP_PROXY`.
+fn proxy(
+    env: &[(String, String)],
+    special: Option<ProxySetting>,
+    special_variable: &'static str,
+    general: &Option<ProxySetting>,
+) -> Result<Option<ProxySetting>, CliError> {
+    if let Some(proxy) = special.or_else(|| general.clone()) {
+        return Ok(Some(proxy));
+    }
+    for name in [special_variable, "SCRIP_PROXY"] {
+        if let Some(text) = variable::<String>(env, name) {
+            return match text.parse() {
+                Ok(proxy) => Ok(Some(proxy)),
+                Err(_) => Err(CliError::Variable { variable: name }),
+            };
+        }
+    }
+    Ok(None)
+}
+
+fn roots(path: Option<PathBuf>) -> Result<Option<Vec<u8>>, CliError> {
+    let read =
+        |path: PathBuf| std::fs::read(&path).map_err(|source| CliError::Read { path, source });
+    path.map(read).transpose()
+}
+
+fn default_directory(env: &[(String, String)]) -> Option<PathBuf> {
+    let data = variable::<PathBuf>(env, "XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let home = variable::<PathBuf>(env, "HOME").map(|home| home.join(".local/share"));
+    variable(env, "SCRIP_WALLET").or_else(|| Some(data.or(home)?.join("scrip")))
+}

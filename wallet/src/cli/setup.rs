@@ -1,0 +1,262 @@
+//! Making a wallet, and what it works with.
+
+use std::io::Read;
+
+use bip39::Mnemonic;
+use scrip_protocol::{address::RelayAddress, seed::WalletSeed};
+use scrip_runtime::{files::write_new_private, sealed::SealParams};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{
+    arguments::{InitArguments, RestoreArguments, SettingsArguments},
+    error::CliError,
+    output::table,
+    session::Session,
+};
+use crate::{NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError};
+
+#[derive(Serialize)]
+struct Made<'a> {
+    wallet: String,
+    vendor: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words_file: Option<String>,
+}
+
+pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<(), CliError> {
+    refuse_existing(session)?;
+    let mut entropy = session.environment.entropy.clone();
+    let seed = WalletSeed::generate(&mut entropy);
+    let words = words_of(&seed)?;
+    let passphrase = session.new_passphrase()?;
+    let vendor = arguments.vendor;
+    let mut made = Made {
+        wallet: session.directory.display().to_string(),
+        vendor: vendor.to_string(),
+        words: None,
+        words_file: None,
+    };
+    // The words are written before there is a wallet that they are needed for.
+    match &arguments.words_file {
+        Some(path) => {
+            write_new_private(path, format!("{}\n", *words).as_bytes())?;
+            made.words_file = Some(path.display().to_string());
+        }
+        None => made.words = Some(&words),
+    }
+    let new = new_wallet(session, vendor, seed);
+    let environment = session.environment.clone();
+    let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
+    wallet.close().await?;
+    session.output.show(&made, |made| {
+        let words = match (&made.words, &made.words_file) {
+            (Some(words), _) => format!(
+                "These 24 words are the wallet. Write them down; they are not shown again:\n\n  {}\n",
+                numbered(words)
+            ),
+            (_, file) => format!(
+                "Its 24 words are in {}: keep that file apart from the wallet.",
+                file.as_deref().unwrap_or_default()
+            ),
+        };
+        format!("The wallet is in {}.\n{words}", made.wallet)
+    })
+}
+
+pub(super) async fn restore(
+    session: &Session,
+    arguments: RestoreArguments,
+) -> Result<(), CliError> {
+    refuse_existing(session)?;
+    let text = match &arguments.words_file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|source| CliError::Read { path: path.clone(), source })?,
+        None => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|source| CliError::Read { path: "standard input".into(), source })?;
+            text
+        }
+    };
+    let seed = seed_of(&Zeroizing::new(text))?;
+    let passphrase = session.new_passphrase()?;
+    let new = new_wallet(session, arguments.vendor, seed);
+    let environment = session.environment.clone();
+    let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
+    let restored = wallet.restore(arguments.gap_limit).await?;
+    wallet.close().await?;
+    session.output.show(&restored, |restored| {
+        let Restored { purchases, in_doubt, newly_issued, unusable } = restored;
+        let mut text = format!(
+            "Found {purchases} purchases: {in_doubt} in doubt, {newly_issued} fresh from the vendor."
+        );
+        if *unusable > 0 {
+            text += &format!("\n{unusable} purchases were used up by another program.");
+        }
+        if in_doubt.0 > 0 {
+            text += "\nNobody can tell which of those in doubt were spent before. They are not used \
+                     without --spend-doubtful.";
+        }
+        text
+    })
+}
+
+#[derive(Serialize)]
+struct Proxies {
+    proxy_buy: Option<String>,
+    proxy_spend: Option<String>,
+}
+
+pub(super) async fn settings(
+    session: &Session,
+    arguments: SettingsArguments,
+) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let (mut buy, mut spend) = wallet.proxies().await;
+    let given = &session.environment.network;
+    if arguments.direct {
+        (buy, spend) = (None, None);
+    }
+    buy = given.proxy_buy.clone().or(buy);
+    spend = given.proxy_spend.clone().or(spend);
+    wallet.set_proxies(buy.clone(), spend.clone()).await?;
+    wallet.close().await?;
+    let shown = Proxies {
+        proxy_buy: buy.map(|proxy| proxy.to_string()),
+        proxy_spend: spend.map(|proxy| proxy.to_string()),
+    };
+    session.output.show(&shown, |shown| {
+        let direct = "none";
+        format!(
+            "proxy for buying:   {}\nproxy for spending: {}",
+            shown.proxy_buy.as_deref().unwrap_or(direct),
+            shown.proxy_spend.as_deref().unwrap_or(direct)
+        )
+    })
+}
+
+pub(super) async fn add_relay(session: &Session, address: &RelayAddress) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let relay = wallet.add_relay(address).await?;
+    wallet.close().await?;
+    session.output.show(&relay, |relay| {
+        format!("Added {} ({}).", relay.name.as_deref().unwrap_or("a relay"), relay.address)
+    })
+}
+
+pub(super) async fn list_relays(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let relays = wallet.relays().await?;
+    wallet.close().await?;
+    session.output.show(&relays, |relays| {
+        if relays.is_empty() {
+            return "No relays. Add one with `scrip relay add ADDRESS`.".to_owned();
+        }
+        let rows: Vec<Vec<String>> = relays.iter().map(relay_row).collect();
+        let header = ["name", "queue", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "days", "address"];
+        format!("{}Prices are credits for 30 days.", table(&header, &rows))
+    })
+}
+
+pub(super) async fn remove_relay(session: &Session, relay: &str) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let address = wallet.remove_relay(relay).await?;
+    wallet.close().await?;
+    #[derive(Serialize)]
+    struct Removed {
+        removed: RelayAddress,
+    }
+    session.output.show(&Removed { removed: address }, |gone| format!("Removed {}.", gone.removed))
+}
+
+fn relay_row(relay: &RelayReport) -> Vec<String> {
+    let price = |price: Option<u32>| price.map_or("?".to_owned(), |price| price.to_string());
+    let prices = relay.prices.as_ref();
+    vec![
+        relay.name.clone().unwrap_or_default(),
+        price(prices.map(|prices| prices.queue)),
+        price(prices.map(|prices| prices.chunk_64k)),
+        price(prices.map(|prices| prices.chunk_256k)),
+        price(prices.map(|prices| prices.chunk_1m)),
+        price(prices.map(|prices| prices.chunk_4m)),
+        price(relay.max_days.map(u32::from)),
+        relay.address.to_string(),
+    ]
+}
+
+/// Before anything is asked of the user.
+fn refuse_existing(session: &Session) -> Result<(), CliError> {
+    if Wallet::exists(&session.directory) {
+        return Err(WalletError::Store(StoreError::Exists(session.directory.clone())).into());
+    }
+    Ok(())
+}
+
+fn new_wallet(
+    session: &Session,
+    vendor: scrip_protocol::address::VendorAddress,
+    seed: WalletSeed,
+) -> NewWallet {
+    let network = &session.environment.network;
+    NewWallet {
+        vendor,
+        seed,
+        seal: SealParams::interactive(),
+        proxy_buy: network.proxy_buy.clone(),
+        proxy_spend: network.proxy_spend.clone(),
+    }
+}
+
+/// The seed as BIP-39 words; the seed is their entropy.
+fn words_of(seed: &WalletSeed) -> Result<Zeroizing<String>, CliError> {
+    let mnemonic = Mnemonic::from_entropy(seed.as_bytes())
+        .map_err(|error| WalletError::Words(error.to_string()))?;
+    Ok(Zeroizing::new(mnemonic.to_string()))
+}
+
+fn seed_of(words: &str) -> Result<WalletSeed, CliError> {
+    let mnemonic: Mnemonic =
+        words.parse().map_err(|error: bip39::Error| WalletError::Words(error.to_string()))?;
+    let entropy = Zeroizing::new(mnemonic.to_entropy());
+    let bytes = entropy.as_slice().try_into().map_err(|_| {
+        WalletError::Words(format!("there are {} words and not 24", mnemonic.word_count()))
+    })?;
+    Ok(WalletSeed::from_bytes(bytes))
+}
+
+/// Six words in each line.
+fn numbered(words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    words.chunks(6).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_seed() {
+        let seed = WalletSeed::from_bytes([0x42; 32]);
+        let words = words_of(&seed).unwrap();
+        assert_eq!(words.split(' ').count(), 24);
+        assert_eq!(
+            seed_of(&format!("  {}\n", words.replace(' ', "\n "))).unwrap().as_bytes(),
+            seed.as_bytes()
+        );
+    }
+
+    #[test]
+    fn other_words_are_refused() {
+        let words = words_of(&WalletSeed::from_bytes([0x42; 32])).unwrap();
+        let swapped = words.replacen(words.split(' ').next().unwrap(), "abandon", 1);
+        let twelve = Mnemonic::from_entropy(&[1; 16]).unwrap().to_string();
+        for text in ["", "not words at all", swapped.as_str(), twelve.as_str()] {
+            let error = seed_of(text).err().unwrap();
+            assert!(matches!(error, CliError::Wallet(WalletError::Words(_))), "{text}");
+        }
+    }
+}
