@@ -276,7 +276,8 @@ impl Config {
     ) -> Result<Self, BadConfig> {
         let mut config: Self = load(path, ENV_PREFIX, env)?;
         let directory = path.parent().unwrap_or(Path::new("."));
-        config.data_dir = directory.join(&config.data_dir);
+        // Without the dot of the default, which would show in messages.
+        config.data_dir = directory.join(&config.data_dir).components().collect();
         if let Some(tls) = &mut config.tls {
             tls.certificate = directory.join(&tls.certificate);
             tls.key = directory.join(&tls.key);

@@ -14,7 +14,7 @@ mod rows;
 mod status;
 mod writer;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs::OpenOptions, io, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
@@ -63,6 +63,16 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// An empty file that only its owner can read; one that is there already is left as it is. What SQLite puts beside it
+/// gets the same permissions.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
 fn open_error(path: &Path) -> impl FnOnce(sqlx::Error) -> StoreError {
     let path = path.to_path_buf();
     |source| StoreError::Open { path, source: Arc::new(source) }
@@ -75,8 +85,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn open(path: &Path, create: bool) -> Result<Self, StoreError> {
-        let options = options(path).create_if_missing(create);
-        let mut connection = options.connect().await.map_err(open_error(path))?;
+        if create {
+            create_private(path).map_err(|error| open_error(path)(error.into()))?;
+        }
+        let mut connection = options(path).connect().await.map_err(open_error(path))?;
         migrations::apply(&mut connection).await?;
         let reader = Reader::connect(path).await?;
         Ok(Self { reader, writer: Writer::start(connection) })

@@ -4,6 +4,7 @@
 //! built on both.
 #![forbid(unsafe_code)]
 
+pub mod demo;
 pub mod network;
 pub mod node;
 pub mod wire;

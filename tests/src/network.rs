@@ -38,21 +38,19 @@ pub struct Plan {
     pub database: Option<String>,
     /// Where relays find the vendor, if not directly.
     pub vendor_seen_at: Option<SocketAddr>,
-    /// The time that it begins.
-    pub start: UnixSeconds,
     /// The largest denomination's exponent.
     pub largest: u8,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { relays: 2, database: None, vendor_seen_at: None, start: START, largest: 4 }
+        Self { relays: 2, database: None, vendor_seen_at: None, largest: 4 }
     }
 }
 
 /// The whole network. Everything lies in one temporary folder that goes with it.
 pub struct Network {
-    /// The clock of everybody.
+    /// The clock of everybody, to be moved.
     pub clock: ManualClock,
     /// The vendor, running.
     pub vendor: VendorNode,
@@ -76,9 +74,11 @@ impl Network {
     /// Where a part does not start.
     pub async fn planned(plan: Plan) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
-        let clock = ManualClock::new(plan.start);
+        let clock = ManualClock::new(START);
         let database = plan.database.unwrap_or_else(|| sqlite_url(&dir.path().join("issuer.db")));
-        let mut vendor = VendorNode::init(issuer_config(database, plan.largest)?, clock.clone()).await?;
+        let mut vendor =
+            VendorNode::init(issuer_config(database, plan.largest)?, Arc::new(clock.clone()))
+                .await?;
         vendor.start().await?;
         let mut network = Self { clock, vendor, relays: Vec::new(), dir };
         for n in 0..plan.relays {
@@ -94,14 +94,12 @@ impl Network {
     /// # Errors
     /// Where it does not start.
     pub async fn new_relay(&self, name: &str, vendor: SocketAddr) -> Result<RelayNode, Failure> {
-        let address = VendorAddress { authority: vendor.to_string(), ..self.vendor.address().clone() };
-        let mut config = RelayConfig::new(
-            self.dir.path().join(name),
-            [address],
-        );
+        let address =
+            VendorAddress { authority: vendor.to_string(), ..self.vendor.address().clone() };
+        let mut config = RelayConfig::new(self.dir.path().join(name), [address]);
         config.name = name.to_owned();
         config.listen = free_address()?;
-        let mut relay = RelayNode::init(config, self.clock.clone()).await?;
+        let mut relay = RelayNode::init(config, Arc::new(self.clock.clone())).await?;
         self.vendor.contract(name, relay.operator_key()).await?;
         relay.start().await?;
         Ok(relay)
@@ -163,12 +161,7 @@ impl Network {
     /// # Errors
     /// Where the files cannot be copied.
     pub async fn copy_wallet(&self, from: &str, to: &str) -> Result<Wallet, Failure> {
-        let (from, target) = (self.wallet_dir(from), self.wallet_dir(to));
-        std::fs::create_dir(&target)?;
-        for entry in std::fs::read_dir(from)? {
-            let entry = entry?;
-            std::fs::copy(entry.path(), target.join(entry.file_name()))?;
-        }
+        crate::node::copy_dir(&self.wallet_dir(from), &self.wallet_dir(to))?;
         self.open_wallet(to).await
     }
 

@@ -9,7 +9,7 @@ use scrip_issuer::{Config as IssuerConfig, InitOptions, Issuer};
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::keys::PublicKey;
 use scrip_relay::{Config as RelayConfig, Relay};
-use scrip_runtime::clock::{ManualClock, SharedClock};
+use scrip_runtime::clock::SharedClock;
 use scrip_runtime::passphrase::Passphrase;
 use scrip_runtime::sealed::SealParams;
 use scrip_runtime::steps::Steps;
@@ -36,6 +36,19 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
+/// Copies the files of a folder into a new one.
+///
+/// # Errors
+/// Where it exists, or the files cannot be read.
+pub fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
 /// A server that runs until it is told to stop.
 struct Running {
     stop: oneshot::Sender<()>,
@@ -53,7 +66,7 @@ impl Running {
 pub struct VendorNode {
     config: IssuerConfig,
     address: VendorAddress,
-    clock: ManualClock,
+    clock: SharedClock,
     steps: Steps,
     running: Option<(Issuer, Running)>,
 }
@@ -64,13 +77,13 @@ impl VendorNode {
     /// # Errors
     /// What the issuer says.
     #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
-    pub async fn init(config: IssuerConfig, clock: ManualClock) -> Result<Self, Failure> {
+    pub async fn init(config: IssuerConfig, clock: SharedClock) -> Result<Self, Failure> {
         let options = InitOptions {
             config: config.clone(),
             issuer_name: None,
             seal_params: SealParams::for_tests(),
         };
-        let address = Issuer::init(&options, &passphrase(), &clock, &mut OsRng).await?;
+        let address = Issuer::init(&options, &passphrase(), &*clock, &mut OsRng).await?;
         Ok(Self { config, address, clock, steps: Steps::none(), running: None })
     }
 
@@ -107,7 +120,10 @@ impl VendorNode {
     /// # Errors
     /// Where it is stopped.
     pub fn issuer(&self) -> Result<&Issuer, Failure> {
-        self.running.as_ref().map(|(issuer, _)| issuer).ok_or_else(|| "the vendor is stopped".into())
+        self.running
+            .as_ref()
+            .map(|(issuer, _)| issuer)
+            .ok_or_else(|| "the vendor is stopped".into())
     }
 
     /// Starts it.
@@ -115,11 +131,10 @@ impl VendorNode {
     /// # Errors
     /// What the issuer says.
     pub async fn start(&mut self) -> Result<(), Failure> {
-        let clock: SharedClock = Arc::new(self.clock.clone());
         let issuer = Issuer::open(
             self.config.clone(),
             passphrase(),
-            clock,
+            Arc::clone(&self.clock),
             self.steps.clone(),
             generator(),
         )
@@ -173,7 +188,7 @@ pub struct RelayNode {
     config: RelayConfig,
     address: RelayAddress,
     operator_key: PublicKey,
-    clock: ManualClock,
+    clock: SharedClock,
     steps: Steps,
     running: Option<(Relay, Running)>,
 }
@@ -184,7 +199,7 @@ impl RelayNode {
     /// # Errors
     /// What the relay says.
     #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
-    pub async fn init(config: RelayConfig, clock: ManualClock) -> Result<Self, Failure> {
+    pub async fn init(config: RelayConfig, clock: SharedClock) -> Result<Self, Failure> {
         let options = scrip_relay::InitOptions {
             config: config.clone(),
             seal_params: SealParams::for_tests(),
@@ -233,11 +248,10 @@ impl RelayNode {
     /// # Errors
     /// What the relay says.
     pub async fn start(&mut self) -> Result<(), Failure> {
-        let clock: SharedClock = Arc::new(self.clock.clone());
         let relay = Relay::open(
             self.config.clone(),
             passphrase(),
-            clock,
+            Arc::clone(&self.clock),
             self.steps.clone(),
             generator(),
         )

@@ -8,9 +8,17 @@ use scrip_tests::network::{Network, PRODUCT_CREDITS};
 use scrip_wallet::net::Network as Ways;
 use scrip_wallet::{FetchOptions, NewQueue, PutOptions, Wallet, fetch_file, send_to_queue};
 
-async fn queue_at(wallet: &Wallet, network: &Network, relay: usize, name: &str) -> scrip_wallet::CreatedQueue {
+async fn queue_at(
+    wallet: &Wallet,
+    network: &Network,
+    relay: usize,
+    name: &str,
+) -> scrip_wallet::CreatedQueue {
     let relay = Some(network.relays[relay].address().clone());
-    wallet.create_queue(NewQueue { name: Some(name.into()), relay, days: 30, ..NewQueue::default() }).await.unwrap()
+    wallet
+        .create_queue(NewQueue { name: Some(name.into()), relay, days: 30, ..NewQueue::default() })
+        .await
+        .unwrap()
 }
 
 fn ways(network: &Network) -> Ways {
@@ -33,7 +41,14 @@ async fn from_a_voucher_to_messages_and_a_file() {
 
     let queue = queue_at(&wallet, &network, 0, "inbox").await;
     for text in ["one", "two", "three"] {
-        send_to_queue(&queue.link.parse().unwrap(), text.as_bytes(), &ways(&network), &network.environment()).await.unwrap();
+        send_to_queue(
+            &queue.link.parse().unwrap(),
+            text.as_bytes(),
+            &ways(&network),
+            &network.environment(),
+        )
+        .await
+        .unwrap();
     }
     let mailbox = wallet.mailbox("inbox").await.unwrap();
     for text in ["one", "two", "three"] {
@@ -44,15 +59,24 @@ async fn from_a_voucher_to_messages_and_a_file() {
     assert!(mailbox.next().await.unwrap().is_none());
 
     let (path, bytes) = file_of(&network, 5 << 20);
-    let stored = wallet.put_file(&path, PutOptions { days: 7, copies: 2, ..PutOptions::default() }).await.unwrap();
+    let stored = wallet
+        .put_file(&path, PutOptions { days: 7, copies: 2, ..PutOptions::default() })
+        .await
+        .unwrap();
     let output = network.dir().join("fetched.bin");
     let options = FetchOptions { output: output.clone(), overwrite: false };
-    fetch_file(&stored.link.parse().unwrap(), &options, &ways(&network), &network.environment()).await.unwrap();
+    fetch_file(&stored.link.parse().unwrap(), &options, &ways(&network), &network.environment())
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(&output).unwrap(), bytes);
 
     network.redeem_all().await.unwrap();
     let status = network.vendor.issuer().unwrap().status().await.unwrap();
     let spendable = wallet.balance().await.unwrap().spendable;
     assert_eq!(status.credits_issued, Credits(2 * PRODUCT_CREDITS));
-    assert_eq!(status.credits_redeemed.0 + spendable.0, status.credits_issued.0, "nothing lost, nothing doubled");
+    assert_eq!(
+        status.credits_redeemed.0 + spendable.0,
+        status.credits_issued.0,
+        "nothing lost, nothing doubled"
+    );
 }

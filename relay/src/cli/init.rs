@@ -22,7 +22,8 @@ pub(super) async fn run(session: &Session, arguments: InitArguments) -> Result<(
     let made = async {
         let config = session.config()?;
         let options = InitOptions { config, seal_params: SealParams::interactive() };
-        let made = Relay::init(&options, &passphrase, &mut (session.rng)()).await?;
+        let mut rng = (session.rng)();
+        let made = Relay::init(&options, &passphrase, &mut &mut *rng).await?;
         Ok(Initialisation { made, name: options.config.name })
     };
     let made: Result<Initialisation, CliError> = made.await;

@@ -130,5 +130,5 @@ fn paths_are_relative_to_the_file() {
     let tls = config.tls.clone().unwrap();
     assert_eq!(tls.certificate, directory.path().join("c.pem"));
     assert_eq!(tls.key, Path::new("/k.pem"));
-    assert_eq!(config.data_dir, directory.path().join("."));
+    assert_eq!(config.data_dir, directory.path());
 }

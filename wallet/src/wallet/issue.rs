@@ -26,8 +26,8 @@ use crate::{
     store::Changes,
 };
 
-/// How often keys are chosen anew, when the vendor's windows move while the wallet asks.
-const ATTEMPTS: usize = 3;
+/// Steps of an issuance: keys are chosen and asked for, three times where the vendor's windows move meanwhile.
+const ATTEMPTS: usize = 6;
 
 impl Wallet {
     /// Granted → Requested → Issued.

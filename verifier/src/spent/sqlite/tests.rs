@@ -1,0 +1,146 @@
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use scrip_protocol::credits::Credits;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use tempfile::TempDir;
+
+use super::*;
+use crate::spent::conformance::{self, reservation, vendor};
+
+async fn open(dir: &TempDir) -> SqliteStore {
+    SqliteStore::open(&dir.path().join("spent.sqlite")).await.unwrap()
+}
+
+fn answer() -> StoredAnswer {
+    StoredAnswer { status: 201, content_type: String::new(), body: vec![1, 2] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_every_promise() {
+    let dir = TempDir::new().unwrap();
+    conformance::run(Arc::new(open(&dir).await)).await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir).await;
+    let (first, second) = (reservation(vendor(1), 1, &[1, 2]), reservation(vendor(1), 2, &[3]));
+    let ReserveOutcome::New(reserved) = store.reserve(first.clone()).await.unwrap() else {
+        panic!("new")
+    };
+    store.reserve(second.clone()).await.unwrap();
+    store.commit(second.payment_id, answer()).await.unwrap();
+    store.close().await;
+    assert!(matches!(store.reserve(first.clone()).await, Err(StoreError::Closed)));
+
+    let store = open(&dir).await;
+    let found = store.find(first.payment_id).await.unwrap();
+    assert_eq!(found, Some(KnownPayment::Reserved(reserved)));
+    let found = store.find(second.payment_id).await.unwrap();
+    assert_eq!(found, Some(KnownPayment::Committed(answer())));
+    assert_eq!(store.waiting(vendor(1)).await.unwrap().items, 1);
+    // Numbers go on where they ended.
+    store.reserve(reservation(vendor(1), 3, &[4])).await.unwrap();
+    assert_eq!(store.reserved(conformance::AT).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_and_readers_are_not() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("spent.sqlite");
+    assert!(matches!(Books::open(&path).await, Err(StoreError::Open { .. })));
+    let store = open(&dir).await;
+    assert!(matches!(SqliteStore::open(&path).await, Err(StoreError::InUse { .. })));
+    store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
+    let books = Books::open(&path).await.unwrap();
+    assert_eq!(books.totals().await.unwrap()[0].unredeemed, Credits(2));
+    store.close().await;
+    SqliteStore::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("spent.sqlite");
+    open(&dir).await.close().await;
+    let mut connection = options(&path).connect().await.unwrap();
+    let sql = "INSERT INTO migrations VALUES (99)";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let opened = SqliteStore::open(&path).await;
+    assert!(matches!(opened, Err(StoreError::TooNew { found: 99, known: 1, .. })));
+}
+
+/// Without shared transactions 2,000 reservations would need 2,000 syncs, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_share_transactions() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir).await);
+    let started = Instant::now();
+    let writes = (0..2_000_u16).map(|at| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let payment = reservation(vendor(1), at, &[u32::from(at), 10_000 + u32::from(at)]);
+            let outcome = store.reserve(payment.clone()).await.unwrap();
+            assert!(matches!(outcome, ReserveOutcome::New(_)));
+            store.commit(payment.payment_id, answer()).await.unwrap();
+        })
+    });
+    for written in join_all(writes).await {
+        written.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert_eq!(store.waiting(vendor(1)).await.unwrap().items, 4_000);
+    assert_eq!(store.totals().await.unwrap()[0].unredeemed, Credits(8_000));
+}
+
+/// A group that is larger than what one statement takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_payments_at_once_are_split_into_statements() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir).await);
+    let writes = (0..200_u16).map(|at| {
+        let store = Arc::clone(&store);
+        let keys: Vec<u32> = (0..64).map(|key| u32::from(at) * 64 + key).collect();
+        tokio::spawn(async move { store.reserve(reservation(vendor(1), at, &keys)).await.unwrap() })
+    });
+    for written in join_all(writes).await {
+        assert!(matches!(written, Ok(ReserveOutcome::New(_))));
+    }
+    let reserved = store.reserved(conformance::AT).await.unwrap();
+    assert_eq!(reserved.iter().map(|one| one.certificates.len()).sum::<usize>(), 200 * 64);
+}
+
+/// What runs for each payment must look rows up, not walk through a table.
+#[tokio::test]
+async fn hot_queries_use_their_indexes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("spent.sqlite");
+    open(&dir).await.close().await;
+    let mut connection = options(&path).connect().await.unwrap();
+    let queries = [
+        "WITH wanted (vendor, epoch, certificate_key) AS (VALUES (1, 2, x'00'), (1, 2, x'01'))
+         SELECT s.binding, e.signature FROM wanted AS w
+         CROSS JOIN spent AS s
+           ON s.vendor = w.vendor AND s.epoch = w.epoch AND s.certificate_key = w.certificate_key
+         CROSS JOIN evidence AS e ON e.number = s.item",
+        "SELECT * FROM payments WHERE payment_id IN (x'00', x'01')",
+        "SELECT * FROM payments WHERE state = 0 AND reserved_at <= 5 ORDER BY number",
+        "SELECT COUNT(*), MIN(number) FROM evidence WHERE state = 1 AND vendor = 1",
+        "SELECT number FROM evidence WHERE batch = 1 ORDER BY place",
+        "SELECT number FROM batches WHERE outcome IS NULL ORDER BY number",
+        "SELECT * FROM conflicts WHERE reported = 0 ORDER BY number",
+    ];
+    for query in queries {
+        let plan = format!("EXPLAIN QUERY PLAN {query}");
+        let rows = sqlx::query(AssertSqlSafe(plan)).fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let walks = plan.iter().any(|line| {
+            let walk = line.starts_with("SCAN") && !line.contains("USING");
+            walk && !line.contains("wanted") && !line.contains(" w") && !line.contains("CONSTANT")
+        });
+        assert!(!walks, "{query}\n{plan:#?}");
+    }
+}

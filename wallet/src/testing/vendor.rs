@@ -1,0 +1,297 @@
+//! A vendor that signs one product's pack.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, header::AUTHORIZATION},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use crypto_bigint::{
+    BoxedUint, Odd,
+    modular::{BoxedMontyForm, BoxedMontyParams},
+};
+use scrip_protocol::{
+    address::VendorAddress,
+    credits::{Credits, Exponent},
+    id::{GrantId, KeyId, VendorId},
+    issuance::{
+        GrantAnswer, GrantRequest, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem,
+    },
+    keys::SigningKey,
+    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    media,
+    problem::ProblemType,
+    seed::GrantSecret,
+    time::SECONDS_PER_DAY,
+};
+use scrip_runtime::clock::{Clock, ManualClock};
+
+use super::{
+    Faults, START,
+    faults::{problem, strike, typed},
+    serve, vendor_address,
+};
+
+/// Moduli and private exponents of five RSA keys that exist for nothing but tests.
+const RSA_KEYS: &str = include_str!("rsa_keys.txt");
+/// Certificates of each denomination in the pack: 2^0 … 2^3.
+const PACK: [u16; 4] = [4, 3, 2, 4];
+
+struct Rsa {
+    modulus: [u8; 256],
+    exponent: BoxedUint,
+}
+
+#[derive(Default)]
+struct Books {
+    used_vouchers: BTreeMap<String, GrantId>,
+    minted: BTreeMap<GrantId, ([u8; 32], Vec<u8>)>,
+    manifest_version: u64,
+    /// Vouchers that start with this are refused as expired.
+    issuer_name: String,
+}
+
+/// The vendor. Vouchers that start with `GOOD` exist.
+pub(crate) struct FakeVendor {
+    address: Mutex<Option<VendorAddress>>,
+    root: SigningKey,
+    keys: Vec<Rsa>,
+    clock: ManualClock,
+    books: Mutex<Books>,
+    pub(crate) faults: Faults,
+}
+
+impl FakeVendor {
+    pub(super) async fn start(clock: ManualClock) -> Arc<Self> {
+        let books = Books {
+            manifest_version: 1,
+            issuer_name: "vendor.test".to_owned(),
+            ..Books::default()
+        };
+        let vendor = Arc::new(Self {
+            address: Mutex::new(None),
+            root: SigningKey::from_seed(&[1; 32]),
+            keys: RSA_KEYS.lines().map(rsa_key).collect(),
+            clock,
+            books: Mutex::new(books),
+            faults: Faults::default(),
+        });
+        let router = vendor.clone().router();
+        let authority = serve(|_| router).await;
+        *vendor.address.lock().unwrap() = Some(vendor_address(vendor.id(), &authority));
+        vendor
+    }
+
+    pub(crate) fn address(&self) -> VendorAddress {
+        self.address.lock().unwrap().clone().unwrap()
+    }
+
+    pub(crate) fn id(&self) -> VendorId {
+        VendorId::of(&self.root.public())
+    }
+
+    pub(crate) fn pack_value() -> Credits {
+        Credits((0..).zip(PACK).map(|(k, count)| u64::from(count) << k).sum())
+    }
+
+    pub(crate) fn grants_minted(&self) -> usize {
+        self.books.lock().unwrap().minted.len()
+    }
+
+    /// A new version, after `days`; the keys of the first epoch stop issuing then, and another order of the same moduli
+    /// starts.
+    pub(crate) fn set_version(&self, version: u64, issuer_name: &str) {
+        let mut books = self.books.lock().unwrap();
+        books.manifest_version = version;
+        books.issuer_name = issuer_name.to_owned();
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        let books = self.books.lock().unwrap();
+        let key = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k)].modulus);
+        let windows = |from: u64, until: u64| Windows {
+            issue_from: START.plus(from * SECONDS_PER_DAY),
+            issue_until: START.plus(until * SECONDS_PER_DAY),
+            spend_until: START.plus((until + 100) * SECONDS_PER_DAY),
+            redeem_until: START.plus((until + 130) * SECONDS_PER_DAY),
+        };
+        let mut epochs = vec![EpochBody {
+            number: 1,
+            windows: windows(0, 30),
+            keys: (0..4).map(key).collect(),
+        }];
+        if books.manifest_version > 1 {
+            // One key of the second epoch is enough: its denomination 2^0 alone moves.
+            epochs.push(EpochBody {
+                number: 2,
+                windows: windows(31, 60),
+                keys: vec![(Exponent::new(0).unwrap(), self.keys[4].modulus)],
+            });
+        }
+        let body = ManifestBody {
+            root_key: self.root.public(),
+            version: books.manifest_version,
+            issuer_name: books.issuer_name.clone(),
+            receipt_key: SigningKey::from_seed(&[2; 32]).public(),
+            epochs,
+        };
+        Manifest::open(&body.sign(&self.root), &self.id()).unwrap()
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/v1/manifest", get(manifest))
+            .route("/v1/grants", get(grant).post(create_grant))
+            .route("/v1/issuance", get(issued).post(issue))
+            .layer(middleware::from_fn_with_state(self.faults.clone(), strike))
+            .with_state(self)
+    }
+
+    fn sign(&self, key_id: &KeyId, manifest: &Manifest, blinded: &[u8; 256]) -> Option<[u8; 256]> {
+        let key = manifest.key(key_id)?;
+        let rsa = self.keys.iter().find(|rsa| rsa.modulus == *key.public().modulus())?;
+        let bits = 2_048;
+        let n = BoxedUint::from_be_slice(&rsa.modulus, bits).ok()?;
+        let params = BoxedMontyParams::new_vartime(Option::<Odd<BoxedUint>>::from(Odd::new(n))?);
+        let m = BoxedUint::from_be_slice(blinded, bits).ok()?;
+        let s = BoxedMontyForm::new(m, &params).pow(&rsa.exponent).retrieve();
+        s.to_be_bytes().as_ref().try_into().ok()
+    }
+
+    fn answer(&self, grant: &GrantId, books: &Books) -> GrantAnswer {
+        let entry = |(k, count): (u8, u16)| PackEntry { exponent: Exponent::new(k).unwrap(), count };
+        GrantAnswer {
+            product: "test pack".to_owned(),
+            pack: (0..).zip(PACK).map(entry).collect(),
+            credits: Self::pack_value(),
+            minted: books.minted.contains_key(grant),
+        }
+    }
+}
+
+fn rsa_key(line: &str) -> Rsa {
+    let (modulus, exponent) = line.split_once(' ').unwrap();
+    let modulus: Vec<u8> = from_hex(modulus);
+    Rsa {
+        modulus: modulus.try_into().unwrap(),
+        exponent: BoxedUint::from_be_slice(&from_hex(exponent), 2_048).unwrap(),
+    }
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let pairs = text.trim().as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn bearer(headers: &HeaderMap) -> Option<GrantId> {
+    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    Some(GrantSecret::from_bearer(header)?.grant_id())
+}
+
+async fn manifest(State(vendor): State<Arc<FakeVendor>>) -> Response {
+    (typed(media::MANIFEST), vendor.manifest().bytes().to_vec()).into_response()
+}
+
+async fn create_grant(
+    State(vendor): State<Arc<FakeVendor>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(grant) = bearer(&headers) else { return problem(ProblemType::GrantUnknown) };
+    let Ok(GrantRequest::Voucher { code }) = serde_json::from_slice(&body) else {
+        return problem(ProblemType::Malformed);
+    };
+    let mut books = vendor.books.lock().unwrap();
+    match books.used_vouchers.get(&code) {
+        Some(owner) if *owner == grant => {}
+        Some(_) => return problem(ProblemType::VoucherUsed),
+        None if !code.starts_with("GOOD") => return problem(ProblemType::VoucherUnknown),
+        None if books.used_vouchers.values().any(|other| *other == grant) => {
+            return problem(ProblemType::GrantUsed);
+        }
+        None => {
+            books.used_vouchers.insert(code, grant);
+        }
+    }
+    let answer = vendor.answer(&grant, &books);
+    (typed(media::JSON), serde_json::to_vec(&answer).unwrap()).into_response()
+}
+
+async fn grant(State(vendor): State<Arc<FakeVendor>>, headers: HeaderMap) -> Response {
+    let books = vendor.books.lock().unwrap();
+    match bearer(&headers) {
+        Some(grant) if books.used_vouchers.values().any(|other| *other == grant) => {
+            let answer = vendor.answer(&grant, &books);
+            (typed(media::JSON), serde_json::to_vec(&answer).unwrap()).into_response()
+        }
+        _ => problem(ProblemType::GrantUnknown),
+    }
+}
+
+async fn issued(State(vendor): State<Arc<FakeVendor>>, headers: HeaderMap) -> Response {
+    let books = vendor.books.lock().unwrap();
+    match bearer(&headers).and_then(|grant| books.minted.get(&grant)) {
+        Some((_, answer)) => (typed(media::ISSUANCE_ANSWER), answer.clone()).into_response(),
+        None => problem(ProblemType::GrantUnused),
+    }
+}
+
+async fn issue(
+    State(vendor): State<Arc<FakeVendor>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let manifest = vendor.manifest();
+    let Some(grant) = bearer(&headers) else { return problem(ProblemType::GrantUnknown) };
+    let Ok(request) = IssuanceRequest::decode(&body) else {
+        return problem(ProblemType::Malformed);
+    };
+    let mut books = vendor.books.lock().unwrap();
+    if !books.used_vouchers.values().any(|other| *other == grant) {
+        return problem(ProblemType::GrantUnknown);
+    }
+    match books.minted.get(&grant) {
+        Some((digest, answer)) if *digest == request.digest() => {
+            return (typed(media::ISSUANCE_ANSWER), answer.clone()).into_response();
+        }
+        Some(_) => return problem(ProblemType::GrantUsed),
+        None => {}
+    }
+    if let Err(found) = check(&manifest, &request, &vendor.clock) {
+        return problem(found);
+    }
+    let items = request.items.iter().map(|item| {
+        let blind_signature = vendor.sign(&item.key_id, &manifest, &item.blinded_message)?;
+        Some(SignedItem { key_id: item.key_id, blind_signature })
+    });
+    let Some(items) = items.collect() else { return problem(ProblemType::KeyUnknown) };
+    let answer = IssuanceAnswer { items }.encode();
+    books.minted.insert(grant, (request.digest(), answer.clone()));
+    (typed(media::ISSUANCE_ANSWER), answer).into_response()
+}
+
+fn check(
+    manifest: &Manifest,
+    request: &IssuanceRequest,
+    clock: &ManualClock,
+) -> Result<(), ProblemType> {
+    let mut counts = [0_u16; 4];
+    let mut messages = BTreeSet::new();
+    for item in &request.items {
+        let key = manifest.key(&item.key_id).ok_or(ProblemType::KeyUnknown)?;
+        if !key.windows().issues_at(clock.now()) {
+            return Err(ProblemType::KeyOutsideWindow);
+        }
+        counts[usize::from(key.exponent().get())] += 1;
+        assert!(messages.insert(item.blinded_message), "a blinded message twice");
+    }
+    if counts == PACK { Ok(()) } else { Err(ProblemType::PackMismatch) }
+}
