@@ -40,11 +40,13 @@ pub struct Plan {
     pub vendor_seen_at: Option<SocketAddr>,
     /// The largest denomination's exponent.
     pub largest: u8,
+    /// When it begins.
+    pub start: UnixSeconds,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { relays: 2, database: None, vendor_seen_at: None, largest: 4 }
+        Self { relays: 2, database: None, vendor_seen_at: None, largest: 4, start: START }
     }
 }
 
@@ -74,12 +76,16 @@ impl Network {
     /// Where a part does not start.
     pub async fn planned(plan: Plan) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
-        let clock = ManualClock::new(START);
-        let database = plan.database.unwrap_or_else(|| sqlite_url(&dir.path().join("issuer.db")));
+        let clock = ManualClock::new(plan.start);
+        let issuer_dir = dir.path().join("issuer");
+        std::fs::create_dir(&issuer_dir)?;
+        let database = plan.database.unwrap_or_else(|| sqlite_url(&issuer_dir.join("issuer.db")));
         let mut vendor =
             VendorNode::init(issuer_config(database, plan.largest)?, Arc::new(clock.clone()))
                 .await?;
         vendor.start().await?;
+        let text = issuer_toml(vendor.listens_at(), &vendor.issuer()?.config().database);
+        std::fs::write(issuer_dir.join(scrip_issuer::config::FILE_NAME), text)?;
         let mut network = Self { clock, vendor, relays: Vec::new(), dir };
         for n in 0..plan.relays {
             let seen_at = plan.vendor_seen_at.unwrap_or(network.vendor.listens_at());
@@ -96,10 +102,13 @@ impl Network {
     pub async fn new_relay(&self, name: &str, vendor: SocketAddr) -> Result<RelayNode, Failure> {
         let address =
             VendorAddress { authority: vendor.to_string(), ..self.vendor.address().clone() };
-        let mut config = RelayConfig::new(self.dir.path().join(name), [address]);
+        let dir = self.relay_dir(name);
+        let mut config = RelayConfig::new(&dir, [address.clone()]);
         config.name = name.to_owned();
         config.listen = free_address()?;
+        let text = scrip_relay::config::template(name, config.listen, None, &[address]);
         let mut relay = RelayNode::init(config, Arc::new(self.clock.clone())).await?;
+        std::fs::write(dir.join(scrip_relay::config::FILE_NAME), text)?;
         self.vendor.contract(name, relay.operator_key()).await?;
         relay.start().await?;
         Ok(relay)
@@ -108,6 +117,16 @@ impl Network {
     /// The folder that everything lies in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where the issuer's configuration lies.
+    pub fn issuer_dir(&self) -> PathBuf {
+        self.dir.path().join("issuer")
+    }
+
+    /// Where the relay called `name` lies; the planned ones are called `relay-0`, `relay-1` and so on.
+    pub fn relay_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Where the wallet called `name` lies.
@@ -198,4 +217,11 @@ fn issuer_config(database: String, largest: u8) -> Result<IssuerConfig, Failure>
     config.products.clear();
     config.set_product(PRODUCT, (0..=4).filter_map(Exponent::new).map(|exponent| (exponent, 2)))?;
     Ok(config)
+}
+
+/// The same as a file, for an issuer in a process of its own.
+fn issuer_toml(listen: SocketAddr, database: &str) -> String {
+    format!(
+        "listen = \"{listen}\"\ndatabase = \"{database}\"\n\n[products.{PRODUCT}]\npack = {{ 0 = 2, 1 = 2, 2 = 2, 3 = 2, 4 = 2 }}\n"
+    )
 }

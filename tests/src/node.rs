@@ -19,8 +19,11 @@ use tokio::task::JoinHandle;
 use crate::Failure;
 
 /// The passphrase of everything in a test network.
+pub const PASSPHRASE: &str = "correct horse";
+
+/// [`PASSPHRASE`], as the programs take it.
 pub fn passphrase() -> Passphrase {
-    Passphrase::new("correct horse".into())
+    Passphrase::new(PASSPHRASE.into())
 }
 
 /// The system's generator, as the programs take it.

@@ -29,6 +29,9 @@ pub mod spent;
 pub mod testing;
 pub mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     layer::PaymentLayer,
     policy::{Risk, VendorPolicy},

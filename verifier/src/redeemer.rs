@@ -11,7 +11,7 @@ mod batch;
 mod outcome;
 mod schedule;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,

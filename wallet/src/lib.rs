@@ -31,6 +31,10 @@ mod purse;
 mod records;
 mod secret;
 mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod wallet;
 mod watch;
 

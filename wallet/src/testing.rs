@@ -17,9 +17,7 @@ use scrip_protocol::{
     seed::WalletSeed,
     time::UnixSeconds,
 };
-use scrip_runtime::{
-    clock::ManualClock, passphrase::Passphrase, sealed::SealParams, steps::Steps,
-};
+use scrip_runtime::{clock::ManualClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 
 pub(crate) use self::{
     faults::{Fault, Faults},
@@ -136,10 +134,7 @@ async fn serve(router: impl FnOnce(&str) -> Router) -> String {
     authority
 }
 
-fn vendor_address(
-    id: scrip_protocol::id::VendorId,
-    authority: &str,
-) -> VendorAddress {
+fn vendor_address(id: scrip_protocol::id::VendorId, authority: &str) -> VendorAddress {
     VendorAddress { id, authority: authority.to_owned() }
 }
 

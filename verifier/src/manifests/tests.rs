@@ -1,0 +1,114 @@
+use scrip_protocol::keys::SigningKey;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{Behaviour, TestLink, TestVendor};
+
+struct World {
+    dir: TempDir,
+    vendor: Arc<TestVendor>,
+    link: Arc<TestLink>,
+}
+
+impl World {
+    fn new() -> Self {
+        let vendor = Arc::new(TestVendor::new(0));
+        let link = TestLink::to([&vendor]);
+        Self { dir: TempDir::new().unwrap(), vendor, link }
+    }
+
+    fn open(&self) -> Manifests {
+        Manifests::open(self.dir.path(), [&self.vendor.address()]).unwrap()
+    }
+
+    async fn refresh(&self, manifests: &Manifests) -> Result<Refreshed, RefreshError> {
+        manifests.refresh(&self.vendor.id(), &*self.link).await
+    }
+
+    fn version(&self, manifests: &Manifests) -> Option<u64> {
+        manifests.held(&self.vendor.id()).map(|manifest| manifest.version())
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_is_fetched_kept_and_used_while_the_vendor_is_down() {
+    let world = World::new();
+    let manifests = world.open();
+    assert_eq!(world.version(&manifests), None);
+    let refreshed = world.refresh(&manifests).await.unwrap();
+    assert_eq!(refreshed, Refreshed::Updated { version: 1 });
+    assert_eq!(world.refresh(&manifests).await.unwrap(), Refreshed::Unchanged);
+    world.link.behave(Behaviour::Down);
+    let refreshed = world.refresh(&manifests).await;
+    assert!(matches!(refreshed, Err(RefreshError::NoAnswer(_))));
+    assert_eq!(world.version(&manifests), Some(1));
+    assert_eq!(world.version(&world.open()), Some(1), "from the disk");
+}
+
+#[tokio::test]
+async fn a_manifest_goes_forward_and_never_back() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    world.vendor.publish(|body| body.version = 5);
+    let refreshed = world.refresh(&manifests).await.unwrap();
+    assert_eq!(refreshed, Refreshed::Updated { version: 5 });
+    world.vendor.publish(|body| body.version = 4);
+    for manifests in [manifests, world.open()] {
+        let refreshed = world.refresh(&manifests).await;
+        assert!(matches!(refreshed, Err(RefreshError::Older { held: 5, offered: 4 })));
+        assert_eq!(world.version(&manifests), Some(5));
+    }
+}
+
+#[tokio::test]
+async fn two_manifests_of_one_version_are_kept_as_evidence() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    let first = manifests.held(&world.vendor.id()).unwrap().digest();
+    assert_eq!(manifests.equivocations(&world.vendor.id()).unwrap(), []);
+    world.vendor.publish(|body| body.epochs.truncate(1));
+    let refreshed = world.refresh(&manifests).await;
+    let Err(RefreshError::Equivocation { version: 1, held, offered }) = refreshed else {
+        panic!("{refreshed:?}")
+    };
+    assert_eq!(held, first);
+    assert_eq!(manifests.held(&world.vendor.id()).unwrap().digest(), first, "the first stays");
+    let mut both = vec![held, offered];
+    both.sort_unstable();
+    assert_eq!(world.open().equivocations(&world.vendor.id()).unwrap(), both);
+    for digest in both {
+        let name = format!("{}.1.{digest}.evidence", world.vendor.id());
+        let bytes = std::fs::read(world.dir.path().join(name)).unwrap();
+        assert_eq!(Manifest::open(&bytes, &world.vendor.id()).unwrap().digest(), digest);
+    }
+}
+
+#[tokio::test]
+async fn what_another_key_signed_changes_nothing() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    let other = SigningKey::from_seed(&[1; 32]);
+    world.vendor.publish(|body| (body.version, body.root_key) = (9, other.public()));
+    let refreshed = world.refresh(&manifests).await;
+    assert!(matches!(refreshed, Err(RefreshError::Manifest(ManifestError::OtherVendor))));
+    assert_eq!(world.version(&manifests), Some(1));
+    let unknown = VendorId::from_bytes([1; 32]);
+    let refreshed = manifests.refresh(&unknown, &*world.link).await;
+    assert!(matches!(refreshed, Err(RefreshError::UnknownVendor)));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_reported_with_its_name() {
+    let world = World::new();
+    world.refresh(&world.open()).await.unwrap();
+    let path = world.dir.path().join(format!("{}.manifest", world.vendor.id()));
+    std::fs::write(&path, b"damaged").unwrap();
+    let Err(error) = Manifests::open(world.dir.path(), [&world.vendor.address()]) else {
+        panic!("opened")
+    };
+    assert!(matches!(error, ManifestsError::Damaged { .. }));
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}

@@ -78,7 +78,11 @@ pub(crate) struct FakeRelay {
 }
 
 impl FakeRelay {
-    pub(super) async fn start(number: u8, vendor: Arc<FakeVendor>, clock: ManualClock) -> Arc<Self> {
+    pub(super) async fn start(
+        number: u8,
+        vendor: Arc<FakeVendor>,
+        clock: ManualClock,
+    ) -> Arc<Self> {
         let relay = Arc::new(Self {
             number,
             key: SigningKey::from_seed(&[100 + number; 32]),
@@ -125,36 +129,30 @@ impl FakeRelay {
         chunks.map(|chunk| Command::digest_of(chunk)).collect()
     }
 
-    /// Ends a lease, as a double spend does, with a proof that holds or not.
-    pub(crate) fn end_lease(&self, lease_id: &ResourceId, honest: bool) {
+    /// Ends a lease as a double spend would, with a proof that does not hold.
+    pub(crate) fn slander(&self, lease_id: &ResourceId) {
         let mut books = self.books.lock().unwrap();
-        let (payment_id, certificate) = {
-            let (key, (payment, ..)) = books.spent.iter().next().unwrap();
-            (*payment, *key)
-        };
-        let liar = SigningKey::from_seed(&[9; 32]);
+        let (certificate, (payment_id, ..)) = books.spent.iter().next().unwrap();
         let binding = Binding::from_bytes([8; 32]);
         let proof = ConflictProof {
-            certificate_key: PublicKey::from_bytes(certificate),
+            certificate_key: PublicKey::from_bytes(*certificate),
             other_binding: binding,
-            other_signature: liar.sign(Label::Spend, binding.as_bytes()),
+            other_signature: self.key.sign(Label::Spend, binding.as_bytes()),
         };
-        assert!(!honest, "the tests have no second relay's binding to show");
-        let receipt = Receipt {
+        let signed = Receipt {
             operator_id: self.id(),
-            payment_id,
+            payment_id: *payment_id,
             event: ReceiptEvent::Ended,
             lease_id: *lease_id,
             lease_until: self.clock.now(),
             credits: 2,
             detail: proof.encode(),
-        };
-        let signed = receipt.sign(&self.key);
-        let now = self.clock.now();
+        }
+        .sign(&self.key);
         let lease = books.leases.get_mut(lease_id).unwrap();
         lease.receipts.push(signed);
         lease.live = false;
-        lease.until = now;
+        lease.until = self.clock.now();
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -286,7 +284,9 @@ impl FakeRelay {
         let (lease_id, lease) = books
             .leases
             .iter()
-            .find(|(lease_id, lease)| if by_other { lease.other_id == id } else { **lease_id == id })
+            .find(
+                |(lease_id, lease)| if by_other { lease.other_id == id } else { **lease_id == id },
+            )
             .ok_or(ProblemType::ResourceNotFound)?;
         let header = headers.get(COMMAND_HEADER).and_then(|value| value.to_str().ok());
         let auth = CommandAuth::from_header(header.unwrap_or_default())

@@ -22,9 +22,7 @@ use scrip_protocol::{
     address::VendorAddress,
     credits::{Credits, Exponent},
     id::{GrantId, KeyId, VendorId},
-    issuance::{
-        GrantAnswer, GrantRequest, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem,
-    },
+    issuance::{GrantAnswer, GrantRequest, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem},
     keys::SigningKey,
     manifest::{EpochBody, Manifest, ManifestBody, Windows},
     media,
@@ -40,7 +38,7 @@ use super::{
     serve, vendor_address,
 };
 
-/// Moduli and private exponents of five RSA keys that exist for nothing but tests.
+/// Moduli and private exponents of eight RSA keys that exist for nothing but tests.
 const RSA_KEYS: &str = include_str!("rsa_keys.txt");
 /// Certificates of each denomination in the pack: 2^0 … 2^3.
 const PACK: [u16; 4] = [4, 3, 2, 4];
@@ -55,7 +53,6 @@ struct Books {
     used_vouchers: BTreeMap<String, GrantId>,
     minted: BTreeMap<GrantId, ([u8; 32], Vec<u8>)>,
     manifest_version: u64,
-    /// Vouchers that start with this are refused as expired.
     issuer_name: String,
 }
 
@@ -106,8 +103,7 @@ impl FakeVendor {
         self.books.lock().unwrap().minted.len()
     }
 
-    /// A new version, after `days`; the keys of the first epoch stop issuing then, and another order of the same moduli
-    /// starts.
+    /// Another manifest. Versions above 1 have a second epoch, which issues from day 30, when the first one stops.
     pub(crate) fn set_version(&self, version: u64, issuer_name: &str) {
         let mut books = self.books.lock().unwrap();
         books.manifest_version = version;
@@ -123,18 +119,12 @@ impl FakeVendor {
             spend_until: START.plus((until + 100) * SECONDS_PER_DAY),
             redeem_until: START.plus((until + 130) * SECONDS_PER_DAY),
         };
-        let mut epochs = vec![EpochBody {
-            number: 1,
-            windows: windows(0, 30),
-            keys: (0..4).map(key).collect(),
-        }];
+        let mut epochs =
+            vec![EpochBody { number: 1, windows: windows(0, 30), keys: (0..4).map(key).collect() }];
         if books.manifest_version > 1 {
-            // One key of the second epoch is enough: its denomination 2^0 alone moves.
-            epochs.push(EpochBody {
-                number: 2,
-                windows: windows(31, 60),
-                keys: vec![(Exponent::new(0).unwrap(), self.keys[4].modulus)],
-            });
+            let next = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k) + 4].modulus);
+            let keys = (0..4).map(next).collect();
+            epochs.push(EpochBody { number: 2, windows: windows(30, 60), keys });
         }
         let body = ManifestBody {
             root_key: self.root.public(),
@@ -167,7 +157,8 @@ impl FakeVendor {
     }
 
     fn answer(&self, grant: &GrantId, books: &Books) -> GrantAnswer {
-        let entry = |(k, count): (u8, u16)| PackEntry { exponent: Exponent::new(k).unwrap(), count };
+        let entry =
+            |(k, count): (u8, u16)| PackEntry { exponent: Exponent::new(k).unwrap(), count };
         GrantAnswer {
             product: "test pack".to_owned(),
             pack: (0..).zip(PACK).map(entry).collect(),
@@ -244,11 +235,7 @@ async fn issued(State(vendor): State<Arc<FakeVendor>>, headers: HeaderMap) -> Re
     }
 }
 
-async fn issue(
-    State(vendor): State<Arc<FakeVendor>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn issue(State(vendor): State<Arc<FakeVendor>>, headers: HeaderMap, body: Bytes) -> Response {
     let manifest = vendor.manifest();
     let Some(grant) = bearer(&headers) else { return problem(ProblemType::GrantUnknown) };
     let Ok(request) = IssuanceRequest::decode(&body) else {

@@ -64,7 +64,8 @@ impl Books {
             let mut connection = self.connection().await?;
             let sql = "-- reserved()
                 SELECT p.*, v.vendor_id FROM payments AS p JOIN vendors AS v ON v.number = p.vendor
-                WHERE p.state = 0 AND p.reserved_at <= ? ORDER BY p.number";
+                WHERE p.state = 0 AND p.reserved_at <= ?
+                ORDER BY p.reserved_at, p.number";
             let query = sqlx::query(sql).bind(number(until.0));
             let mut reserved = Vec::new();
             for row in query.fetch_all(&mut *connection).await? {
@@ -234,9 +235,16 @@ impl Books {
         named("totals", async {
             let sql = "-- totals()
                 SELECT v.vendor_id, v.unredeemed,
-                  (SELECT MIN(p.reserved_at) FROM payments AS p WHERE p.vendor = v.number AND EXISTS
-                     (SELECT 1 FROM evidence AS e
-                      WHERE e.number BETWEEN p.first_item AND p.last_item AND e.state <= 2)) AS oldest,
+                  (SELECT MIN(p.reserved_at) FROM payments AS p
+                     WHERE p.state = 0 AND p.vendor = v.number) AS oldest_reserved,
+                  (SELECT p.reserved_at FROM payments AS p WHERE p.number =
+                     (SELECT payment FROM evidence WHERE number =
+                       (SELECT MIN(e.number) FROM evidence AS e
+                        WHERE e.state = 1 AND e.vendor = v.number))) AS oldest_waiting,
+                  (SELECT p.reserved_at FROM payments AS p WHERE p.number =
+                     (SELECT payment FROM evidence WHERE number =
+                       (SELECT MIN(e.number) FROM batches AS b JOIN evidence AS e ON e.batch = b.number
+                        WHERE b.outcome IS NULL AND b.vendor = v.number))) AS oldest_sent,
                   (SELECT COUNT(*) FROM evidence AS e WHERE e.state = 1 AND e.vendor = v.number) AS waiting,
                   (SELECT COUNT(*) FROM batches AS b WHERE b.outcome IS NULL AND b.vendor = v.number) AS pending,
                   (SELECT COALESCE(SUM(credits), 0) FROM earnings AS e

@@ -133,11 +133,16 @@ pub(super) fn earnings_row(row: &SqliteRow) -> SqlResult<EarningsRow> {
 }
 
 pub(super) fn vendor_totals(row: &SqliteRow) -> SqlResult<VendorTotals> {
-    let oldest: Option<i64> = row.try_get("oldest")?;
+    let mut oldest = None;
+    for column in ["oldest_reserved", "oldest_waiting", "oldest_sent"] {
+        let at: Option<i64> = row.try_get(column)?;
+        let at = at.and_then(|at| u64::try_from(at).ok()).map(UnixSeconds);
+        oldest = [oldest, at].into_iter().flatten().min();
+    }
     Ok(VendorTotals {
         vendor_id: VendorId::from_bytes(bytes(row, "vendor_id", "vendors")?),
         unredeemed: Credits(integer(row, "unredeemed", "vendors")?),
-        oldest: oldest.and_then(|at| u64::try_from(at).ok()).map(UnixSeconds),
+        oldest,
         waiting: integer(row, "waiting", "evidence")?,
         pending_batches: integer(row, "pending", "batches")?,
         accepted: Credits(integer(row, "accepted", "earnings")?),

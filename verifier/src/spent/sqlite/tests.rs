@@ -127,7 +127,7 @@ async fn hot_queries_use_their_indexes() {
            ON s.vendor = w.vendor AND s.epoch = w.epoch AND s.certificate_key = w.certificate_key
          CROSS JOIN evidence AS e ON e.number = s.item",
         "SELECT * FROM payments WHERE payment_id IN (x'00', x'01')",
-        "SELECT * FROM payments WHERE state = 0 AND reserved_at <= 5 ORDER BY number",
+        "SELECT * FROM payments WHERE state = 0 AND reserved_at <= 5 ORDER BY reserved_at, number",
         "SELECT COUNT(*), MIN(number) FROM evidence WHERE state = 1 AND vendor = 1",
         "SELECT number FROM evidence WHERE batch = 1 ORDER BY place",
         "SELECT number FROM batches WHERE outcome IS NULL ORDER BY number",

@@ -106,7 +106,8 @@ impl Job<'_> {
     /// The link, and when the first lease ends.
     async fn run(&self, pieces: &[Piece]) -> Result<(String, UnixSeconds), WalletError> {
         let copies = self.copies();
-        let parts = pieces.iter().flat_map(|piece| (0..copies).map(move |copy| (*piece, copy)));
+        let parts: Vec<(Piece, u8)> =
+            pieces.iter().flat_map(|piece| (0..copies).map(move |copy| (*piece, copy))).collect();
         let leases: Vec<LeaseRecord> = stream::iter(parts)
             .map(|(piece, copy)| self.bring_piece(piece, copy))
             .buffered(PARALLEL)

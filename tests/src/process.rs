@@ -1,0 +1,114 @@
+//! Programs of the network as processes of their own, to be killed at a chosen step.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::Failure;
+use crate::node::PASSPHRASE;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the binary `scrip-crash-node` is, and where its marks go.
+pub struct Launcher {
+    binary: PathBuf,
+    marks: PathBuf,
+}
+
+/// A running program.
+pub struct Process {
+    child: Child,
+    mark: PathBuf,
+}
+
+impl Launcher {
+    /// Starts `binary`; `marks` is a folder for its marks.
+    pub fn new(binary: impl Into<PathBuf>, marks: &Path) -> Self {
+        Self { binary: binary.into(), marks: marks.to_owned() }
+    }
+
+    /// Starts a program: `issuer`, `relay` or `wallet` with its arguments. At the step `crash_at` it stops for good.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        role: &str,
+        arguments: impl IntoIterator<Item = S>,
+        crash_at: Option<&str>,
+    ) -> Result<Process, Failure> {
+        let mark = self.marks.join(format!("{role}-{}.mark", crash_at.unwrap_or("none")));
+        let mut command = Command::new(&self.binary);
+        command
+            .arg(role)
+            .args(arguments)
+            .env("SCRIP_PASSPHRASE", PASSPHRASE)
+            .env("SCRIP_ISSUER_PASSPHRASE", PASSPHRASE)
+            .env("SCRIP_RELAY_PASSPHRASE", PASSPHRASE)
+            .env("SCRIP_CRASH_MARK", &mark)
+            // A relay redeems at once what it has, and does not wait for company.
+            .env("SCRIP_RELAY_REDEMPTION__EVERY", "1s")
+            .env("SCRIP_RELAY_REDEMPTION__LEAST_ITEMS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some(step) = crash_at {
+            command.env("SCRIP_CRASH_AT", step);
+        }
+        Ok(Process { child: command.spawn()?, mark })
+    }
+}
+
+impl Process {
+    /// Waits until a server says that it listens.
+    ///
+    /// # Errors
+    /// Where it ends first, or takes too long.
+    pub async fn listening(&mut self) -> Result<(), Failure> {
+        let stdout = self.child.stdout.take().ok_or("the process was waited for already")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let waiting = async {
+            while let Some(line) = lines.next_line().await? {
+                if line.contains("listening on") {
+                    return Ok(());
+                }
+            }
+            Err(Failure::from("the process ended before it listened"))
+        };
+        tokio::time::timeout(PATIENCE, waiting).await?
+    }
+
+    /// Waits until the program stands still at its step, and kills it with SIGKILL there.
+    ///
+    /// # Errors
+    /// Where it ends or takes too long without having come to the step.
+    pub async fn killed_at_its_step(mut self) -> Result<(), Failure> {
+        let waiting = async {
+            while !self.mark.exists() {
+                if let Some(status) = self.child.try_wait()? {
+                    return Err(Failure::from(format!(
+                        "it ended ({status}) and never came to its step"
+                    )));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, waiting).await??;
+        std::fs::remove_file(&self.mark)?;
+        self.child.kill().await?;
+        Ok(())
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Where it takes too long.
+    pub async fn finish(mut self) -> Result<ExitStatus, Failure> {
+        Ok(tokio::time::timeout(PATIENCE, self.child.wait()).await??)
+    }
+}

@@ -1,0 +1,21 @@
+//! The wallet against a vendor and relays in this process.
+
+mod buying;
+mod crashes;
+mod files;
+mod paying;
+mod queues;
+mod restoring;
+
+/// An app runs the wallet on a runtime of many threads.
+#[test]
+fn futures_can_move_between_threads() {
+    fn movable<T: Send>(_: impl FnOnce(&'static crate::Wallet) -> T) {}
+    movable(|wallet| wallet.buy("code"));
+    movable(|wallet| wallet.create_queue(crate::NewQueue::default()));
+    movable(|wallet| wallet.put_file("file".as_ref(), crate::PutOptions::default()));
+    movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep));
+    movable(|wallet| wallet.check_leases(None));
+    movable(|wallet| wallet.restore(1));
+    movable(|wallet| wallet.resume(crate::Doubtful::Keep));
+}

@@ -1,0 +1,212 @@
+use scrip_protocol::{
+    credits::Credits,
+    id::ManifestDigest,
+    problem::{Problem, ProblemType},
+    time::SECONDS_PER_DAY,
+};
+
+use crate::{
+    Doubtful, HistoryKind, NewQueue, WalletError,
+    net::Route,
+    testing::{FakeVendor, Fault, World, copy_directory},
+};
+
+fn queue(days: u16) -> NewQueue {
+    NewQueue { days, ..NewQueue::default() }
+}
+
+fn problem(problem: ProblemType) -> Fault {
+    Fault::Problem(Problem::new(problem))
+}
+
+fn after(paid: u64) -> Credits {
+    Credits(FakeVendor::pack_value().0 - paid)
+}
+
+#[tokio::test]
+async fn a_queue_costs_its_price() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let made = wallet.create_queue(queue(30)).await.unwrap();
+    assert_eq!(made.until, crate::testing::START.plus(30 * SECONDS_PER_DAY));
+    assert_eq!(wallet.balance().await.unwrap().spendable, after(2));
+    assert_eq!(world.taken(), 2);
+}
+
+#[tokio::test]
+async fn a_lost_receipt_is_fetched_with_the_same_bytes() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    for _ in 0..3 {
+        world.relays[0].faults.add("POST /v1/queues", Fault::DoneAndLost);
+    }
+    let error = wallet.create_queue(queue(30)).await.unwrap_err();
+    assert!(matches!(error, WalletError::PaymentOpen { .. }), "{error}");
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.spendable, balance.in_flight), (after(2), Credits(2)));
+    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    assert_eq!((resumed.leases.len(), resumed.errors.len()), (1, 0));
+    assert_eq!((world.leases(), world.taken()), (1, 2));
+    assert_eq!(wallet.balance().await.unwrap().in_flight, Credits::ZERO);
+    assert_eq!(wallet.queues().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn only_a_promise_frees_certificates() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    for found in ProblemType::ALL.iter().copied() {
+        wallet.buy(&format!("GOOD-{}", found.name())).await.unwrap();
+        for _ in 0..3 {
+            world.relays[0].faults.add("POST /v1/queues", problem(found));
+        }
+        let result = wallet.create_queue(queue(30)).await;
+        let balance = wallet.balance().await.unwrap();
+        if !found.nothing_taken() {
+            assert!(matches!(result, Err(WalletError::PaymentOpen { .. })), "{found:?}");
+            assert_eq!(balance.in_flight, Credits(2), "{found:?}");
+            assert_eq!(wallet.resume(Doubtful::Keep).await.unwrap().leases.len(), 1);
+            continue;
+        }
+        assert!(matches!(result, Err(WalletError::PaymentRefused { .. })), "{found:?}");
+        assert_eq!(balance.in_flight, Credits::ZERO, "{found:?}");
+        // Two of the three faults are left.
+        for _ in 0..2 {
+            assert!(wallet.create_queue(queue(30)).await.is_err());
+        }
+        if found == ProblemType::CertificateSpent {
+            assert_eq!(balance.in_doubt, Credits(2), "a claim without a proof");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_never_left_binds_nothing() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let gone = scrip_protocol::address::RelayAddress {
+        authority: "127.0.0.1:1".to_owned(),
+        ..world.relays[0].address()
+    };
+    let new = NewQueue { relay: Some(gone), ..queue(30) };
+    assert!(matches!(wallet.create_queue(new).await, Err(WalletError::Call { .. })));
+    assert_eq!(wallet.balance().await.unwrap().spendable, after(0));
+}
+
+#[tokio::test]
+async fn a_copy_of_the_wallet_learns_of_the_double_spend_with_a_proof() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    copy_directory(&world.path("wallet"), &world.path("copy"));
+    let copy = world.open("copy").await;
+    wallet.create_queue(queue(30)).await.unwrap();
+    let error = copy.create_queue(queue(30)).await.unwrap_err();
+    assert_eq!(error.problem(), Some(ProblemType::CertificateSpent));
+    // The proof names the certificate: that one is gone, and nothing else is in doubt.
+    let balance = copy.balance().await.unwrap();
+    assert_eq!((balance.in_doubt, balance.in_flight), (Credits::ZERO, Credits::ZERO));
+    assert_eq!(balance.spendable, after(2));
+    copy.create_queue(queue(30)).await.unwrap();
+    assert_eq!(world.leases(), 2);
+}
+
+#[tokio::test]
+async fn a_draft_is_a_payment_and_changes_nothing() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let relay = &world.relays[0];
+    let request = scrip_protocol::resource::ResourceRequest {
+        days: 30,
+        kind: scrip_protocol::resource::ResourceKind::Queue {
+            recipient_key: scrip_protocol::keys::SigningKey::from_seed(&[1; 32]).public(),
+            sender_key: scrip_protocol::keys::SigningKey::from_seed(&[2; 32]).public(),
+        },
+    };
+    let (id, bytes) = (relay.id(), request.encode());
+    let draft = wallet.draft_payment(&id, &bytes, Credits(2), Doubtful::Keep).await.unwrap();
+    assert_eq!(wallet.balance().await.unwrap().spendable, after(0));
+    let clock = std::sync::Arc::new(world.clock.clone());
+    let client = wallet.network().await.relay(&relay.address(), clock).unwrap();
+    let receipt = client.pay(Route::Queues, &draft.encode()).await.unwrap();
+    assert!(!receipt.is_empty());
+    assert_eq!(client.pay(Route::Queues, &draft.encode()).await.unwrap(), receipt);
+}
+
+#[tokio::test]
+async fn too_little_money_is_said_so() {
+    let world = World::new(1).await;
+    let wallet = world.create("wallet").await;
+    wallet.add_relay(&world.relays[0].address()).await.unwrap();
+    let error = wallet.create_queue(queue(30)).await.unwrap_err();
+    assert!(error.is_shortage() && error.remedy().contains("scrip buy"), "{error}");
+    let error = wallet.create_queue(queue(401)).await.unwrap_err();
+    assert!(matches!(error, WalletError::Days { most: 400, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_relay_with_another_manifest_gets_no_payment() {
+    let world = World::new(2).await;
+    let wallet = world.funded("wallet").await;
+    world.relays[0].report_digest(Some(ManifestDigest::from_bytes([1; 32])));
+    let named = NewQueue { relay: Some(world.relays[0].address()), ..queue(30) };
+    let error = wallet.create_queue(named).await.unwrap_err();
+    assert!(matches!(error, WalletError::ManifestContradicted { .. }), "{error}");
+    assert!(error.to_string().contains("traced"), "{error}");
+    // Unnamed, the other one is taken.
+    let made = wallet.create_queue(queue(30)).await.unwrap();
+    assert_eq!(made.relay, world.relays[1].address());
+}
+
+#[tokio::test]
+async fn expired_certificates_are_not_spent() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    world.clock.advance(129 * SECONDS_PER_DAY);
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!(balance.expiring.iter().map(|one| one.credits.0).sum::<u64>(), 50);
+    world.clock.advance(2 * SECONDS_PER_DAY);
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.spendable, balance.expired), (Credits::ZERO, after(0)));
+    assert!(wallet.create_queue(queue(1)).await.unwrap_err().is_shortage());
+}
+
+#[tokio::test]
+async fn a_day_old_payment_that_never_arrived_is_free_again() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    for _ in 0..3 {
+        world.relays[0].faults.add("POST /v1/queues", Fault::NotDone);
+    }
+    assert!(wallet.create_queue(queue(30)).await.is_err());
+    world.clock.advance(3 * SECONDS_PER_DAY);
+    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    assert_eq!(resumed.errors[0].problem(), Some(ProblemType::DayOutOfRange));
+    assert_eq!(wallet.balance().await.unwrap().spendable, after(0));
+    let states: Vec<&str> = wallet
+        .history()
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| match entry.kind {
+            HistoryKind::Purchase { state, .. } | HistoryKind::Payment { state, .. } => state,
+        })
+        .collect();
+    assert_eq!(states, ["issued", "returned"]);
+}
+
+#[tokio::test]
+async fn concurrent_payments_share_no_certificate() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let payments =
+        (0..10).map(|n| {
+            let wallet = &wallet;
+            async move {
+                wallet.create_queue(NewQueue { name: Some(format!("q{n}")), ..queue(30) }).await
+            }
+        });
+    let made = futures_util::future::join_all(payments).await;
+    assert!(made.iter().all(Result::is_ok));
+    assert_eq!(world.leases(), 10);
+    assert_eq!(wallet.balance().await.unwrap().spendable, after(world.taken()));
+}
