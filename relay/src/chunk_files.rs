@@ -150,6 +150,17 @@ impl ChunkFiles {
         let found = blocking("list the chunks", move || numbers(&path)).await?;
         Ok(found.into_iter().map(LeaseNumber).collect())
     }
+
+    /// Removes a directory of chunks that holds nothing. A chunk that needs it makes it anew.
+    pub(crate) async fn remove_if_empty(&self, directory: i64) -> Result<(), ChunkFileError> {
+        use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+        let path = self.0.stored.join(directory.to_string());
+        blocking("remove a directory of chunks", move || match fs::remove_dir(&path) {
+            Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        })
+        .await
+    }
 }
 
 impl Incoming {

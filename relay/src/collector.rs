@@ -82,6 +82,7 @@ impl Core {
             if !lost.is_empty() {
                 self.store.mark_lost(lost).await?;
             }
+            self.files.remove_if_empty(directory).await?;
         }
         Ok(found)
     }

@@ -10,8 +10,9 @@ use std::{
 };
 
 use scrip_protocol::{
-    address::{VendorAddress, base_url},
+    address::{RelayAddress, VendorAddress, base_url},
     credits::Credits,
+    id::OperatorId,
     resource::PriceList,
 };
 use scrip_runtime::{
@@ -189,6 +190,9 @@ pub enum BadConfig {
     },
 }
 
+/// An id that is as good as any to see whether an address can be read.
+const NOBODY: OperatorId = OperatorId::from_bytes([0; 32]);
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -307,11 +311,11 @@ impl Config {
         if let Some((key, _)) = intervals.into_iter().find(|(_, interval)| interval.0 == 0) {
             return Err(BadConfig::Interval { key });
         }
-        let authority = self.authority();
-        let id = scrip_protocol::id::OperatorId::from_bytes([0; 32]);
-        let address = format!("scrip-relay://{id}@{authority}");
-        if address.parse::<scrip_protocol::address::RelayAddress>().is_err() {
-            return Err(BadConfig::Authority { given: authority });
+        if let Some(given) = &self.public_authority {
+            let address = RelayAddress { id: NOBODY, authority: given.clone() };
+            if address.to_string().parse::<RelayAddress>().is_err() {
+                return Err(BadConfig::Authority { given: given.clone() });
+            }
         }
         self.prices.check()
     }

@@ -8,7 +8,7 @@ use scrip_verifier::Paid;
 
 use crate::{
     core::{Core, Statement, paid_until},
-    requests::{RequestError, Route, Wanted},
+    requests::{NewResource, RequestError, Route, Wanted},
     store::{Extended, Extension, NewLease, Provision, Provisioned},
 };
 
@@ -33,7 +33,7 @@ impl Core {
         self.steps.at("relay.provision.before");
         let receipt = match wanted {
             Wanted::Extension { lease_id } => self.extend(provision, lease_id).await,
-            new @ Wanted::New { .. } => self.create(provision, new).await,
+            Wanted::New(resource) => self.create(provision, resource).await,
         }?;
         self.steps.at("relay.provision.after");
         Ok(receipt)
@@ -47,10 +47,11 @@ impl Core {
         Ok(self.store.reader().receipt_of_payment(*payment).await?)
     }
 
-    async fn create(&self, provision: Provision, new: Wanted) -> Result<Vec<u8>, RequestError> {
-        let Wanted::New { kind, owner_key, peer_key } = new else {
-            return Err(RequestError::WrongRoute);
-        };
+    async fn create(
+        &self,
+        provision: Provision,
+        resource: NewResource,
+    ) -> Result<Vec<u8>, RequestError> {
         // Drawn independently, so that nobody who knows one address knows the other.
         let lease_id = ResourceId::from_bytes(self.random());
         let peer_id = ResourceId::from_bytes(self.random());
@@ -68,9 +69,9 @@ impl Core {
             provision,
             lease_id,
             peer_id,
-            owner_key,
-            peer_key,
-            kind,
+            owner_key: resource.owner_key,
+            peer_key: resource.peer_key,
+            kind: resource.kind,
             lease_until,
             receipt: receipt.clone(),
         };

@@ -61,35 +61,46 @@ impl From<RequestError> for Problem {
     }
 }
 
+/// A new resource, with the keys of its two sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewResource {
+    pub(crate) kind: LeaseKind,
+    /// Of the recipient or the owner.
+    pub(crate) owner_key: PublicKey,
+    /// Of the sender or the reader.
+    pub(crate) peer_key: PublicKey,
+}
+
 /// What somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// A new resource, with the keys of its two sides.
-    New { kind: LeaseKind, owner_key: PublicKey, peer_key: PublicKey },
+    /// A new resource.
+    New(NewResource),
     /// More time for a lease.
     Extension { lease_id: ResourceId },
 }
 
 impl From<ResourceKind> for Wanted {
     fn from(kind: ResourceKind) -> Self {
-        match kind {
+        let (kind, owner_key, peer_key) = match kind {
             ResourceKind::Queue { recipient_key, sender_key } => {
-                Self::New { kind: LeaseKind::Queue, owner_key: recipient_key, peer_key: sender_key }
+                (LeaseKind::Queue, recipient_key, sender_key)
             }
             ResourceKind::Chunk { owner_key, reader_key, size_class, digest } => {
                 let space = ChunkSpace { size_class, digest, uploaded: false };
-                Self::New { kind: LeaseKind::Chunk(space), owner_key, peer_key: reader_key }
+                (LeaseKind::Chunk(space), owner_key, reader_key)
             }
-            ResourceKind::Extension { lease_id } => Self::Extension { lease_id },
-        }
+            ResourceKind::Extension { lease_id } => return Self::Extension { lease_id },
+        };
+        Self::New(NewResource { kind, owner_key, peer_key })
     }
 }
 
 impl Wanted {
     fn route(&self) -> Route {
         match self {
-            Self::New { kind: LeaseKind::Queue, .. } => Route::Queues,
-            Self::New { kind: LeaseKind::Chunk(_), .. } => Route::Chunks,
+            Self::New(NewResource { kind: LeaseKind::Queue, .. }) => Route::Queues,
+            Self::New(NewResource { kind: LeaseKind::Chunk(_), .. }) => Route::Chunks,
             Self::Extension { .. } => Route::Extensions,
         }
     }
@@ -118,7 +129,7 @@ impl Core {
         let (wanted, days) = self.parse(route, request)?;
         let per_period = match wanted {
             Wanted::Extension { lease_id } => self.price_of(&self.extensible(lease_id).await?.kind),
-            Wanted::New { kind, .. } => {
+            Wanted::New(NewResource { kind, .. }) => {
                 let price = self.price_of(&kind);
                 if !self.store.reader().has_room(kind, self.capacity).await? {
                     return Err(RequestError::NoSpace);

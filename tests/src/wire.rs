@@ -168,3 +168,30 @@ async fn answer_500(mut client: TcpStream) -> std::io::Result<()> {
     client.write_all(answer).await?;
     client.shutdown().await
 }
+
+/// A request or an answer in a recording.
+pub struct Exchange {
+    /// Everything before the body.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The requests (or answers) of a recording, in order. One that is cut ends the list.
+pub fn requests(recording: &[u8]) -> Vec<Exchange> {
+    let mut all = Vec::new();
+    let mut rest = recording;
+    while let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") {
+        let head = String::from_utf8_lossy(&rest[..end + 4]).into_owned();
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse().ok())
+            .unwrap_or(0);
+        let Some(body) = rest.get(end + 4..end + 4 + length) else { break };
+        rest = &rest[end + 4 + length..];
+        all.push(Exchange { head, body: body.to_vec() });
+    }
+    all
+}

@@ -131,11 +131,7 @@ impl<P: Price> PaymentLayer<P> {
             Ok(bytes) => bytes,
             Err(error) => return answers::problem(&error.into()),
         };
-        if is_paid {
-            self.take(inner, parts, bytes).await
-        } else {
-            self.quote(&bytes).await
-        }
+        if is_paid { self.take(inner, parts, bytes).await } else { self.quote(&bytes).await }
     }
 
     async fn quote(&self, request: &[u8]) -> Response<Full<Bytes>> {
@@ -163,7 +159,10 @@ impl<P: Price> PaymentLayer<P> {
             Ok(answer) => answers::stored(answer),
             // A panic of the server behind us, or the end of the runtime: nobody knows how far it came.
             Err(error) => {
-                tracing::error!(panicked = error.is_panic(), "a payment was not brought to its end");
+                tracing::error!(
+                    panicked = error.is_panic(),
+                    "a payment was not brought to its end"
+                );
                 answers::problem(&ProblemType::ProvisioningFailed.into())
             }
         }

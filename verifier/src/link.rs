@@ -1,5 +1,8 @@
 //! The way to a vendor. Whatever goes wrong on it is [`NoAnswer`], which says nothing about anybody's honesty.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;

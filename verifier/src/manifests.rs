@@ -38,7 +38,9 @@ pub enum ManifestsError {
         source: std::io::Error,
     },
     /// A stored manifest is damaged.
-    #[error("the stored manifest {path} is damaged: {source}; delete it, and it is fetched again from the vendor")]
+    #[error(
+        "the stored manifest {path} is damaged: {source}; delete it, and it is fetched again from the vendor"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -72,7 +74,9 @@ pub enum RefreshError {
     #[error("{0}; the stored manifest stays in use")]
     Manifest(#[from] ManifestError),
     /// The vendor's server offers an older manifest than is held, as a copy that lags behind does.
-    #[error("the vendor offers version {offered} of its manifest, version {held} is held and stays in use")]
+    #[error(
+        "the vendor offers version {offered} of its manifest, version {held} is held and stays in use"
+    )]
     Older {
         /// The version that is held.
         held: u64,

@@ -149,9 +149,8 @@ async fn check<'v, P: Price>(
     let vendor = received.vendor_id();
     let manifest = verifier.manifests.held(&vendor);
     let refused = |refusal: Refusal| refuse(verifier, refusal);
-    let addressed = received
-        .accepted_from(|_| manifest.is_some(), &verifier.operator_id())
-        .map_err(refused)?;
+    let addressed =
+        received.accepted_from(|_| manifest.is_some(), &verifier.operator_id()).map_err(refused)?;
     let (Some(manifest), Some(policy)) = (manifest, verifier.policy(&vendor)) else {
         return Err(refused(Refusal::WrongVendor));
     };
@@ -198,8 +197,7 @@ async fn reserve(
     policy: &VendorPolicy,
 ) -> Result<ReservedPayment, Stop> {
     let asks_first = policy.risk.asks_first(checked.credits);
-    let reservation =
-        Reservation::of(checked, asks_first, policy.stop_above, verifier.now());
+    let reservation = Reservation::of(checked, asks_first, policy.stop_above, verifier.now());
     verifier.steps.at("verifier.reserve.before");
     let outcome = verifier.store.reserve(reservation).await?;
     verifier.steps.at("verifier.reserve.after");

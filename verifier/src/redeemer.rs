@@ -20,11 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use scrip_protocol::{
-    id::VendorId,
-    redemption::ItemResult,
-    time::UnixSeconds,
-};
+use scrip_protocol::{id::VendorId, redemption::ItemResult, time::UnixSeconds};
 
 pub(crate) use self::batch::new_batch;
 use self::schedule::Timetable;
@@ -283,8 +279,12 @@ async fn try_exchange(
         }
     })?;
     let day = verifier.now().day();
-    let record =
-        OutcomeRecord { batch: batch.number, bytes: answer.to_vec(), results: results.clone(), day };
+    let record = OutcomeRecord {
+        batch: batch.number,
+        bytes: answer.to_vec(),
+        results: results.clone(),
+        day,
+    };
     verifier.store.record_outcome(record).await?;
     verifier.steps.at("redeemer.answer.recorded");
     Ok(results)

@@ -14,6 +14,7 @@ mod records;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests, for other crates too")]
 pub mod conformance;
 
 use futures_util::future::BoxFuture;
@@ -26,10 +27,10 @@ pub use self::{
     error::StoreError,
     records::{
         BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber, EvidenceState,
-        KnownPayment, NewBatch, OutcomeRecord, PendingBatch, Reservation, ReservedCertificate,
-        ReservedItem, ReservedPayment, ReserveOutcome, RedeemableItem, VendorTotals, Waiting,
+        KnownPayment, NewBatch, OutcomeRecord, PendingBatch, RedeemableItem, Reservation,
+        ReserveOutcome, ReservedCertificate, ReservedItem, ReservedPayment, VendorTotals, Waiting,
     },
-    sqlite::SqliteStore,
+    sqlite::{Books, SqliteStore},
 };
 use crate::provisions::StoredAnswer;
 
@@ -105,4 +106,8 @@ pub trait SpentStore: Send + Sync + 'static {
 
     /// What vendors decided, per day and kind of result, the newest day first.
     fn earnings(&self) -> StoreFuture<'_, Vec<EarningsRow>>;
+
+    /// Waits until everything that was asked for is written, and closes the store. Whatever is asked for later fails with
+    /// [`StoreError::Closed`].
+    fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -3,11 +3,7 @@
 mod recover;
 mod status;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rand_core::CryptoRngCore;
 use scrip_protocol::{
@@ -23,6 +19,7 @@ use scrip_runtime::{
     files::{FileError, create_private_dir},
     steps::Steps,
 };
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub use self::{
@@ -110,7 +107,7 @@ pub struct Verifier {
 }
 
 /// An accepted vendor, and the manifest that is held of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VendorInfo {
     /// The vendor.
     pub address: VendorAddress,
@@ -242,6 +239,12 @@ impl Verifier {
                 () = rest => self.refresh_manifests().await,
             }
         }
+    }
+
+    /// Waits until everything is written, and closes the stores. Nothing is lost without it; with it another verifier can
+    /// open the same data directory at once.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 
     pub(crate) fn now(&self) -> UnixSeconds {

@@ -37,6 +37,7 @@ mod testing;
 mod tests;
 mod wallet;
 mod watch;
+pub mod words;
 
 pub use self::{
     entropy::Entropy,

@@ -1,6 +1,9 @@
 //! A relay in a temporary directory, on a clock that the test moves, with a vendor in process.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -52,7 +55,7 @@ pub(super) struct Bench {
     config: Config,
     link: Arc<Link>,
     /// Every value drawn from it is another.
-    next: Mutex<u8>,
+    next: AtomicU64,
 }
 
 /// A queue, with the keys of both sides.
@@ -123,7 +126,7 @@ impl Bench {
         let clock = ManualClock::new(NOW);
         let relay = open(&config, &clock, &link, Steps::none()).await;
         relay.refresh_manifests().await;
-        Self { relay, clock, vendor, directory, config, link, next: Mutex::new(0) }
+        Self { relay, clock, vendor, directory, config, link, next: AtomicU64::new(0) }
     }
 
     /// Ends this relay as a crash would, but for what the steps of a test did, and opens it again.
@@ -144,20 +147,20 @@ impl Bench {
     }
 
     /// A value that was not given before.
-    pub(super) fn fresh(&self) -> u8 {
-        let mut next = self.next.lock().unwrap();
-        *next += 1;
-        *next
+    pub(super) fn fresh<const N: usize>(&self) -> [u8; N] {
+        let mut value = [0x5a; N];
+        value[..8].copy_from_slice(&self.next.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+        value
     }
 
     pub(super) fn key(&self) -> SigningKey {
-        SigningKey::from_seed(&[self.fresh(); 32])
+        SigningKey::from_seed(&self.fresh())
     }
 
     /// A payment as it comes out of the verifier.
     pub(super) fn paid(&self, credits: u64, seconds_per_credit: u64) -> Paid {
         Paid {
-            payment_id: PaymentId::from_bytes([self.fresh(); 32]),
+            payment_id: PaymentId::from_bytes(self.fresh()),
             vendor_id: VendorId::from_bytes([1; 32]),
             credits: Credits(credits),
             seconds_per_credit,
@@ -187,10 +190,8 @@ impl Bench {
 
     pub(super) async fn queue_paid_by(&self, paid: &Paid) -> Queue {
         let (recipient, sender) = (self.key(), self.key());
-        let kind = ResourceKind::Queue {
-            recipient_key: recipient.public(),
-            sender_key: sender.public(),
-        };
+        let kind =
+            ResourceKind::Queue { recipient_key: recipient.public(), sender_key: sender.public() };
         let receipt = self.provision(Route::Queues, kind, paid).await.unwrap();
         let (lease_id, sender_id) = addresses(&receipt);
         Queue { lease_id, sender_id, recipient, sender }
@@ -225,7 +226,7 @@ impl Bench {
         Command { operator_id: &operator_id, method: method.as_str(), path, body_digest }.sign(
             key,
             self.clock.now(),
-            [self.fresh(); 16],
+            self.fresh(),
         )
     }
 

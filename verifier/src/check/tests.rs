@@ -145,7 +145,8 @@ fn the_first_check_that_fails_decides() {
     let mut all_small = good.clone();
     all_small.payment.items.truncate(1); // 8 credits, one too few
     let mut bad = all_small;
-    let mut steps: Vec<(Refusal, fn(&mut PaidRequest, &PaidRequest))> = Vec::new();
+    type Mend = fn(&mut PaidRequest, &PaidRequest);
+    let mut steps: Vec<(Refusal, Mend)> = Vec::new();
 
     bad.payment.items[0].signature = Signature::from_bytes([3; 64]);
     bad.payment.items[0].token.authenticator[0] ^= 1;
@@ -179,10 +180,9 @@ fn the_first_check_that_fails_decides() {
         bad.payment.items.truncate(1);
         bad.payment.items[0].token.nonce = good.payment.items[0].token.nonce;
     }));
-    steps.push((
-        Refusal::PaymentTooLow { paid: Credits(8), quote: QUOTE },
-        |bad, good| bad.payment.items.push(good.payment.items[1].clone()),
-    ));
+    steps.push((Refusal::PaymentTooLow { paid: Credits(8), quote: QUOTE }, |bad, good| {
+        bad.payment.items.push(good.payment.items[1].clone())
+    }));
     steps.push((Refusal::CertificateSignature, |bad, good| {
         // The other certificate's spend signature is bad as well, and found later.
         bad.payment.items[0].token = good.payment.items[0].token.clone();

@@ -95,7 +95,8 @@ pub(super) async fn sort<R: Body>(response: Response<R>) -> Provisioned {
     if parts.status.is_success() {
         return Provisioned::Done(answer);
     }
-    let document = answer.content_type.starts_with(media::PROBLEM).then(|| Problem::from_json(&answer.body));
+    let document =
+        answer.content_type.starts_with(media::PROBLEM).then(|| Problem::from_json(&answer.body));
     match document.flatten() {
         Some(problem) if problem.problem.nothing_taken() => Provisioned::Nothing(answer),
         Some(problem) => Provisioned::Unknown(problem),

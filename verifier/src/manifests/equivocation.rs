@@ -13,11 +13,7 @@ use super::ManifestsError;
 const SUFFIX: &str = ".evidence";
 
 /// Keeps a manifest that contradicts the one that is held. The held one is kept too, since it is what evidence needs.
-pub(super) fn keep(
-    directory: &Path,
-    offered: &Manifest,
-    held: &Manifest,
-) -> Result<(), FileError> {
+pub(super) fn keep(directory: &Path, offered: &Manifest, held: &Manifest) -> Result<(), FileError> {
     let vendor = offered.vendor_id();
     for manifest in [held, offered] {
         let name = format!("{vendor}.{}.{}{SUFFIX}", manifest.version(), manifest.digest());

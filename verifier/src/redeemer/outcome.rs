@@ -3,9 +3,7 @@
 use scrip_protocol::{
     DecodeError,
     keys::{BadSignature, PublicKey},
-    redemption::{
-        ConflictProofError, ItemResult, OutcomeError, RedemptionOutcome, SignedBatch,
-    },
+    redemption::{ConflictProofError, ItemResult, OutcomeError, RedemptionOutcome, SignedBatch},
 };
 
 use crate::{link::NoAnswer, spent::StoreError};
@@ -34,7 +32,9 @@ pub enum Unanswered {
     #[error("the vendor claims a double spend and does not prove it: {0}")]
     Proof(#[from] ConflictProofError),
     /// The vendor is not in the configuration.
-    #[error("the vendor is not in the configuration, so that its address is not known; add it again")]
+    #[error(
+        "the vendor is not in the configuration, so that its address is not known; add it again"
+    )]
     UnknownVendor,
     /// No manifest of the vendor is held, so that its answer cannot be verified.
     #[error("no manifest of the vendor is held, so that its answer cannot be verified")]

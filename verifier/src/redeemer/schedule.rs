@@ -44,8 +44,7 @@ impl Schedule {
     /// Whether what waits is sent at a sending time.
     pub(super) fn is_enough(&self, waiting: &Waiting, now: UnixSeconds) -> bool {
         let waits = waiting.oldest.map_or(0, |oldest| now.since(oldest));
-        waiting.items > 0
-            && (waiting.items >= self.least_items || waits >= self.deadline.as_secs())
+        waiting.items > 0 && (waiting.items >= self.least_items || waits >= self.deadline.as_secs())
     }
 
     fn next_sending_after(&self, now: UnixSeconds) -> UnixSeconds {
@@ -146,7 +145,7 @@ mod tests {
         let schedule = Schedule::default();
         let timetable = Timetable::new(&schedule, NOW);
         let next = timetable.next_sending;
-        assert!(next > NOW && next.0 % (6 * 3_600) == 0 && next.since(NOW) <= 6 * 3_600);
+        assert!(next > NOW && next.0.is_multiple_of(6 * 3_600) && next.since(NOW) <= 6 * 3_600);
         assert!(!timetable.sending_is_due(next.minus(1)));
         assert!(timetable.sending_is_due(next));
         assert_eq!(schedule.next_sending_after(next).since(next), 6 * 3_600);

@@ -139,7 +139,7 @@ async fn a_proven_double_spend_is_told_until_the_server_has_heard_it() {
     redeem(&world).await;
     redeem(&world).await;
     redeem(&world).await;
-    let ended = world.server.ended.lock().unwrap();
+    let ended = world.server.ended.lock().unwrap().clone();
     let [(id, key, value, proof)] = ended[..] else { panic!("told once") };
     assert_eq!((id, key, value), (payment.payment_id(), copied.token().nonce, Credits(8)));
     let own = payment.payment.evidence(b"copied")[0].binding;
@@ -270,6 +270,7 @@ async fn a_reservation_that_nobody_comes_back_for_is_settled() {
     let redeemer = world.redeemer(quick());
     let run = redeemer.run(std::future::pending());
     let watch = async {
+        tokio::time::sleep(POLL).await; // the timetable begins before the clock moves
         world.clock.advance(3 * 3_600);
         until(async || world.sqlite.waiting(world.vendor.id()).await.unwrap().items == 1).await;
     };

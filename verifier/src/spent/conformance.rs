@@ -77,7 +77,7 @@ fn item(payment: u16, key: u32) -> ReservedItem {
     let item = RedemptionItem { token, day, commitment, signature };
     ReservedItem {
         epoch: 1,
-        exponent: Exponent::new(1).unwrap_or_else(|| unreachable!()),
+        exponent: Exponent::new(1).unwrap(),
         redeem_until: REDEEM_UNTIL,
         evidence: Evidence { item, binding: Binding::from_bytes(binding) },
     }

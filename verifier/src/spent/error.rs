@@ -7,7 +7,9 @@ use std::{path::PathBuf, sync::Arc};
 #[non_exhaustive]
 pub enum StoreError {
     /// The database cannot be opened.
-    #[error("cannot open the database {path}: {source}; check that the file is yours and that the disk has space")]
+    #[error(
+        "cannot open the database {path}: {source}; check that the file is yours and that the disk has space"
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -15,7 +17,9 @@ pub enum StoreError {
         source: Arc<sqlx::Error>,
     },
     /// A newer release wrote this database.
-    #[error("the database {path} is at version {found}, this program knows {known}; use the newer release")]
+    #[error(
+        "the database {path} is at version {found}, this program knows {known}; use the newer release"
+    )]
     TooNew {
         /// The file.
         path: PathBuf,
@@ -51,7 +55,9 @@ pub enum StoreError {
     #[error("the payment is not reserved (any more); nothing was changed")]
     NotReserved,
     /// The payment was committed, or shown to the vendor: its certificates are taken.
-    #[error("the payment was committed or shown to the vendor, and cannot be released; nothing was changed")]
+    #[error(
+        "the payment was committed or shown to the vendor, and cannot be released; nothing was changed"
+    )]
     NotReleasable,
     /// An item of a new batch is in a batch already.
     #[error("an item of the batch is in another batch, or was released; nothing was changed")]

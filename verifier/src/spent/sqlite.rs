@@ -18,12 +18,13 @@ mod writer;
 mod tests;
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use scrip_protocol::{
     id::{PaymentId, VendorId},
     time::UnixSeconds,
@@ -49,6 +50,10 @@ use crate::provisions::StoredAnswer;
 const READERS: u32 = 4;
 /// Only another process can hold the write lock, and only while it opens the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the lock of the database is tried before [`StoreError::InUse`].
+const LOCK_ATTEMPTS: u32 = 40;
+/// The pause between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A spent store in a SQLite file.
 pub struct SqliteStore {
@@ -62,19 +67,13 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`]; [`StoreError::InUse`] where another process writes to it.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
+        let lock = lock(path).await?;
         let failed = |source| open_error(path, source);
         let mut connection =
             options(path).create_if_missing(true).connect().await.map_err(failed)?;
         migrations::apply(&mut connection, path).await?;
         let books = Books::open(path).await?;
         Ok(Self { writer: Writer::start(connection, lock), books })
-    }
-
-    /// Waits until everything that was asked for is written, and closes the database.
-    pub async fn close(&self) {
-        self.writer.close().await;
-        self.books.close().await;
     }
 
     fn write<I, O: Send + 'static>(
@@ -92,18 +91,21 @@ impl SqliteStore {
 }
 
 /// Keeps a second process from writing: reservations would be decided by two writers otherwise, each with its own
-/// twins and batches.
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// twins and batches. Waits a little for one that is just ending.
+async fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let path = PathBuf::from(name);
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(|error| open_error(&path, error.into()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path }),
-        Err(std::fs::TryLockError::Error(error)) => Err(open_error(&path, error.into())),
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(error)) => return Err(open_error(&path, error.into())),
+        }
     }
+    Err(StoreError::InUse { path })
 }
 
 fn open_error(path: &Path, source: sqlx::Error) -> StoreError {
@@ -209,5 +211,12 @@ impl SpentStore for SqliteStore {
 
     fn earnings(&self) -> StoreFuture<'_, Vec<EarningsRow>> {
         Box::pin(self.books.earnings())
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.writer.close().await;
+            self.books.close().await;
+        })
     }
 }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use scrip_protocol::{
     id::{PaymentId, VendorId},
     time::UnixSeconds,
@@ -141,5 +142,9 @@ impl SpentStore for FaultyStore {
 
     fn earnings(&self) -> StoreFuture<'_, Vec<EarningsRow>> {
         self.inner.earnings()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
     }
 }

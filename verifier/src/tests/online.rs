@@ -3,7 +3,11 @@
 use scrip_protocol::{id::decode_base64url, redemption::ConflictProof};
 
 use super::*;
-use crate::{Risk, redeemer::tests::spend_elsewhere, testing::{Behaviour, Fault}};
+use crate::{
+    Risk,
+    redeemer::tests::spend_elsewhere,
+    testing::{Behaviour, Fault},
+};
 
 async fn careful_world() -> World {
     World::with(|config| config.vendors[0].risk = Risk::OnlineAbove(Credits(4))).await
@@ -91,11 +95,10 @@ async fn a_payment_that_was_partly_spent_elsewhere_buys_what_is_left() {
     let (good, bad) = (world.certificate(2), world.certificate(3));
     spend_elsewhere(&world, &bad);
     assert_eq!(world.pay(&world.payment(&[&good, &bad], b"large")).await.status, 201);
-    let calls = world.server.calls.lock().unwrap();
+    let calls = world.server.calls.lock().unwrap().clone();
     assert_eq!(calls[0].credits, Credits(4));
     assert_eq!(calls[0].certificates.len(), 1);
     assert_eq!(calls[0].certificates[0].key, good.token().nonce);
-    drop(calls);
     let status = world.verifier.status().await.unwrap();
     assert_eq!((status.vendors[0].accepted, status.vendors[0].lost), (Credits(4), Credits(8)));
     world.redeemer(Schedule::default()).redeem_now().await.unwrap();

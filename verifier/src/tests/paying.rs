@@ -2,11 +2,7 @@
 
 use futures_util::future::join_all;
 use http::{StatusCode, header::WWW_AUTHENTICATE};
-use scrip_protocol::{
-    id::decode_base64url,
-    redemption::ConflictProof,
-    token::TokenChallenge,
-};
+use scrip_protocol::{id::decode_base64url, redemption::ConflictProof, token::TokenChallenge};
 
 use super::{server::Mood, *};
 

@@ -28,7 +28,10 @@ async fn each_bad_payment_gets_its_problem_and_takes_nothing() {
         (CertificateKeyInvalid, Box::new(|p| p.payment.items[1].token.nonce = [0; 32])),
         (PaymentTooLow, Box::new(|p| p.payment.items.truncate(1))),
         (CertificateSignatureInvalid, Box::new(|p| p.payment.items[0].token.authenticator[0] ^= 1)),
-        (SpendSignatureInvalid, Box::new(|p| p.payment.items[0].signature = Signature::from_bytes([1; 64]))),
+        (
+            SpendSignatureInvalid,
+            Box::new(|p| p.payment.items[0].signature = Signature::from_bytes([1; 64])),
+        ),
         (SpendSignatureInvalid, Box::new(|p| p.payment.salt.0[0] ^= 1)),
         (SpendSignatureInvalid, Box::new(|p| p.resource_request.push(b'!'))),
         (RequestRefused, Box::new(|p| p.resource_request = b"refuse".to_vec())),

@@ -44,6 +44,9 @@ impl Price for FixedPrice {
     }
 }
 
+/// What `double_spent` was called with.
+pub(crate) type Ended = (PaymentId, [u8; 32], Credits, ConflictProof);
+
 /// How the server fares with the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -62,7 +65,7 @@ pub(crate) struct Server {
     pub(crate) mood: Mutex<Mood>,
     /// Taken by each request while it is served.
     pub(crate) gate: Semaphore,
-    pub(crate) ended: Mutex<Vec<(PaymentId, [u8; 32], Credits, ConflictProof)>>,
+    pub(crate) ended: Mutex<Vec<Ended>>,
     /// How many calls of `double_spent` fail.
     pub(crate) reactions_fail: Mutex<u32>,
 }

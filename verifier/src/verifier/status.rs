@@ -5,6 +5,7 @@ use scrip_protocol::{
     credits::Credits,
     id::{ManifestDigest, VendorId},
 };
+use serde::Serialize;
 
 use super::Verifier;
 use crate::{
@@ -13,14 +14,14 @@ use crate::{
 };
 
 /// How the verifier stands with its vendors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// One entry for each vendor of the configuration, and then for those that something is left of in the store.
     pub vendors: Vec<VendorStatus>,
 }
 
 /// How the verifier stands with one vendor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VendorStatus {
     /// The vendor.
     pub vendor_id: VendorId,

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use scrip_runtime::{files::FileError, passphrase::PassphraseError};
 
+use super::output::note;
 use crate::{StoreError, WalletError};
 
 /// Why a command failed.
@@ -81,8 +82,8 @@ pub(super) fn report(error: &CliError) -> ExitCode {
 
 /// `error: …`, and in a second line what to do.
 pub(super) fn complain(error: &str, remedy: &str) {
-    eprintln!("error: {error}");
+    note(&format!("error: {error}"));
     if !remedy.is_empty() {
-        eprintln!("  {remedy}");
+        note(&format!("  {remedy}"));
     }
 }

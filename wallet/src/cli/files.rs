@@ -3,6 +3,7 @@
 use super::{
     arguments::{GetArguments, PutArguments},
     error::CliError,
+    output::note,
     session::Session,
     time,
 };
@@ -23,13 +24,13 @@ pub(super) async fn put(session: &Session, arguments: PutArguments) -> Result<()
     let stored = wallet.put_file(&arguments.file, options).await?;
     wallet.close().await?;
     session.output.show(&stored, |stored| {
-        eprintln!(
+        note(&format!(
             "Stored {} in {} chunks on each of {} relays until {}.",
             stored.name,
             stored.chunks,
             stored.relays.len(),
             time::show(stored.until)
-        );
+        ));
         stored.link.clone()
     })
 }

@@ -25,7 +25,7 @@ impl Output {
             self.write(json.as_bytes())?;
             return self.write(b"\n");
         }
-        let text = text(value);
+        let text = printable(&text(value));
         self.write(text.as_bytes())?;
         if text.is_empty() || text.ends_with('\n') { Ok(()) } else { self.write(b"\n") }
     }
@@ -35,6 +35,16 @@ impl Output {
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
     }
+}
+
+/// A line on standard error.
+pub(super) fn note(line: &str) {
+    eprintln!("{}", printable(line));
+}
+
+/// Without control characters: names and messages come from others, and could steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Columns that are as wide as their widest cell.
@@ -58,6 +68,11 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}d"), "a[2Jb\ncd");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -7,6 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output::note;
 use crate::{Event, Watch};
 
 const TEMPLATE: &str = "{msg} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
@@ -48,7 +49,7 @@ fn started(what: &'static str, total: u64) -> Option<ProgressBar> {
 
 fn say(bar: Option<&ProgressBar>, line: &str) {
     match bar {
-        Some(bar) => bar.suspend(|| eprintln!("{line}")),
-        None => eprintln!("{line}"),
+        Some(bar) => bar.suspend(|| note(line)),
+        None => note(line),
     }
 }

@@ -1,12 +1,16 @@
 //! Message queues.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use scrip_protocol::id::{MessageId, encode_base64url};
 use serde::Serialize;
 
 use super::{
-    arguments::QueueCreateArguments, error::CliError, output::table, session::Session, time,
+    arguments::QueueCreateArguments,
+    error::CliError,
+    output::{note, printable, table},
+    session::Session,
+    time,
 };
 use crate::{NewQueue, Received, link::QueueLink, send_to_queue};
 
@@ -93,7 +97,7 @@ pub(super) async fn receive(session: &Session, queue: &str, all: bool) -> Result
     match (output.json, count) {
         (true, _) => output.write(b"]}\n"),
         (false, 0) => {
-            eprintln!("The queue is empty.");
+            note("The queue is empty.");
             Ok(())
         }
         (false, _) => Ok(()),
@@ -107,12 +111,16 @@ fn print(session: &Session, message: &Received) -> Result<(), CliError> {
         return output.write(&json.map_err(|error| CliError::Output(error.into()))?);
     }
     match &message.text {
+        Ok(text) if std::io::stdout().is_terminal() => {
+            output.write(printable(&String::from_utf8_lossy(text)).as_bytes())?;
+            output.write(b"\n")
+        }
         Ok(text) => {
             output.write(text)?;
             output.write(if text.ends_with(b"\n") { b"" } else { b"\n" })
         }
         Err(error) => {
-            eprintln!("warning: {error}; it is taken out of the queue");
+            note(&format!("warning: {error}; it is taken out of the queue"));
             Ok(())
         }
     }

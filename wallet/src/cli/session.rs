@@ -13,7 +13,7 @@ use scrip_runtime::{
 use super::{
     arguments::Common,
     error::{CliError, complain},
-    output::Output,
+    output::{Output, note},
     progress,
 };
 use crate::{
@@ -72,9 +72,9 @@ impl Session {
     pub(super) async fn open_online(&self) -> Result<Wallet, CliError> {
         let wallet = self.open().await?;
         if self.doubtful == Doubtful::Spend {
-            eprintln!(
+            note(
                 "warning: certificates in doubt may be spent; where one was spent before, the \
-                 relay ends what it pays for"
+                 relay ends what it pays for",
             );
         }
         self.settle(&wallet).await?;
@@ -84,8 +84,8 @@ impl Session {
     /// Finishes what was interrupted; what cannot be finished now is a warning.
     pub(super) async fn settle(&self, wallet: &Wallet) -> Result<(), CliError> {
         for error in wallet.settle_open().await?.errors {
-            eprintln!("warning: {error}");
-            eprintln!("  {}", error.remedy());
+            note(&format!("warning: {error}"));
+            note(&format!("  {}", error.remedy()));
         }
         Ok(())
     }

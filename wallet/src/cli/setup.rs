@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use bip39::Mnemonic;
 use scrip_protocol::{address::RelayAddress, seed::WalletSeed};
 use scrip_runtime::{files::write_new_private, sealed::SealParams};
 use serde::Serialize;
@@ -11,10 +10,10 @@ use zeroize::Zeroizing;
 use super::{
     arguments::{InitArguments, RestoreArguments, SettingsArguments},
     error::CliError,
-    output::table,
+    output::{note, table},
     session::Session,
 };
-use crate::{NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError};
+use crate::{NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError, words};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -30,7 +29,7 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
     refuse_existing(session)?;
     let mut entropy = session.environment.entropy.clone();
     let seed = WalletSeed::generate(&mut entropy);
-    let words = words_of(&seed)?;
+    let words = words::of_seed(&seed)?;
     let passphrase = session.new_passphrase()?;
     let vendor = arguments.vendor;
     let mut made = Made {
@@ -82,12 +81,18 @@ pub(super) async fn restore(
             text
         }
     };
-    let seed = seed_of(&Zeroizing::new(text))?;
+    let seed = words::to_seed(&Zeroizing::new(text))?;
     let passphrase = session.new_passphrase()?;
     let new = new_wallet(session, arguments.vendor, seed);
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
-    let restored = wallet.restore(arguments.gap_limit).await?;
+    let restored = match wallet.restore(arguments.gap_limit).await {
+        Ok(restored) => restored,
+        Err(error) => {
+            note("note: the wallet was made, and `scrip resume` goes on with its restore");
+            return Err(error.into());
+        }
+    };
     wallet.close().await?;
     session.output.show(&restored, |restored| {
         let Restored { purchases, in_doubt, newly_issued, unusable } = restored;
@@ -211,52 +216,8 @@ fn new_wallet(
     }
 }
 
-/// The seed as BIP-39 words; the seed is their entropy.
-fn words_of(seed: &WalletSeed) -> Result<Zeroizing<String>, CliError> {
-    let mnemonic = Mnemonic::from_entropy(seed.as_bytes())
-        .map_err(|error| WalletError::Words(error.to_string()))?;
-    Ok(Zeroizing::new(mnemonic.to_string()))
-}
-
-fn seed_of(words: &str) -> Result<WalletSeed, CliError> {
-    let mnemonic: Mnemonic =
-        words.parse().map_err(|error: bip39::Error| WalletError::Words(error.to_string()))?;
-    let entropy = Zeroizing::new(mnemonic.to_entropy());
-    let bytes = entropy.as_slice().try_into().map_err(|_| {
-        WalletError::Words(format!("there are {} words and not 24", mnemonic.word_count()))
-    })?;
-    Ok(WalletSeed::from_bytes(bytes))
-}
-
 /// Six words in each line.
 fn numbered(words: &str) -> String {
     let words: Vec<&str> = words.split(' ').collect();
     words.chunks(6).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n  ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_are_the_seed() {
-        let seed = WalletSeed::from_bytes([0x42; 32]);
-        let words = words_of(&seed).unwrap();
-        assert_eq!(words.split(' ').count(), 24);
-        assert_eq!(
-            seed_of(&format!("  {}\n", words.replace(' ', "\n "))).unwrap().as_bytes(),
-            seed.as_bytes()
-        );
-    }
-
-    #[test]
-    fn other_words_are_refused() {
-        let words = words_of(&WalletSeed::from_bytes([0x42; 32])).unwrap();
-        let swapped = words.replacen(words.split(' ').next().unwrap(), "abandon", 1);
-        let twelve = Mnemonic::from_entropy(&[1; 16]).unwrap().to_string();
-        for text in ["", "not words at all", swapped.as_str(), twelve.as_str()] {
-            let error = seed_of(text).err().unwrap();
-            assert!(matches!(error, CliError::Wallet(WalletError::Words(_))), "{text}");
-        }
-    }
 }

@@ -89,7 +89,11 @@ impl Wallet {
             let client = self.client_for(lease, &mut clients).await?;
             let before = (lease.until, lease.live, lease.receipts.len());
             match client.lease(&lease.id, &lease.owner_key()).await {
-                Ok(status) => self.take_over(lease, status)?,
+                Ok(status) => {
+                    if let Err(error) = take_over(lease, status) {
+                        self.watch().warn(error.to_string());
+                    }
+                }
                 Err(error) if is_gone(&error) => lease.live = false,
                 Err(error) => {
                     self.watch().warn(format!("{}: {error}", lease.relay.authority));
@@ -177,26 +181,6 @@ impl Wallet {
             (0, _) => Err(WalletError::Ambiguous { name: target.to_owned() }),
             _ => Ok(named),
         }
-    }
-
-    /// What the relay says, if each receipt is signed by its operator.
-    fn take_over(&self, lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletError> {
-        let LeaseStatus { live, lease_until, receipts } = status;
-        if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
-            return Err(WalletError::BadReceipt {
-                relay: lease.relay.clone().into(),
-                reason: "the lease's status holds one that is not its operator's",
-            });
-        }
-        lease.live = live;
-        lease.until = lease_until;
-        // Receipts are evidence: what the relay leaves out is kept.
-        for receipt in receipts.into_iter().map(Blob) {
-            if !lease.receipts.contains(&receipt) {
-                lease.receipts.push(receipt);
-            }
-        }
-        Ok(())
     }
 
     /// One client for all chunks of a file at a relay, and one for each queue.
@@ -303,6 +287,26 @@ const fn per_period(resource: &Resource, prices: &PriceList) -> u32 {
         Resource::Queue { .. } => prices.queue,
         Resource::Chunk { chunk } => prices.chunk(chunk.class),
     }
+}
+
+/// What the relay says, if each receipt is signed by its operator.
+fn take_over(lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletError> {
+    let LeaseStatus { live, lease_until, receipts } = status;
+    if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
+        return Err(WalletError::BadReceipt {
+            relay: lease.relay.clone().into(),
+            reason: "the lease's status holds one that is not its operator's",
+        });
+    }
+    lease.live = live;
+    lease.until = lease_until;
+    // Receipts are evidence: what the relay leaves out is kept.
+    for receipt in receipts.into_iter().map(Blob) {
+        if !lease.receipts.contains(&receipt) {
+            lease.receipts.push(receipt);
+        }
+    }
+    Ok(())
 }
 
 /// A receipt about this lease, signed by its operator.

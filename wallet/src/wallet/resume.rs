@@ -1,6 +1,6 @@
 //! Finishing what was begun.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Bought, Doubtful, LeaseReport, Restored, Stored, Wallet};
 use crate::error::WalletError;
@@ -17,8 +17,12 @@ pub struct Resumed {
     /// Files that are stored now.
     pub files: Vec<Stored>,
     /// What is still open or failed for good, each with its reason.
-    #[serde(skip)]
+    #[serde(serialize_with = "messages")]
     pub errors: Vec<WalletError>,
+}
+
+fn messages<S: Serializer>(errors: &[WalletError], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(errors.iter().map(ToString::to_string))
 }
 
 impl Wallet {

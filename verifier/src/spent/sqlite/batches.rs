@@ -139,10 +139,7 @@ async fn insert_conflict(
     Ok(())
 }
 
-async fn set_states(
-    tx: &mut SqliteConnection,
-    numbers: &BTreeMap<i64, Vec<i64>>,
-) -> SqlResult<()> {
+async fn set_states(tx: &mut SqliteConnection, numbers: &BTreeMap<i64, Vec<i64>>) -> SqlResult<()> {
     for (state, numbers) in numbers {
         for numbers in numbers.chunks(rows_per_statement(1)) {
             let mut query = many(format!(
@@ -187,10 +184,7 @@ async fn add_earnings(
 }
 
 /// The server was told.
-pub(super) async fn reported(
-    tx: &mut SqliteConnection,
-    conflict: ConflictNumber,
-) -> SqlResult<()> {
+pub(super) async fn reported(tx: &mut SqliteConnection, conflict: ConflictNumber) -> SqlResult<()> {
     let sql = "-- reported()
         UPDATE conflicts SET reported = 1 WHERE number = ?";
     sqlx::query(sql).bind(conflict.0).execute(tx).await?;

@@ -35,7 +35,8 @@ pub(super) async fn slice(tx: &mut SqliteConnection, now: UnixSeconds) -> SqlRes
     payments.dedup();
     if !items.is_empty() {
         delete(tx, "DELETE FROM evidence WHERE number IN", &items, "").await?;
-        let empty = "AND NOT EXISTS (SELECT 1 FROM evidence WHERE number BETWEEN first_item AND last_item)";
+        let empty =
+            "AND NOT EXISTS (SELECT 1 FROM evidence WHERE number BETWEEN first_item AND last_item)";
         delete(tx, "DELETE FROM payments WHERE number IN", &payments, empty).await?;
         return Ok(items.len() as u64);
     }

@@ -267,4 +267,3 @@ async fn named<T>(
 ) -> Result<T, StoreError> {
     query.await.map_err(|error| error.named(name))
 }
-

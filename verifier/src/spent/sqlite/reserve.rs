@@ -327,17 +327,14 @@ async fn insert_spent(tx: &mut SqliteConnection, items: &[NewItem<'_>]) -> SqlRe
 
 /// When each epoch may be dropped. A later manifest may set that later, never earlier.
 async fn insert_epochs(tx: &mut SqliteConnection, items: &[NewItem<'_>]) -> SqlResult<()> {
-    let epochs: HashMap<(i64, u32), u64> = items
-        .iter()
-        .map(|new| ((new.vendor, new.item.epoch), new.item.redeem_until.0))
-        .collect();
+    let epochs: HashMap<(i64, u32), u64> =
+        items.iter().map(|new| ((new.vendor, new.item.epoch), new.item.redeem_until.0)).collect();
     for ((vendor, epoch), redeem_until) in epochs {
         let sql = "-- reserve()
             INSERT INTO epochs (vendor, epoch, redeem_until) VALUES (?, ?, ?)
             ON CONFLICT (vendor, epoch)
             DO UPDATE SET redeem_until = MAX(redeem_until, excluded.redeem_until)";
-        let query =
-            sqlx::query(sql).bind(vendor).bind(i64::from(epoch)).bind(number(redeem_until));
+        let query = sqlx::query(sql).bind(vendor).bind(i64::from(epoch)).bind(number(redeem_until));
         query.execute(&mut *tx).await?;
     }
     Ok(())

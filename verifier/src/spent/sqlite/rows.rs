@@ -84,7 +84,10 @@ pub(super) async fn reserved_payment(
     })
 }
 
-pub(super) async fn reserved_at(connection: &mut SqliteConnection, item: i64) -> SqlResult<UnixSeconds> {
+pub(super) async fn reserved_at(
+    connection: &mut SqliteConnection,
+    item: i64,
+) -> SqlResult<UnixSeconds> {
     let sql = "-- waiting()
         SELECT reserved_at FROM payments
         WHERE number = (SELECT payment FROM evidence WHERE number = ?)";

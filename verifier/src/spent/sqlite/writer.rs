@@ -16,9 +16,7 @@ use super::{
 };
 use crate::{
     provisions::StoredAnswer,
-    spent::{
-        ConflictNumber, NewBatch, OutcomeRecord, Reservation, ReserveOutcome, StoreError,
-    },
+    spent::{ConflictNumber, NewBatch, OutcomeRecord, Reservation, ReserveOutcome, StoreError},
 };
 
 /// How many jobs may share a transaction.
@@ -106,13 +104,19 @@ impl Writer {
 async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, lock: File) {
     let mut jobs = Vec::with_capacity(GROUP);
     while queue.recv_many(&mut jobs, GROUP).await > 0 {
-        let committed = write(&mut connection, &mut jobs).await.map_err(|error| {
-            let error = error.named("write");
-            tracing::error!(%error, jobs = jobs.len(), "a transaction of the spent store failed");
-            error
-        });
-        for job in jobs.drain(..) {
-            job.settle(committed.clone());
+        let together = write(&mut connection, &mut jobs).await;
+        for mut job in jobs.drain(..) {
+            let committed = match &together {
+                Ok(()) => Ok(()),
+                // Each on its own, so that nobody fails because of another one's damaged row. Every job may be
+                // repeated, also where the transaction that failed was kept.
+                Err(_) => write(&mut connection, std::slice::from_mut(&mut job)).await,
+            };
+            job.settle(committed.map_err(|error| {
+                let error = error.named("write");
+                tracing::error!(%error, "a transaction of the spent store failed");
+                error
+            }));
         }
     }
     if let Err(error) = connection.close().await {

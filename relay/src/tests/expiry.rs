@@ -1,0 +1,68 @@
+//! The end of leases.
+
+use http::Method;
+use scrip_protocol::problem::ProblemType;
+
+use super::support::{Bench, DAY};
+
+#[tokio::test]
+async fn an_ended_lease_says_so_for_30_days_and_is_then_unknown() {
+    let bench = Bench::new().await;
+    let paid = bench.paid(2, DAY);
+    let queue = bench.queue_paid_by(&paid).await;
+    let get = async || {
+        let path = queue.receive_path();
+        bench.command(&queue.recipient, Method::GET, &path, &[]).await
+    };
+    let end = bench.now().plus(2 * DAY);
+    bench.clock.set(end.minus(1));
+    assert_eq!(get().await.status, 204);
+    bench.clock.set(end);
+    assert_eq!(get().await.problem(), ProblemType::LeaseEnded, "its last second has passed");
+    bench.relay.collect_now().await.unwrap();
+    let status = bench.lease(queue.lease_id, &queue.recipient).await;
+    assert_eq!((status.live, status.lease_until), (false, end));
+    bench.clock.set(end.plus(30 * DAY - 1));
+    bench.relay.collect_now().await.unwrap();
+    assert_eq!(get().await.problem(), ProblemType::LeaseEnded);
+    bench.clock.advance(1);
+    assert_eq!(get().await.problem(), ProblemType::ResourceNotFound, "before it is collected too");
+    bench.relay.collect_now().await.unwrap();
+    assert_eq!(get().await.problem(), ProblemType::ResourceNotFound);
+    let receipt = bench.relay.store().reader().receipt_of_payment(paid.payment_id).await;
+    assert_eq!(receipt.unwrap(), None);
+}
+
+#[tokio::test]
+async fn collection_leaves_the_living_alone() {
+    let bench = Bench::new().await;
+    let short = bench.queue_paid_by(&bench.paid(1, DAY)).await;
+    let long = bench.queue_paid_by(&bench.paid(9, DAY)).await;
+    for queue in [&short, &long] {
+        let block = vec![1; 16_384];
+        bench.command(&queue.sender, Method::POST, &queue.send_path(), &block).await;
+    }
+    bench.clock.advance(2 * DAY);
+    bench.relay.collect_now().await.unwrap();
+    let usage = bench.relay.store().reader().usage(bench.now()).await.unwrap();
+    assert_eq!((usage.queues, usage.messages), (1, 1));
+    let path = long.receive_path();
+    assert_eq!(bench.command(&long.recipient, Method::GET, &path, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn hundreds_of_leases_are_collected_in_steps() {
+    let bench = Bench::new().await;
+    for _ in 0..300 {
+        bench.queue_paid_by(&bench.paid(1, DAY)).await;
+    }
+    bench.clock.advance(2 * DAY);
+    bench.relay.collect_now().await.unwrap();
+    assert!(bench.relay.store().reader().uncollected().await.unwrap().is_empty());
+    bench.clock.advance(30 * DAY);
+    bench.relay.collect_now().await.unwrap();
+    assert_eq!(bench.relay.store().reader().last_lease().await.unwrap().0, 0);
+    let queue = bench.queue().await;
+    let number = bench.relay.store().reader().lease_of_owner(queue.lease_id).await.unwrap();
+    assert_eq!(number.unwrap().number.0, 301, "numbers are never used twice");
+}

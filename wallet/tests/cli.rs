@@ -1,0 +1,141 @@
+//! The program as a user meets it, as far as it needs no network.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something fails")]
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+const VENDOR: &str = "scrip://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE@127.0.0.1:1";
+
+fn scrip(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_scrip"))
+        .args(arguments)
+        .env_clear()
+        .env("SCRIP_WALLET", directory.join("wallet"))
+        .env("SCRIP_PASSPHRASE", "a passphrase")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The exit code, and an error of two lines: what is wrong, and what to do.
+fn refused(output: &Output, code: i32, says: &str) {
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    let lines: Vec<&str> = error.lines().filter(|line| !line.starts_with("note:")).collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("error: "), "{error}");
+    assert!(lines[0].contains(says), "{error}");
+    assert!(lines[1].starts_with("  ") && lines[1].len() > 10, "{error}");
+}
+
+fn made(directory: &Path) -> serde_json::Value {
+    let output = scrip(directory, &["init", "--vendor", VENDOR, "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_new_wallet_shows_its_words_and_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let shown = made(directory.path());
+    assert_eq!(shown["words"].as_str().unwrap().split(' ').count(), 24);
+    assert_eq!(shown["vendor"], VENDOR);
+    let balance = scrip(directory.path(), &["balance", "--json"]);
+    let balance: serde_json::Value = serde_json::from_slice(&balance.stdout).unwrap();
+    assert_eq!(balance["spendable"], 0);
+    for command in [vec!["history"], vec!["leases"], vec!["queue", "list"], vec!["files"]] {
+        let json = scrip(directory.path(), &[&command[..], &["--json"]].concat());
+        assert_eq!(text(&json.stdout), "[]\n", "{command:?}");
+    }
+    refused(&scrip(directory.path(), &["init", "--vendor", VENDOR]), 2, "already");
+}
+
+#[test]
+fn words_can_go_to_a_file_and_come_from_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("words");
+    let file = file.to_str().unwrap();
+    let output = scrip(directory.path(), &["init", "--vendor", VENDOR, "--words-file", file]);
+    assert!(output.status.success());
+    let words = std::fs::read_to_string(file).unwrap();
+    assert_eq!(words.split_whitespace().count(), 24);
+    assert!(!text(&output.stdout).contains(words.trim()), "shown nowhere else");
+
+    // The vendor is not there: the wallet is made, and says how it goes on.
+    let other = tempfile::tempdir().unwrap();
+    let output = scrip(other.path(), &["restore", "--vendor", VENDOR, "--words-file", file]);
+    refused(&output, 1, "127.0.0.1:1");
+    assert!(text(&output.stderr).contains("scrip resume"));
+    let resumed = scrip(other.path(), &["resume"]);
+    assert_eq!(resumed.status.code(), Some(4));
+}
+
+#[test]
+fn wrong_words_make_no_wallet() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = scrip(directory.path(), &["restore", "--vendor", VENDOR]);
+    refused(&output, 2, "24 words");
+    refused(&scrip(directory.path(), &["balance"]), 2, "no wallet");
+}
+
+#[test]
+fn another_passphrase_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_scrip"))
+        .args(["balance", "--wallet"])
+        .arg(directory.path().join("wallet"))
+        .env_clear()
+        .env("SCRIP_PASSPHRASE", "another")
+        .output()
+        .unwrap();
+    refused(&output, 2, "passphrase");
+}
+
+#[test]
+fn usage_errors_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["nonsense"][..],
+        &["init"],
+        &["init", "--vendor", "https://example"],
+        &["put"],
+        &["balance", "--proxy", "http://proxy:1"],
+        &["relay", "add", "scrip://x"],
+    ] {
+        let output = scrip(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).starts_with("error: "), "{arguments:?}");
+    }
+    assert!(scrip(directory.path(), &["--help"]).status.success());
+    refused(&scrip(directory.path(), &["get", "no-link"]), 2, "scrip-file:");
+    refused(&scrip(directory.path(), &["queue", "send", "scrip-queue:x", "text"]), 2, "no key");
+}
+
+#[test]
+fn what_was_never_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    refused(&scrip(directory.path(), &["queue", "create"]), 1, "relays");
+    refused(&scrip(directory.path(), &["queue", "receive", "inbox"]), 1, "inbox");
+}
+
+#[test]
+fn settings_are_kept_without_passwords_on_show() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let proxy = "socks5h://user:secret@127.0.0.1:9";
+    let set = ["settings", "--proxy-spend", proxy, "--proxy-buy", "tor://127.0.0.1:9050", "--json"];
+    assert!(scrip(directory.path(), &set).status.success());
+    let shown = text(&scrip(directory.path(), &["settings", "--json"]).stdout);
+    assert!(shown.contains("tor://127.0.0.1:9050") && !shown.contains("secret"), "{shown}");
+    scrip(directory.path(), &["settings", "--direct"]);
+    let shown = text(&scrip(directory.path(), &["settings"]).stdout);
+    assert_eq!(shown.matches("none").count(), 2, "{shown}");
+}
