@@ -115,6 +115,11 @@ impl SignedBatch {
         self.batch.operator_id
     }
 
+    /// Its items, before anything is verified.
+    pub fn items(&self) -> &[RedemptionItem] {
+        &self.batch.items
+    }
+
     /// The hash that the outcome repeats.
     pub fn digest(&self) -> BatchDigest {
         self.digest

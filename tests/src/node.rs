@@ -108,6 +108,11 @@ impl VendorNode {
         &self.address
     }
 
+    /// From now on others find it at `address`, where something stands between.
+    pub fn seen_at(&mut self, address: SocketAddr) {
+        self.address.authority = address.to_string();
+    }
+
     /// Where it listens.
     pub fn listens_at(&self) -> SocketAddr {
         self.config.listen
@@ -221,6 +226,11 @@ impl RelayNode {
     /// Its address.
     pub fn address(&self) -> &RelayAddress {
         &self.address
+    }
+
+    /// From now on others find it at `address`, where something stands between.
+    pub fn seen_at(&mut self, address: SocketAddr) {
+        self.address.authority = address.to_string();
     }
 
     /// Its operator's key.

@@ -1,7 +1,7 @@
 //! The `tower` layer before a priced route (spending.md): quotes, takes payments, and calls the server behind it with
 //! what was paid for.
 //!
-//! The server sees `POST` requests with the resource request as their body and [`Paid`](crate::Paid) as an extension.
+//! The server sees `POST` requests with the resource request as their body and [`Paid`] as an extension.
 //! What it answers decides what becomes of the payment:
 //!
 //! - `2xx`: committed. Status, content type and body (at most `MAX_RECEIPT` bytes) are stored with the payment, then sent.
@@ -122,7 +122,7 @@ impl<P: Price> PaymentLayer<P> {
         if parts.method != Method::POST {
             return answers::problem(&ProblemType::MethodNotAllowed.into());
         }
-        let (limit, is_paid) = match content_type(&parts) {
+        let (limit, is_paid) = match content_type(&parts).as_deref() {
             Some(media::RESOURCE_REQUEST) => (MAX_RESOURCE_REQUEST, false),
             Some(media::PAID_REQUEST) => (MAX_PAID_REQUEST, true),
             _ => return answers::problem(&ProblemType::UnsupportedMediaType.into()),
@@ -169,10 +169,11 @@ impl<P: Price> PaymentLayer<P> {
     }
 }
 
-/// The media type without its parameters.
-fn content_type(parts: &Parts) -> Option<&str> {
+/// The media type without its parameters, in lower case.
+fn content_type(parts: &Parts) -> Option<String> {
     let value = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split_once(';').map_or(value, |(media, _)| media).trim())
+    let media_type = value.split_once(';').map_or(value, |(media_type, _)| media_type);
+    Some(media_type.trim().to_ascii_lowercase())
 }
 
 /// Calls the server with what was paid for.

@@ -4,7 +4,7 @@
 //! verified answer is stored; the conflicts in it are stored with it, and the server is told of them until it has done what
 //! follows. A crash anywhere leaves a step that is simply taken again.
 //!
-//! Nothing but a conflict proof that was verified ([`outcome`]) ever reaches [`Provisions::double_spent`]. What goes wrong
+//! Nothing but a conflict proof that was verified ever reaches [`Provisions::double_spent`]. What goes wrong
 //! on the way is [`Unanswered`], and says nothing about any certificate.
 
 mod batch;
@@ -159,26 +159,32 @@ impl<V: Provisions> Redeemer<V> {
         Ok(())
     }
 
-    /// Sends the batches of every vendor whose time has come. After one that has no answer the others of that vendor wait
-    /// too.
+    /// Sends the batches of every vendor whose time has come. One that the vendor cannot digest does not hold up the
+    /// others; where nothing comes through at all, the rest waits.
     async fn send_due(
         &self,
         timetable: &mut Timetable,
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
+        let mut by_vendor: BTreeMap<VendorId, Vec<PendingBatch>> = BTreeMap::new();
         for batch in self.verifier.store.pending_batches().await? {
-            if !timetable.vendor_is_due(&batch.vendor_id, now) {
+            by_vendor.entry(batch.vendor_id).or_default().push(batch);
+        }
+        for (vendor, batches) in by_vendor {
+            if !timetable.vendor_is_due(&vendor, now) {
                 continue;
             }
-            match exchange(&self.verifier, &batch).await {
-                Ok(_) => timetable.vendor_answered(&batch.vendor_id),
-                Err(error) => {
-                    let vendor = batch.vendor_id;
-                    let mut rng = (self.verifier.rng)();
-                    let wait = timetable.vendor_did_not(&self.schedule, vendor, now, &mut *rng);
-                    tracing::warn!(%vendor, %error, retry_in_seconds = wait, "a batch has no answer");
+            let mut all_answered = true;
+            for batch in batches {
+                let Err(error) = exchange(&self.verifier, &batch).await else { continue };
+                tracing::warn!(%vendor, %error, "a batch has no answer and is sent again");
+                all_answered = false;
+                if error.concerns_every_batch() {
+                    break;
                 }
             }
+            let mut rng = (self.verifier.rng)();
+            timetable.vendor_was_tried(&self.schedule, vendor, now, all_answered, &mut *rng);
         }
         Ok(())
     }

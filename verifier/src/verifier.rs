@@ -1,4 +1,18 @@
 //! The verifier: vendors, manifests, policy and the spent store, wired together.
+//!
+//! Its durable steps, by the names that [`Steps`] reports (`before`: nothing of it has happened; the other: it is durable):
+//!
+//! | step | names |
+//! | --- | --- |
+//! | reservation | `verifier.reserve.before`, `verifier.reserve.after` |
+//! | batch of a payment that is redeemed first | `verifier.ask.before`, `verifier.ask.persisted` |
+//! | the server's provision | `verifier.provision.before`, `verifier.provision.after` |
+//! | commit | `verifier.commit.before`, `verifier.commit.after` |
+//! | release | `verifier.release.before`, `verifier.release.after` |
+//! | batches of the redeemer | `redeemer.batch.before`, `redeemer.batch.persisted` |
+//! | exchange with a vendor | `redeemer.batch.sending`, `redeemer.answer.received`, `redeemer.answer.recorded` |
+//! | telling the server of a conflict | `redeemer.conflict.before`, `redeemer.conflict.told`, `redeemer.conflict.recorded` |
+//! | a manifest | `manifests.refresh.before`, `manifests.refresh.after` |
 
 mod recover;
 mod status;

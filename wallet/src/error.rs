@@ -305,6 +305,9 @@ impl WalletError {
             Self::Shortage(Shortage::Choice(ChoiceError::NotEnough { .. })) => {
                 "buy more with `scrip buy`, or ask for fewer days or copies"
             }
+            Self::Shortage(Shortage::TooCoarse { .. }) => {
+                "buy more with `scrip buy`: each pack brings small certificates"
+            }
             Self::Shortage(Shortage::Choice(ChoiceError::TooManyItems { .. })) => {
                 "ask for fewer days: the wallet has too much small change for this price"
             }

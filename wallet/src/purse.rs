@@ -55,23 +55,67 @@ impl Purse {
         }
     }
 
+    /// What would be paid for several things, one after the other: before the first is paid, it should be known that
+    /// there is enough for the last.
+    pub(crate) fn rehearse(
+        &self,
+        prices: impl IntoIterator<Item = Credits>,
+        now: UnixSeconds,
+        doubtful: bool,
+    ) -> Result<Credits, Shortage> {
+        let usable = |state: &CertificateState| match state {
+            CertificateState::Held => true,
+            CertificateState::InDoubt => doubtful,
+            _ => false,
+        };
+        let mut coins: Vec<Coin> = self.usable(now, usable).iter().map(|one| coin(one)).collect();
+        let available = Credits::total(coins.iter().map(|coin| coin.exponent.value()));
+        let prices: Vec<Credits> = prices.into_iter().collect();
+        let price = Credits::total(prices.iter().copied());
+        let short = if available < price {
+            Shortage::Choice(ChoiceError::NotEnough { price, available })
+        } else {
+            Shortage::TooCoarse { price, available }
+        };
+        let mut paid = Credits::ZERO;
+        for price in prices {
+            let mut chosen = choose(&coins, price).map_err(|error| match error {
+                ChoiceError::NotEnough { .. } => short,
+                other => other.into(),
+            })?;
+            // From the back, so that the positions in front stay what they are.
+            chosen.sort_unstable();
+            for at in chosen.into_iter().rev() {
+                paid = Credits::total([paid, coins.swap_remove(at).exponent.value()]);
+            }
+        }
+        Ok(paid)
+    }
+
     fn pick(
         &self,
         price: Credits,
         now: UnixSeconds,
         usable: impl Fn(&CertificateState) -> bool,
     ) -> Result<Vec<&CertificateRecord>, ChoiceError> {
-        let candidates: Vec<&CertificateRecord> = self
-            .all()
-            .filter(|one| usable(&one.state) && now.plus(SPEND_MARGIN) < one.spend_until)
-            .collect();
-        let coins: Vec<Coin> = candidates
-            .iter()
-            .map(|one| Coin { exponent: one.exponent, spend_until: one.spend_until })
-            .collect();
+        let candidates = self.usable(now, usable);
+        let coins: Vec<Coin> = candidates.iter().map(|one| coin(one)).collect();
         let chosen = choose(&coins, price)?;
         Ok(chosen.into_iter().filter_map(|at| candidates.get(at).copied()).collect())
     }
+
+    fn usable(
+        &self,
+        now: UnixSeconds,
+        usable: impl Fn(&CertificateState) -> bool,
+    ) -> Vec<&CertificateRecord> {
+        let alive = |one: &&CertificateRecord| now.plus(SPEND_MARGIN) < one.spend_until;
+        self.all().filter(|one| usable(&one.state)).filter(alive).collect()
+    }
+}
+
+const fn coin(certificate: &CertificateRecord) -> Coin {
+    Coin { exponent: certificate.exponent, spend_until: certificate.spend_until }
 }
 
 /// Why the purse does not pay a price.
@@ -80,6 +124,16 @@ pub enum Shortage {
     /// The certificates do not suffice.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+    /// They are worth enough, but each part is paid for on its own, there is no change, and they are too large for that.
+    #[error(
+        "the parts cost {price}, each on its own, and the {available} to spend are in certificates too large for that"
+    )]
+    TooCoarse {
+        /// What all parts cost together.
+        price: Credits,
+        /// What the certificates are worth together.
+        available: Credits,
+    },
     /// They would, with those that are in doubt since a restore.
     #[error("the price is {price}, and only certificates that are in doubt would pay it")]
     OnlyDoubtful {

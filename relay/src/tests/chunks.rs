@@ -4,11 +4,11 @@ use std::{fs, io, path::Path};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
-use scrip_protocol::{problem::ProblemType, resource::SizeClass};
+use scrip_protocol::{id::ResourceId, problem::ProblemType, resource::SizeClass};
 
-use super::support::{Answer, Bench, Chunk, noise};
+use super::support::{Answer, Bench, Chunk, DAY, noise};
 
 async fn upload(bench: &Bench, chunk: &Chunk, bytes: &[u8]) -> Answer {
     bench.command(&chunk.owner, Method::PUT, &chunk.upload_path(), bytes).await
@@ -98,7 +98,7 @@ async fn nobody_but_the_owner_uploads_and_nothing_of_others_touches_the_disk() {
         (&stranger, chunk.upload_path()),
         (&chunk.reader, chunk.upload_path()),
         (&chunk.owner, chunk.download_path()),
-        (&stranger, format!("/v1/chunks/{}", scrip_protocol::id::ResourceId::from_bytes([1; 24]))),
+        (&stranger, format!("/v1/chunks/{}", ResourceId::from_bytes([1; 24]))),
     ] {
         let answer = bench.command(key, Method::PUT, &path, &bytes).await;
         assert_eq!(answer.problem(), ProblemType::ResourceNotFound, "{path}");
@@ -115,7 +115,7 @@ async fn nobody_but_the_owner_uploads_and_nothing_of_others_touches_the_disk() {
 async fn bodies_beyond_the_largest_chunk_are_too_large_whoever_sends_them() {
     let bench = Bench::new().await;
     let chunk = bench.chunk(&noise(SizeClass::M4, 1)).await;
-    let unknown = format!("/v1/chunks/{}", scrip_protocol::id::ResourceId::from_bytes([1; 24]));
+    let unknown = format!("/v1/chunks/{}", ResourceId::from_bytes([1; 24]));
     let large = vec![0; SizeClass::M4.bytes() + 1];
     for path in [chunk.upload_path(), unknown] {
         let auth = bench.sign(&chunk.owner, &Method::PUT, &path, &large);
@@ -172,6 +172,29 @@ async fn a_client_that_hangs_up_leaves_nothing() {
     }
     assert!(files(&bench).is_empty());
     assert_eq!(upload(&bench, &chunk, &bytes).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_during_the_upload_leaves_no_file() {
+    let bench = Bench::new().await;
+    let bytes = noise(SizeClass::K64, 1);
+    let chunk = bench.chunk(&bytes).await;
+    let path = chunk.upload_path();
+    let auth = bench.sign(&chunk.owner, &Method::PUT, &path, &bytes);
+    let clock = bench.clock.clone();
+    let end_of_lease = bench.now().plus(30 * DAY);
+    // The clock moves when the last frame is asked for, after the lease was found alive.
+    let frames = stream::iter(0..2).map(move |at| {
+        if at == 1 {
+            clock.set(end_of_lease);
+        }
+        io::Result::Ok(Bytes::copy_from_slice(
+            &bytes[at * 40_000..bytes.len().min((at + 1) * 40_000)],
+        ))
+    });
+    let answer = bench.send(Method::PUT, &path, Some(&auth), Body::from_stream(frames)).await;
+    assert_eq!(answer.problem(), ProblemType::LeaseEnded);
+    assert!(files(&bench).is_empty());
 }
 
 #[tokio::test]

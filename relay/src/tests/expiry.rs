@@ -1,9 +1,9 @@
 //! The end of leases.
 
 use http::Method;
-use scrip_protocol::problem::ProblemType;
+use scrip_protocol::{problem::ProblemType, resource::SizeClass};
 
-use super::support::{Bench, DAY};
+use super::support::{Bench, DAY, noise};
 
 #[tokio::test]
 async fn an_ended_lease_says_so_for_30_days_and_is_then_unknown() {
@@ -65,4 +65,22 @@ async fn hundreds_of_leases_are_collected_in_steps() {
     let queue = bench.queue().await;
     let number = bench.relay.store().reader().lease_of_owner(queue.lease_id).await.unwrap();
     assert_eq!(number.unwrap().number.0, 301, "numbers are never used twice");
+}
+
+#[tokio::test]
+async fn what_a_lease_was_promised_is_taken_back_once() {
+    let bench = Bench::new().await;
+    let bytes = noise(SizeClass::K64, 0);
+    let (first, _second) = (bench.chunk(&bytes).await, bench.chunk(&bytes).await);
+    let store = bench.relay.store();
+    let first = store.reader().lease_of_owner(first.lease_id).await.unwrap().unwrap();
+    store.collect(vec![first.number]).await.unwrap();
+    let promised = async || store.reader().usage(bench.now()).await.unwrap().chunk_bytes_promised;
+    assert_eq!(promised().await, 2 * bytes.len() as u64, "it lives");
+    assert!(store.end_lease(first.number, bench.now(), vec![1]).await.unwrap());
+    assert!(!store.end_lease(first.number, bench.now(), vec![1]).await.unwrap());
+    for _ in 0..2 {
+        store.collect(vec![first.number, first.number]).await.unwrap();
+        assert_eq!(promised().await, bytes.len() as u64);
+    }
 }

@@ -54,6 +54,17 @@ pub enum Unanswered {
 }
 
 impl Unanswered {
+    /// Whether another batch for the same vendor would fare alike now.
+    pub(super) const fn concerns_every_batch(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer(NoAnswer::Transport(_))
+                | Self::UnknownVendor
+                | Self::NoManifest
+                | Self::Store(_)
+        )
+    }
+
     /// Whether the vendor may have signed with a receipt key that only a newer manifest names.
     pub(super) const fn may_be_a_new_receipt_key(&self) -> bool {
         matches!(self, Self::Outcome(OutcomeError::Signature))

@@ -94,23 +94,18 @@ impl Timetable {
         self.retries.get(vendor).is_none_or(|retry| now >= retry.at)
     }
 
-    pub(super) fn vendor_answered(&mut self, vendor: &VendorId) {
-        self.retries.remove(vendor);
-    }
-
-    /// Gives the seconds until the next attempt.
-    pub(super) fn vendor_did_not(
+    pub(super) fn vendor_was_tried(
         &mut self,
         schedule: &Schedule,
         vendor: VendorId,
         now: UnixSeconds,
+        all_answered: bool,
         rng: &mut dyn RngCore,
-    ) -> u64 {
-        let failures = self.retries.get(&vendor).map_or(0, |retry| retry.failures);
-        let wait = schedule.back_off(failures, rng);
-        let retry = Retry { failures: failures.saturating_add(1), at: now.plus(wait) };
-        self.retries.insert(vendor, retry);
-        wait
+    ) {
+        match next_try(schedule, self.retries.get(&vendor), now, all_answered, rng) {
+            Some(retry) => self.retries.insert(vendor, retry),
+            None => self.retries.remove(&vendor),
+        };
     }
 
     pub(super) fn reports_are_due(&self, now: UnixSeconds) -> bool {
@@ -124,12 +119,23 @@ impl Timetable {
         all_done: bool,
         rng: &mut dyn RngCore,
     ) {
-        let failures = self.reports.map_or(0, |retry| retry.failures);
-        self.reports = (!all_done).then(|| Retry {
-            failures: failures.saturating_add(1),
-            at: now.plus(schedule.back_off(failures, rng)),
-        });
+        self.reports = next_try(schedule, self.reports.as_ref(), now, all_done, rng);
     }
+}
+
+/// When to try again, or `None` where there is no need to.
+fn next_try(
+    schedule: &Schedule,
+    last: Option<&Retry>,
+    now: UnixSeconds,
+    succeeded: bool,
+    rng: &mut dyn RngCore,
+) -> Option<Retry> {
+    let failures = last.map_or(0, |retry| retry.failures);
+    (!succeeded).then(|| Retry {
+        failures: failures.saturating_add(1),
+        at: now.plus(schedule.back_off(failures, rng)),
+    })
 }
 
 #[cfg(test)]
@@ -170,12 +176,13 @@ mod tests {
         let mut longest = 30;
         for _ in 0..40 {
             assert!(timetable.vendor_is_due(&vendor, NOW.plus(7_200)));
-            let wait = timetable.vendor_did_not(&schedule, vendor, NOW, &mut rng);
+            timetable.vendor_was_tried(&schedule, vendor, NOW, false, &mut rng);
+            let wait = timetable.retries[&vendor].at.since(NOW);
             assert!((longest / 2..=longest).contains(&wait), "{wait} of {longest}");
             assert!(!timetable.vendor_is_due(&vendor, NOW.plus(wait - 1)));
             longest = (2 * longest).min(3_600);
         }
-        timetable.vendor_answered(&vendor);
+        timetable.vendor_was_tried(&schedule, vendor, NOW, true, &mut rng);
         assert!(timetable.vendor_is_due(&vendor, NOW));
     }
 }

@@ -261,6 +261,25 @@ async fn the_background_task_keeps_to_its_schedule() {
     running.await.unwrap();
 }
 
+/// One batch that the vendor cannot digest must not keep the others from being redeemed.
+#[tokio::test]
+async fn a_batch_without_an_answer_does_not_hold_up_the_others() {
+    let world = Arc::new(World::new().await);
+    paid(&world, b"1").await;
+    world.link.behave(Behaviour::Refuses(ProblemType::Internal));
+    redeem(&world).await;
+    paid(&world, b"2").await;
+    redeem(&world).await;
+    assert_eq!(world.verifier.status().await.unwrap().vendors[0].pending_batches, 2);
+    world.link.refuse_only(&world.link.batches()[0]);
+    let redeemer = world.redeemer(quick());
+    let watch = until(async || world.unredeemed().await == Credits(4));
+    tokio::select! {
+        () = redeemer.run(std::future::pending()) => {}
+        () = watch => {}
+    }
+}
+
 #[tokio::test]
 async fn a_reservation_that_nobody_comes_back_for_is_settled() {
     let world = Arc::new(World::new().await);

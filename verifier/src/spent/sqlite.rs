@@ -1,7 +1,7 @@
 //! The spent store on SQLite: one writer that groups commits, readers beside it.
 //!
 //! `journal_mode = WAL` lets readers go on while the writer writes; `synchronous = FULL` makes a commit durable before it
-//! returns. All writes go through one task ([`writer`]), so that nobody ever waits for a lock, and as many as arrive
+//! returns. All writes go through one task (`writer`), so that nobody ever waits for a lock, and as many as arrive
 //! while the disk is busy share the next transaction and its sync.
 
 mod batches;

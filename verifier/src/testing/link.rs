@@ -51,6 +51,7 @@ pub struct TestLink {
     operator_key: PublicKey,
     behaviour: Mutex<Behaviour>,
     batches: Mutex<Vec<Bytes>>,
+    indigestible: Mutex<Option<Bytes>>,
 }
 
 impl TestLink {
@@ -62,12 +63,19 @@ impl TestLink {
             operator_key: operator_key().public(),
             behaviour: Mutex::new(Behaviour::Answers),
             batches: Mutex::default(),
+            indigestible: Mutex::default(),
         })
     }
 
     /// From now on requests fare like this.
     pub fn behave(&self, behaviour: Behaviour) {
         *lock(&self.behaviour) = behaviour;
+    }
+
+    /// From now on requests are answered, but for this one.
+    pub fn refuse_only(&self, batch: &Bytes) {
+        *lock(&self.indigestible) = Some(batch.clone());
+        self.behave(Behaviour::Answers);
     }
 
     /// The batches that were sent, in order, repetitions included, whatever came of them.
@@ -82,6 +90,9 @@ impl TestLink {
     fn answer(&self, vendor: &TestVendor, batch: &[u8]) -> Result<Bytes, NoAnswer> {
         let refused = || refuse(ProblemType::OperatorSignatureInvalid);
         let behaviour = *lock(&self.behaviour);
+        if lock(&self.indigestible).as_ref().is_some_and(|one| one == batch) {
+            return Err(refuse(ProblemType::Internal));
+        }
         match behaviour {
             Behaviour::Down => return Err(down()),
             Behaviour::Refuses(problem) => return Err(refuse(problem)),

@@ -108,6 +108,8 @@ async fn what_is_no_request_of_ours_is_named() {
     assert_eq!(answer.problem_type(), Some(ProblemType::Malformed));
     let answer = world.post("text/plain", payment.clone()).await;
     assert_eq!(answer.problem_type(), Some(ProblemType::UnsupportedMediaType));
+    let answer = world.post("Application/Scrip-Resource-Request; x=y", "r").await;
+    assert_eq!(answer.problem_type(), Some(ProblemType::PaymentRequired));
     let request = Request::get("/").body(Full::new(Bytes::new())).unwrap();
     let answer = world.call(request).await;
     assert_eq!(answer.problem_type(), Some(ProblemType::MethodNotAllowed));

@@ -4,7 +4,7 @@ use scrip_protocol::problem::ProblemType;
 use scrip_runtime::steps::Steps;
 
 use crate::{
-    Doubtful, FetchOptions, Fetched, PutOptions, WalletError, fetch_file,
+    Doubtful, FetchOptions, Fetched, PutOptions, Shortage, WalletError, fetch_file,
     link::FileLink,
     net::Network,
     testing::{Fault, World},
@@ -84,6 +84,21 @@ async fn more_copies_than_relays_are_refused_before_anything_is_paid() {
     assert!(matches!(error, WalletError::TooFewRelays { needed: 2, usable: 1 }), "{error}");
     assert!(matches!(wallet.put_file(&path, copies(0)).await, Err(WalletError::Copies)));
     assert_eq!(world.taken(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_paid_to_its_end_is_not_begun() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    // 50 credits, but in certificates of 8 and less, of which each of 10 chunks for 4 takes one or more.
+    let path = make(&world, "file", 40 << 20);
+    let error = wallet.put_file(&path, copies(1)).await.unwrap_err();
+    assert!(matches!(error, WalletError::Shortage(Shortage::TooCoarse { .. })), "{error}");
+    let path = make(&world, "larger", 60 << 20);
+    let error = wallet.put_file(&path, copies(1)).await.unwrap_err();
+    assert!(matches!(error, WalletError::Shortage(Shortage::Choice(_))), "{error}");
+    assert_eq!((world.taken(), world.leases()), (0, 0));
+    assert!(wallet.files().await.unwrap().is_empty(), "and is not gone on with");
 }
 
 #[tokio::test]

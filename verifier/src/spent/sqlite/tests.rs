@@ -96,6 +96,31 @@ async fn many_at_once_share_transactions() {
     assert_eq!(store.totals().await.unwrap()[0].unredeemed, Credits(8_000));
 }
 
+/// What shares a transaction with a job that cannot be done is done all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_row_fails_its_own_job_only() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir).await);
+    let damaged = reservation(vendor(1), 999, &[999]);
+    store.reserve(damaged.clone()).await.unwrap();
+    let mut connection = options(&dir.path().join("spent.sqlite")).connect().await.unwrap();
+    let sql = "UPDATE evidence SET exponent = 99";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let bad = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.release(damaged.payment_id).await }
+    });
+    let good = (0..100_u16).map(|at| {
+        let store = Arc::clone(&store);
+        let payment = reservation(vendor(1), at, &[u32::from(at)]);
+        tokio::spawn(async move { store.reserve(payment).await.unwrap() })
+    });
+    for reserved in join_all(good).await {
+        assert!(matches!(reserved, Ok(ReserveOutcome::New(_) | ReserveOutcome::Retry(_))));
+    }
+    assert!(matches!(bad.await.unwrap(), Err(StoreError::Damaged { table: "evidence" })));
+}
+
 /// A group that is larger than what one statement takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_payments_at_once_are_split_into_statements() {

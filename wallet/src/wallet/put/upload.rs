@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use scrip_protocol::{
+    credits::Credits,
     id::{PaymentId, ResourceId},
-    resource::SizeClass,
+    resource::{PriceList, SizeClass},
     time::UnixSeconds,
 };
 
@@ -18,7 +19,7 @@ use crate::{
     file::{Content, Descriptor, FileKeys, INLINE_MAX, Piece, Placement, fitting_class, pieces},
     link::{FileLink, Location},
     records::{LeaseRecord, Part, PaymentRecord, PaymentState, Purpose, UploadRecord},
-    store::Changes,
+    store::{Changes, Record},
     wallet::{Doubtful, Wallet, apart, relays::Candidate},
     watch::Event,
 };
@@ -54,10 +55,7 @@ impl Wallet {
         let total = pieces.iter().map(|piece| piece.class.bytes() as u64).sum::<u64>();
         let total = (total + SizeClass::K64.bytes() as u64) * upload.relays.len() as u64;
         self.watch().tell(Event::Started { what: "storing", total });
-        let result = match self.job(&upload, doubtful).await {
-            Ok(job) => job.run(&pieces).await,
-            Err(error) => Err(error),
-        };
+        let result = self.store_parts(&upload, &pieces, doubtful).await;
         self.watch().tell(Event::Finished);
         let (link, until) = result?;
         let stored = Stored {
@@ -73,6 +71,24 @@ impl Wallet {
         self.store.commit(Changes::default().put(&done)).await?;
         self.at("wallet.upload.stored");
         Ok(stored)
+    }
+
+    async fn store_parts(
+        &self,
+        upload: &UploadRecord,
+        pieces: &[Piece],
+        doubtful: Doubtful,
+    ) -> Result<(String, UnixSeconds), WalletError> {
+        let job = self.job(upload, doubtful).await?;
+        if let Err(error) = job.rehearse(pieces).await {
+            if job.leases.is_empty() && job.open_payments.is_empty() {
+                // Nothing was paid: there is nothing to go on with.
+                let name = upload.name();
+                self.store.commit(Changes::default().delete::<UploadRecord>(&name)).await?;
+            }
+            return Err(error);
+        }
+        job.run(pieces).await
     }
 
     async fn job<'a>(
@@ -103,6 +119,36 @@ impl Wallet {
 }
 
 impl Job<'_> {
+    /// Whether there is enough for all that is not paid yet, and what it will really cost. Each chunk is a payment of its
+    /// own and there is no change: where small certificates run out, large ones pay for small chunks.
+    async fn rehearse(&self, pieces: &[Piece]) -> Result<(), WalletError> {
+        // The smallest size stands for the descriptor, whose size is not known yet.
+        let parts = pieces.iter().map(|piece| (Part::Chunk(piece.index), piece.class));
+        let parts: Vec<_> = parts.chain([(Part::Descriptor, SizeClass::K64)]).collect();
+        let mut prices = Vec::new();
+        for (copy, relay) in (0..).zip(&self.relays) {
+            let begun = |part: &Part| {
+                let place = (*part, copy);
+                self.leases.contains_key(&place) || self.open_payments.contains_key(&place)
+            };
+            let due = parts.iter().filter(|(part, _)| !begun(part));
+            prices.extend(due.map(|(_, class)| {
+                PriceList::price(relay.info.prices.chunk(*class), self.upload.days)
+            }));
+        }
+        let price = Credits::total(prices.iter().copied());
+        let doubtful = self.doubtful == Doubtful::Spend;
+        let purse = self.wallet.purse.lock().await;
+        let paid = purse.rehearse(prices, self.wallet.now(), doubtful)?;
+        if paid.0 > price.0.saturating_add(price.0 / 2) {
+            self.wallet.watch().warn(format!(
+                "this costs {price} and takes {paid}, as the wallet has too few small certificates; \
+                 what is paid too much makes leases longer"
+            ));
+        }
+        Ok(())
+    }
+
     /// The link, and when the first lease ends.
     async fn run(&self, pieces: &[Piece]) -> Result<(String, UnixSeconds), WalletError> {
         let copies = self.copies();
