@@ -33,6 +33,7 @@ const DATABASE: &str = "wallet.db";
 const LOCK: &str = "wallet.lock";
 /// A database that is being made.
 const UNFINISHED: &str = "wallet.db.unfinished";
+const UNFINISHED_JOURNAL: &str = "wallet.db.unfinished-journal";
 
 /// Why the wallet file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,14 +129,7 @@ impl Store {
         let header = KdfHeader::generate(params, &mut entropy);
         let key = derive(passphrase, header.clone()).await?;
         let unfinished = directory.join(UNFINISHED);
-        // Left by a process that died here; nobody else is here now.
-        if unfinished.exists() {
-            std::fs::remove_file(&unfinished).map_err(|source| FileError::Io {
-                action: "remove",
-                path: unfinished.clone(),
-                source,
-            })?;
-        }
+        remove_unfinished(directory)?;
         files::write_new_private(&unfinished, b"")?;
         let database = Database::create(&unfinished, &header.encode()).await?;
         let names = Secret::generate(&mut entropy);
@@ -156,6 +150,8 @@ impl Store {
             path: unfinished,
             source,
         })?;
+        // SQLite leaves its journal behind, empty; under this name nobody looks for it.
+        remove_unfinished(directory)?;
         (store.database, _) = Database::open(&path).await?;
         Ok(store)
     }
@@ -277,6 +273,20 @@ impl Store {
         debug_assert!(expanded.is_ok(), "HKDF-SHA-256 gives up to 8,160 bytes");
         id
     }
+}
+
+/// Removes what a process left that died while it made a wallet; the lock says that nobody else is here. A journal of
+/// another database must not be played back.
+fn remove_unfinished(directory: &Path) -> Result<(), FileError> {
+    for left in [UNFINISHED_JOURNAL, UNFINISHED].map(|name| directory.join(name)) {
+        match std::fs::remove_file(&left) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::Io { action: "remove", path: left, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What a sealed record is authenticated with.

@@ -99,8 +99,10 @@ async fn a_wallet_is_not_made_over_another_and_not_found_where_there_is_none() {
 async fn a_half_made_wallet_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(UNFINISHED), b"half").unwrap();
+    std::fs::write(directory.path().join(UNFINISHED_JOURNAL), b"of the other half").unwrap();
     assert!(create(directory.path()).await.is_ok());
     assert!(!directory.path().join(UNFINISHED).exists());
+    assert!(!directory.path().join(UNFINISHED_JOURNAL).exists());
 }
 
 #[tokio::test]
