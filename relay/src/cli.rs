@@ -87,6 +87,7 @@ impl Session {
                 self.printer.conflicts(&report::conflicts(&self.config()?).await?)
             }
             Command::Redeem => self.redeem().await,
+            Command::Key => self.printer.key(&report::operator_key(&self.config()?)?),
             Command::Address => self.printer.address(&report::address(&self.config()?)?),
         }
     }

@@ -140,6 +140,14 @@ pub fn address(config: &Config) -> Result<RelayAddress, ReportError> {
     Ok(RelayAddress { id, authority: config.authority() })
 }
 
+/// The operator's key.
+///
+/// # Errors
+/// [`ReportError`] where there is none.
+pub fn operator_key(config: &Config) -> Result<PublicKey, ReportError> {
+    Ok(identity::public(&config.data_dir)?)
+}
+
 /// How the relay stands.
 ///
 /// # Errors

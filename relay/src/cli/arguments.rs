@@ -37,8 +37,10 @@ pub(super) enum Command {
     Conflicts,
     /// Redeem at once what a relay that is stopped has taken. It tells the vendor more than the schedule of `start` does.
     Redeem,
-    /// Show the relay's address.
+    /// Show the relay's address, which wallets need.
     Address,
+    /// Show the operator's key, which vendors need.
+    Key,
 }
 
 #[derive(Args, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::RelayAddress, time::UnixSeconds};
+use scrip_protocol::{address::RelayAddress, keys::PublicKey, time::UnixSeconds};
 use scrip_runtime::config::HumanSize;
 use scrip_verifier::redeemer::Redeemed;
 use serde::Serialize;
@@ -56,6 +56,10 @@ impl Printer {
 
     pub(super) fn address(&self, address: &RelayAddress) -> Result<(), CliError> {
         self.print(&json!({ "address": address }), &address.to_string())
+    }
+
+    pub(super) fn key(&self, key: &PublicKey) -> Result<(), CliError> {
+        self.print(&json!({ "operator_key": key }), &key.to_string())
     }
 
     pub(super) fn listening(&self, scheme: &str, address: SocketAddr) -> Result<(), CliError> {
