@@ -138,7 +138,6 @@ impl Network {
     ///
     /// # Errors
     /// What the wallet says.
-    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
     pub async fn wallet(&self, name: &str) -> Result<Wallet, Failure> {
         let new = NewWallet {
             vendor: self.vendor.address().clone(),
@@ -185,7 +184,6 @@ impl Network {
     }
 
     /// What wallets of this network take from their surroundings.
-    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
     pub fn environment(&self) -> Environment {
         Environment {
             clock: Arc::new(self.clock.clone()),

@@ -79,7 +79,6 @@ impl VendorNode {
     ///
     /// # Errors
     /// What the issuer says.
-    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
     pub async fn init(config: IssuerConfig, clock: SharedClock) -> Result<Self, Failure> {
         let options = InitOptions {
             config: config.clone(),
@@ -206,7 +205,6 @@ impl RelayNode {
     ///
     /// # Errors
     /// What the relay says.
-    #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
     pub async fn init(config: RelayConfig, clock: SharedClock) -> Result<Self, Failure> {
         let options = scrip_relay::InitOptions {
             config: config.clone(),

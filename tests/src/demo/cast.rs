@@ -70,7 +70,6 @@ impl Cast {
         self.vendor.voucher(PRODUCT).await
     }
 
-    #[expect(clippy::disallowed_types, reason = "the demo is an entry point")]
     pub(super) async fn wallet(&self, name: &str) -> Result<Wallet, Failure> {
         let new = NewWallet {
             vendor: self.vendor.address().clone(),
@@ -97,7 +96,6 @@ impl Cast {
         self.open_wallet(to).await
     }
 
-    #[expect(clippy::disallowed_types, reason = "the demo is an entry point")]
     pub(super) fn environment(&self) -> Environment {
         Environment {
             clock: Arc::clone(&self.clock),
