@@ -12,7 +12,7 @@ use clap::Parser;
 #[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
 use rand_core::OsRng;
 use scrip_protocol::keys::PublicKey;
-use scrip_runtime::{clock::SharedClock, config, steps::Steps};
+use scrip_runtime::{clock::SharedClock, config, random::RngFactory, steps::Steps};
 
 use self::{
     arguments::{Arguments, Command, OperatorCommand, VoucherCommand},
@@ -21,7 +21,6 @@ use self::{
 };
 use crate::{
     config::{Config, ENV_PREFIX, FILE_NAME},
-    issuer::RngFactory,
     operators, status,
     store::Store,
     vouchers,

@@ -2,12 +2,7 @@
 
 mod template;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path};
 
 use scrip_protocol::credits::Exponent;
 use scrip_runtime::{
@@ -42,7 +37,7 @@ pub struct Config {
     pub database_connections: u32,
     /// The TLS certificate, where this program itself speaks TLS.
     #[serde(default)]
-    pub tls: Option<TlsConfig>,
+    pub tls: Option<TlsFiles>,
     /// Whether a proxy in front of this program speaks TLS.
     #[serde(default)]
     pub behind_tls_proxy: bool,
@@ -58,16 +53,6 @@ pub struct Config {
     /// What is sold.
     #[serde(default = "default_products")]
     pub products: BTreeMap<String, Product>,
-}
-
-/// The files of a TLS certificate.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// PEM, the server's certificate first.
-    pub certificate: PathBuf,
-    /// PEM.
-    pub key: PathBuf,
 }
 
 /// How much may be signed at a time.
@@ -188,10 +173,9 @@ impl Config {
 
     /// Where to listen and how connections are protected.
     pub fn listen(&self) -> Listen {
-        let tls = self.tls.clone();
         Listen {
             address: self.listen,
-            tls: tls.map(|TlsConfig { certificate, key }| TlsFiles { certificate, key }),
+            tls: self.tls.clone(),
             behind_tls_proxy: self.behind_tls_proxy,
         }
     }

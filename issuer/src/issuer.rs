@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rand_core::{CryptoRng, CryptoRngCore, RngCore};
+use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
     address::VendorAddress,
     id::{KeyId, VendorId},
@@ -13,6 +13,7 @@ use scrip_protocol::{
 use scrip_runtime::{
     clock::{Clock, SharedClock},
     passphrase::Passphrase,
+    random::RngFactory,
     serve::{Bound, ServeError, bind},
     steps::Steps,
 };
@@ -27,9 +28,6 @@ use crate::{
     signer::{Signer, raw},
     store::Store,
 };
-
-/// Makes a generator of randomness for one use.
-pub type RngFactory = Arc<dyn Fn() -> Box<dyn CryptoRngCore + Send> + Send + Sync>;
 
 /// A vendor's server, in this process. Clones are the same issuer.
 #[derive(Clone)]

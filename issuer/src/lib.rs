@@ -39,6 +39,6 @@ pub use self::{
     config::Config,
     error::{InitError, StartError},
     init::InitOptions,
-    issuer::{Issuer, RngFactory},
+    issuer::Issuer,
     pack::{Pack, PackError},
 };

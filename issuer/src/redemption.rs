@@ -9,9 +9,10 @@ use scrip_protocol::{
     redemption::{InvalidReason, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch},
     time::{Day, UnixSeconds},
 };
+use scrip_runtime::random::RngFactory;
 
 use crate::{
-    issuer::{Issuer, RngFactory},
+    issuer::Issuer,
     store::{BatchRecord, Decision, SpendRecord, StoreError},
 };
 

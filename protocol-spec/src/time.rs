@@ -54,6 +54,37 @@ impl Day {
     }
 }
 
+/// `2026-01-31`
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (year, month, day) = civil(self.0);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// `2026-01-31 07:30 UTC`
+impl std::fmt::Display for UnixSeconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let minutes = self.0 % SECONDS_PER_DAY / 60;
+        write!(f, "{} {:02}:{:02} UTC", self.day(), minutes / 60, minutes % 60)
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+const fn civil(days: u32) -> (u64, u64, u64) {
+    let shifted = days as u64 + 719_468; // days since 0000-03-01
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + (month <= 2) as u64;
+    (year, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +103,21 @@ mod tests {
         assert_eq!(UnixSeconds(SECONDS_PER_DAY - 1).day(), Day(0));
         assert_eq!(UnixSeconds(SECONDS_PER_DAY).day(), Day(1));
         assert_eq!(UnixSeconds(u64::MAX).day(), Day(u32::MAX));
+    }
+
+    #[test]
+    fn times_are_shown_by_the_civil_calendar() {
+        for (day, text) in [
+            (0, "1970-01-01"),
+            (58, "1970-02-28"),
+            (59, "1970-03-01"),
+            (11_016, "2000-02-29"),
+            (20_484, "2026-01-31"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+        ] {
+            assert_eq!(Day(day).to_string(), text);
+        }
+        assert_eq!(UnixSeconds(1_795_246_200).to_string(), "2026-11-21 07:30 UTC");
     }
 }

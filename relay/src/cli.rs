@@ -1,7 +1,6 @@
 //! The command line.
 
 mod arguments;
-mod date;
 mod error;
 mod init;
 mod print;
@@ -15,8 +14,8 @@ use clap::Parser;
     reason = "the entry point of the program: from here on it is a parameter"
 )]
 use rand_core::OsRng;
+use scrip_runtime::random::RngFactory;
 use scrip_runtime::{clock::SharedClock, passphrase::passphrase, steps::Steps};
-use scrip_verifier::RngFactory;
 
 use self::{
     arguments::{Arguments, Command},

@@ -49,7 +49,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The TLS certificate, where this program itself speaks TLS.
     #[serde(default)]
-    pub tls: Option<TlsConfig>,
+    pub tls: Option<TlsFiles>,
     /// Whether a proxy in front of this program speaks TLS.
     #[serde(default)]
     pub behind_tls_proxy: bool,
@@ -73,16 +73,6 @@ pub struct Config {
     pub client: ClientConfig,
     /// Whose certificates are accepted.
     pub vendors: Vec<VendorConfig>,
-}
-
-/// The files of a TLS certificate.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// PEM, the server's certificate first.
-    pub certificate: PathBuf,
-    /// PEM.
-    pub key: PathBuf,
 }
 
 /// Prices in credits per 30 days.
@@ -332,10 +322,9 @@ impl Config {
 
     /// Where to listen and how connections are protected.
     pub fn listen(&self) -> Listen {
-        let tls = self.tls.clone();
         Listen {
             address: self.listen,
-            tls: tls.map(|TlsConfig { certificate, key }| TlsFiles { certificate, key }),
+            tls: self.tls.clone(),
             behind_tls_proxy: self.behind_tls_proxy,
         }
     }

@@ -9,8 +9,8 @@ use scrip_protocol::{
     resource::PriceList,
     time::UnixSeconds,
 };
+use scrip_runtime::random::RngFactory;
 use scrip_runtime::{clock::SharedClock, steps::Steps};
-use scrip_verifier::RngFactory;
 use tokio::sync::Notify;
 
 use crate::{

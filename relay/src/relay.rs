@@ -13,12 +13,13 @@ use scrip_runtime::{
     clock::SharedClock,
     files::create_private_dir,
     passphrase::Passphrase,
+    random::RngFactory,
     sealed::SealParams,
     serve::{Bound, ServeError, bind},
     steps::Steps,
 };
 use scrip_verifier::{
-    Environment, Redeemer, RngFactory, Verifier, VerifierConfig,
+    Environment, Redeemer, Verifier, VerifierConfig,
     link::HttpLink,
     redeemer::Redeemed,
     spent::{SpentStore, SqliteStore, StoreError as SpentError},

@@ -38,7 +38,8 @@ pub struct Listen {
 
 /// The files of a TLS certificate. They are read again every hour, so that a renewed
 /// certificate needs no restart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TlsFiles {
     /// PEM, the server's certificate first, then the intermediate ones.
     pub certificate: PathBuf,

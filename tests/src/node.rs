@@ -27,7 +27,7 @@ pub fn passphrase() -> Passphrase {
 }
 
 /// The system's generator, as the programs take it.
-pub fn generator() -> scrip_issuer::RngFactory {
+pub fn generator() -> scrip_runtime::random::RngFactory {
     Arc::new(|| Box::new(OsRng))
 }
 

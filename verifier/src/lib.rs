@@ -38,5 +38,5 @@ pub use self::{
     price::{Price, Quote},
     provisions::{Paid, PaidCertificate, Provisions, ProvisionsError, StoredAnswer},
     redeemer::{Redeemer, Schedule},
-    verifier::{Environment, OpenError, RngFactory, Verifier, VerifierConfig},
+    verifier::{Environment, OpenError, Verifier, VerifierConfig},
 };

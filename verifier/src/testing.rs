@@ -14,6 +14,7 @@ use std::{
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use rand_core::RngCore;
 use scrip_protocol::{keys::SigningKey, time::UnixSeconds};
+use scrip_runtime::random::RngFactory;
 use scrip_runtime::{clock::ManualClock, steps::Steps};
 
 pub use self::{
@@ -23,7 +24,7 @@ pub use self::{
 };
 use crate::{
     policy::{Risk, VendorPolicy},
-    verifier::{Environment, RngFactory, VerifierConfig},
+    verifier::{Environment, VerifierConfig},
 };
 
 /// A time in the windows of every [`TestVendor`].

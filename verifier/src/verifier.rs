@@ -19,7 +19,6 @@ mod status;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use rand_core::CryptoRngCore;
 use scrip_protocol::{
     address::VendorAddress,
     id::{ManifestDigest, OperatorId, PaymentId, VendorId},
@@ -28,6 +27,7 @@ use scrip_protocol::{
     problem::{PayableVendor, Problem},
     time::UnixSeconds,
 };
+use scrip_runtime::random::RngFactory;
 use scrip_runtime::{
     clock::SharedClock,
     files::{FileError, create_private_dir},
@@ -50,9 +50,6 @@ use crate::{
     redeemer::Troubles,
     spent::{SpentStore, SqliteStore, StoreError},
 };
-
-/// Makes a generator of randomness for one use.
-pub type RngFactory = Arc<dyn Fn() -> Box<dyn CryptoRngCore + Send> + Send + Sync>;
 
 /// The name of the database in the data directory.
 pub const DATABASE: &str = "spent.sqlite";

@@ -12,7 +12,6 @@ mod progress;
 mod queues;
 mod session;
 mod setup;
-mod time;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId, time::Day};
+use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId};
 use serde_json::{Value, json};
 
 use super::error::CliError;
@@ -44,7 +44,7 @@ impl Printer {
         let value = json!({
             "product": made.product,
             "credits": made.credits,
-            "last_day": date(made.last_day),
+            "last_day": made.last_day.to_string(),
             "codes": codes,
         });
         self.print(value, &codes.join("\n"))
@@ -60,14 +60,14 @@ impl Printer {
                 "name": operator.name,
                 "operator_id": operator.id,
                 "key": operator.key,
-                "added": date(operator.added),
+                "added": operator.added.to_string(),
             })
         });
         let text = match operators {
             [] => String::from("no operators; add one with `scrip-issuer operator add`"),
             some => {
                 let line = |operator: &OperatorRow| {
-                    format!("{}  {}  {}", operator.id, date(operator.added), operator.name)
+                    format!("{}  {}  {}", operator.id, operator.added, operator.name)
                 };
                 some.iter().map(line).collect::<Vec<_>>().join("\n")
             }
@@ -103,8 +103,8 @@ fn status_text(status: &Status) -> String {
             row.credits.0,
             row.issued,
             row.redeemed,
-            date(row.issue_until.day()),
-            date(row.redeem_until.day()),
+            row.issue_until.day(),
+            row.redeem_until.day(),
         );
     }
     let Credits(issued) = status.credits_issued;
@@ -128,39 +128,4 @@ fn status_text(status: &Status) -> String {
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// `2026-01-31`, by the civil calendar (Howard Hinnant's algorithm for days since 1970-01-01).
-fn date(day: Day) -> String {
-    let shifted = i64::from(day.0) + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
-    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day_of_month:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_dates() {
-        for (day, text) in [
-            (0, "1970-01-01"),
-            (58, "1970-02-28"),
-            (59, "1970-03-01"),
-            (11_016, "2000-02-29"),
-            (20_484, "2026-01-31"),
-            (47_540, "2100-02-28"),
-            (47_541, "2100-03-01"),
-        ] {
-            assert_eq!(date(Day(day)), text);
-        }
-    }
 }

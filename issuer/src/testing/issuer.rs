@@ -10,6 +10,7 @@ use std::{
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use scrip_protocol::{credits::Exponent, time::UnixSeconds};
+use scrip_runtime::random::RngFactory;
 use scrip_runtime::{clock::ManualClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 use tempfile::TempDir;
 
@@ -17,7 +18,7 @@ use crate::{
     config::{Config, sqlite_url},
     error::{InitError, StartError},
     init::InitOptions,
-    issuer::{Issuer, RngFactory},
+    issuer::Issuer,
     pack::PackError,
 };
 

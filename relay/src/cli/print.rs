@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::RelayAddress, keys::PublicKey, time::UnixSeconds};
+use scrip_protocol::{address::RelayAddress, keys::PublicKey};
 use scrip_runtime::config::HumanSize;
 use scrip_verifier::redeemer::Redeemed;
 use serde::Serialize;
@@ -107,11 +107,7 @@ impl Printer {
             let _ = writeln!(
                 text,
                 "{}  {:>12}  {:>8}  {:<16}  {}",
-                super::date::date(row.day),
-                row.certificates,
-                row.credits.0,
-                row.result,
-                row.vendor_id,
+                row.day, row.certificates, row.credits.0, row.result, row.vendor_id,
             );
         }
         self.print(earnings, text.trim_end())
@@ -124,11 +120,11 @@ impl Printer {
                 Some(id) => format!("lease {id}"),
                 None => String::from("a lease that is forgotten"),
             };
-            let until = conflict.lease_until.map(|until| format!(", until {}", moment(until)));
+            let until = conflict.lease_until.map(|until| format!(", until {}", until));
             let _ = writeln!(
                 text,
                 "{}  {}  {}{}  {lease}\n  certificate {}\n  proof {}",
-                moment(conflict.learned_at),
+                conflict.learned_at,
                 conflict.value,
                 conflict.event,
                 until.unwrap_or_default(),
@@ -196,18 +192,12 @@ fn pending_of(vendor: &VendorReport) -> String {
         vendor.accepted.0, vendor.pending.0, vendor.lost.0
     );
     if let Some(oldest) = vendor.oldest_pending {
-        let _ = write!(text, "; the oldest since {}", moment(oldest));
+        let _ = write!(text, "; the oldest since {}", oldest);
     }
     if vendor.unanswered_batches > 0 {
         let _ = write!(text, "; {} batches without an answer", vendor.unanswered_batches);
     }
     text
-}
-
-/// `2026-01-31 13:45 UTC`
-fn moment(time: UnixSeconds) -> String {
-    let minutes = time.0 % 86_400 / 60;
-    format!("{} {:02}:{:02} UTC", super::date::date(time.day()), minutes / 60, minutes % 60)
 }
 
 /// As one word of a POSIX shell.
@@ -229,10 +219,5 @@ mod tests {
         assert_eq!(shell_quoted("my relay"), "'my relay'");
         assert_eq!(shell_quoted("it's; rm -rf"), r"'it'\''s; rm -rf'");
         assert_eq!(shell_quoted(""), "''");
-    }
-
-    #[test]
-    fn moments_end_with_the_minute() {
-        assert_eq!(moment(UnixSeconds(1_769_867_159)), "2026-01-31 13:45 UTC");
     }
 }

@@ -5,7 +5,6 @@ use super::{
     error::CliError,
     output::note,
     session::Session,
-    time,
 };
 use crate::{FetchOptions, PutOptions, WalletError, fetch_file, link::FileLink};
 
@@ -29,7 +28,7 @@ pub(super) async fn put(session: &Session, arguments: PutArguments) -> Result<()
             stored.name,
             stored.chunks,
             stored.relays.len(),
-            time::show(stored.until)
+            stored.until
         ));
         stored.link.clone()
     })

@@ -5,7 +5,6 @@ use super::{
     error::CliError,
     output::table,
     session::Session,
-    time,
 };
 use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
 
@@ -51,7 +50,7 @@ fn show_balance(balance: &Balance) -> String {
         lines.push(format!("{credits} {what}"));
     }
     for expiring in &balance.expiring {
-        lines.push(format!("{} expire on {}", expiring.credits, time::show(expiring.at)));
+        lines.push(format!("{} expire on {}", expiring.credits, expiring.at));
     }
     lines.join("\n")
 }
@@ -83,7 +82,7 @@ fn history_row(entry: &HistoryEntry) -> Vec<String> {
             (what, *state, relay.authority.clone())
         }
     };
-    vec![time::show(entry.at), what, entry.credits.0.to_string(), state.to_owned(), place]
+    vec![entry.at.to_string(), what, entry.credits.0.to_string(), state.to_owned(), place]
 }
 
 pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
@@ -99,7 +98,7 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
             lines.push(format!("Restored {} purchases.", restored.purchases));
         }
         for lease in &resumed.leases {
-            lines.push(format!("Paid for {} until {}.", lease.name, time::show(lease.until)));
+            lines.push(format!("Paid for {} until {}.", lease.name, lease.until));
         }
         for file in &resumed.files {
             lines.push(format!("Stored {}:\n{}", file.name, file.link));
@@ -144,7 +143,7 @@ fn show_leases(leases: &[LeaseReport]) -> String {
         .map(|lease| {
             let state = if lease.live { "live" } else { "ended" };
             vec![
-                time::show(lease.until),
+                lease.until.to_string(),
                 state.to_owned(),
                 lease.kind.to_owned(),
                 lease.name.clone(),

@@ -10,7 +10,6 @@ use super::{
     error::CliError,
     output::{note, printable, table},
     session::Session,
-    time,
 };
 use crate::{NewQueue, Received, link::QueueLink, send_to_queue};
 
@@ -30,10 +29,7 @@ pub(super) async fn create(
     session.output.show(&queue, |queue| {
         format!(
             "Queue {} at {} until {}.\nGive this link to whoever shall send to it:\n{}",
-            queue.name,
-            queue.relay.authority,
-            time::show(queue.until),
-            queue.link
+            queue.name, queue.relay.authority, queue.until, queue.link
         )
     })
 }
@@ -156,8 +152,8 @@ pub(super) async fn list(session: &Session) -> Result<(), CliError> {
             .iter()
             .map(|queue| {
                 let state = if queue.live { "live" } else { "ended" };
-                let until = time::show(queue.until);
-                vec![queue.name.clone(), state.to_owned(), until, queue.link.clone()]
+                let until = queue.until;
+                vec![queue.name.clone(), state.to_owned(), until.to_string(), queue.link.clone()]
             })
             .collect();
         table(&["name", "state", "until", "link"], &rows)
