@@ -8,6 +8,7 @@ pub mod demo;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod socks;
 pub mod wire;
 
 /// Whatever a test or the demo trips over; it is shown, and ends the run.

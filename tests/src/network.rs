@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
 use rand_core::OsRng;
+use rand_core::RngCore;
 use scrip_issuer::Config as IssuerConfig;
 use scrip_issuer::config::sqlite_url;
 use scrip_protocol::address::VendorAddress;
@@ -139,9 +140,19 @@ impl Network {
     /// # Errors
     /// What the wallet says.
     pub async fn wallet(&self, name: &str) -> Result<Wallet, Failure> {
+        let mut seed = [0; 32];
+        OsRng.fill_bytes(&mut seed);
+        self.wallet_of_seed(name, seed).await
+    }
+
+    /// A new wallet with this seed that knows every relay.
+    ///
+    /// # Errors
+    /// What the wallet says.
+    pub async fn wallet_of_seed(&self, name: &str, seed: [u8; 32]) -> Result<Wallet, Failure> {
         let new = NewWallet {
             vendor: self.vendor.address().clone(),
-            seed: WalletSeed::generate(&mut OsRng),
+            seed: WalletSeed::from_bytes(seed),
             seal: SealParams::for_tests(),
             proxy_buy: None,
             proxy_spend: None,
