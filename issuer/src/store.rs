@@ -33,7 +33,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    AnyConnection, AnyPool, ConnectOptions, Executor, Transaction,
+    AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction,
     any::{Any, AnyConnectOptions, AnyPoolOptions, install_default_drivers},
 };
 
@@ -121,6 +121,7 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
+                .after_release(|connection, _| Box::pin(can_begin(connection)))
         };
         let options = connect_options(&url)?;
         let writer = pool(1).connect_with(options.clone()).await?; // first: it makes the file and sets WAL
@@ -222,7 +223,7 @@ where
             Ok(value)
         }
         Err(error) => {
-            // The first error is the one to report; a connection that cannot even roll back is closed by the pool.
+            // The first error is the one to report; a connection that could not roll back is found by `can_begin`.
             let _ = tx.transaction.rollback().await;
             Err(error)
         }
@@ -232,6 +233,14 @@ where
 /// Statements are not logged: those of a full batch are thousands of placeholders long.
 fn connect_options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
     Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// Whether a connection that comes back to its pool can be used again. Where the disk is full or memory is short, SQLite
+/// rolls back by itself; the driver's own rollback then fails, and it refuses every later transaction on this connection.
+/// Such a one is closed, and the pool opens another.
+async fn can_begin(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    connection.begin_with("BEGIN").await?.rollback().await?;
+    Ok(true)
 }
 
 /// `synchronous = FULL`: a commit is on the disk when it returns, also where the power fails.

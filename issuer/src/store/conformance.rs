@@ -356,6 +356,19 @@ async fn the_books_add_up(store: &Store) {
     assert_eq!(by_exponent.iter().map(|(_, count)| count).sum::<u64>(), redeemed);
 }
 
+/// A client that repeats a request before the first has its answer, or a proxy that does.
+async fn one_purchase_sent_many_times_at_once_is_granted(stores: &[Store]) {
+    for code in 100..116 {
+        stores[0].add_vouchers(&[voucher(code)]).await.unwrap();
+        let attempts = (0..8).map(|number: usize| {
+            let store = &stores[number % stores.len()];
+            async move { store.use_voucher(&[code; 32], &grant_id(code), TODAY).await.unwrap() }
+        });
+        let granted = |used: &VoucherUse| matches!(used, VoucherUse::Granted(_));
+        assert!(join_all(attempts).await.iter().all(granted), "voucher {code}");
+    }
+}
+
 async fn open(url: &str) -> Store {
     Store::open(url, 8, true).await.unwrap()
 }
@@ -397,6 +410,33 @@ async fn two_issuers_on_one_postgres_are_one_vendor() {
     let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
     let (one, two) = (Arc::new(one), Arc::new(two));
     crate::tests::two_issuers::race(&one, &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_purchase_is_granted_however_often_it_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&directory.path().join("test.db"));
+    one_purchase_sent_many_times_at_once_is_granted(&[open(&url).await, open(&url).await]).await;
+    let Some(cluster) = Cluster::start("one purchase sent many times") else { return };
+    let url = cluster.database().unwrap();
+    one_purchase_sent_many_times_at_once_is_granted(&[open(&url).await, open(&url).await]).await;
+}
+
+/// SQLite rolls back by itself where the disk is full. What comes after must work once there is room again.
+#[tokio::test]
+async fn a_full_disk_is_a_failure_of_its_own_time_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&sqlite_url(&directory.path().join("test.db"))).await;
+    let limit = async |pages: &'static str| {
+        let mut connection = store.writer.acquire().await.unwrap();
+        sqlx::raw_sql(pages).execute(&mut *connection).await.unwrap();
+    };
+    limit("PRAGMA max_page_count = 1").await; // SQLite takes the present size, where that is more
+    let many: Vec<NewVoucher> = (0..250).map(voucher).collect();
+    let full = store.add_vouchers(&many).await;
+    assert!(matches!(full, Err(StoreError::Failed { .. })), "{full:?}");
+    limit("PRAGMA max_page_count = 1000000").await;
+    store.add_vouchers(&many).await.expect("there is room again");
 }
 
 #[tokio::test]

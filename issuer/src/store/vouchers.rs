@@ -82,7 +82,17 @@ impl Store {
                     minted: Minted::Nothing,
                 };
                 if !tx.insert_grant(grant_id, &grant).await? {
-                    return Ok(VoucherUse::GrantUsed);
+                    // Somebody has the grant. Where it was this very request, sent twice at one time, PostgreSQL let us
+                    // read the voucher before the other one committed, and wait for it here: read it again.
+                    let used_for = tx.voucher(code_hash).await?.and_then(|(_, used_for)| used_for);
+                    return match used_for {
+                        Some(used_for) if used_for == *grant_id => {
+                            let grant = tx.grant(grant_id).await?;
+                            let grant = grant.ok_or(StoreError::Damaged { table: "vouchers" })?;
+                            Ok(VoucherUse::Granted(grant))
+                        }
+                        _ => Ok(VoucherUse::GrantUsed),
+                    };
                 }
                 tx.mark_voucher_used(code_hash, grant_id).await?;
                 Ok(VoucherUse::Granted(grant))
