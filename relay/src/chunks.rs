@@ -1,6 +1,6 @@
 //! Uploading and downloading chunks, in pieces: no chunk is ever whole in memory.
 
-use std::fs::File;
+use std::{fs::File, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -21,6 +21,8 @@ use crate::{
 const PIECE: usize = 64 * 1024;
 /// Bytes of the largest chunk.
 pub(crate) const LARGEST: usize = SizeClass::M4.bytes();
+/// How long an upload waits for another one of the same chunk.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why an upload is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,8 @@ pub(crate) enum UploadError {
     TooLarge,
     #[error("the upload was cut off")]
     Cut,
+    #[error("another upload of this chunk is under way")]
+    Busy,
     #[error(transparent)]
     File(#[from] ChunkFileError),
 }
@@ -79,9 +83,11 @@ impl Core {
     ) -> Result<(), UploadError> {
         self.check_time(head)?;
         let found = self.find(owner_id, Role::Owner).await?;
-        if let Some((lease, space)) = found.as_ref().and_then(with_space)
-            && self.is_signed(head, Role::Owner, found.as_ref(), space.digest)
-        {
+        let chunk = found.as_ref().and_then(with_space);
+        // Also where there is no chunk: an unknown address costs as many checks as a known one.
+        let right_digest = chunk.map_or([0; 32], |(_, space)| space.digest);
+        let is_signed = self.is_signed(head, Role::Owner, found.as_ref(), right_digest);
+        if let Some((lease, space)) = chunk.filter(|_| is_signed) {
             return self.store_chunk(lease, space, body).await;
         }
         let digest = digest_of(body).await?;
@@ -112,26 +118,60 @@ impl Core {
         Err(DownloadError::NotUploaded)
     }
 
-    /// Stores what the owner of a chunk sends.
+    /// Stores what the owner of a chunk sends, after whoever is doing that already.
     async fn store_chunk<E>(
+        &self,
+        lease: &LeaseRow,
+        space: &ChunkSpace,
+        body: impl Bytestream<E>,
+    ) -> Result<(), UploadError> {
+        if !self.takes_bytes(lease, space) {
+            return self.compare(lease, space, body).await;
+        }
+        let Some(_turn) = self.uploads.turn(lease.number, PATIENCE).await else {
+            digest_of(body).await?;
+            return Err(UploadError::Busy);
+        };
+        let found = self.find(lease.lease_id, Role::Owner).await?;
+        match found.as_ref().and_then(with_space) {
+            Some((lease, space)) if self.takes_bytes(lease, space) => {
+                self.receive_chunk(lease, space, body).await
+            }
+            Some((lease, space)) => self.compare(lease, space, body).await,
+            None => Err(AccessError::NotFound.into()), // forgotten while we waited
+        }
+    }
+
+    fn takes_bytes(&self, lease: &LeaseRow, space: &ChunkSpace) -> bool {
+        lease.is_live(self.now()) && !space.uploaded
+    }
+
+    /// Answers an upload of which nothing is stored. The body is read all the same, so that the client sees the answer and
+    /// not a closed connection.
+    async fn compare<E>(
+        &self,
+        lease: &LeaseRow,
+        space: &ChunkSpace,
+        body: impl Bytestream<E>,
+    ) -> Result<(), UploadError> {
+        let digest = digest_of(body).await?;
+        match (lease.is_live(self.now()), digest == space.digest) {
+            (false, _) => Err(AccessError::Ended.into()),
+            (true, true) => Ok(()),
+            (true, false) => Err(UploadError::Mismatch),
+        }
+    }
+
+    async fn receive_chunk<E>(
         &self,
         lease: &LeaseRow,
         space: &ChunkSpace,
         mut body: impl Bytestream<E>,
     ) -> Result<(), UploadError> {
-        if !lease.is_live(self.now()) || space.uploaded {
-            // The body is read all the same, so that the client sees the answer and not a closed connection.
-            let digest = digest_of(body).await?;
-            return match (lease.is_live(self.now()), digest == space.digest) {
-                (false, _) => Err(AccessError::Ended.into()),
-                (true, true) => Ok(()),
-                (true, false) => Err(UploadError::Mismatch),
-            };
-        }
         let incoming = self.files.receive().await?;
         let incoming = match fill(incoming, space.size_class.bytes(), &mut body).await {
             Err(UploadError::Mismatch) => {
-                digest_of(body).await?; // the rest, as above
+                digest_of(body).await?; // the rest, as in `compare`
                 return Err(UploadError::Mismatch);
             }
             filled => filled?,

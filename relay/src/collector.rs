@@ -1,6 +1,9 @@
 //! Expiry: what has ended is taken away, what a crash left behind too.
 
+use std::time::Instant;
+
 use scrip_protocol::time::UnixSeconds;
+use scrip_runtime::plausible::PlausibleClock;
 
 use crate::{
     chunk_files::{ChunkFileError, PER_DIRECTORY},
@@ -29,10 +32,47 @@ pub(crate) struct Found {
     pub(crate) lost: u64,
 }
 
+/// The collections at intervals. Those in which the clock cannot be believed are left out: one wrong reading of it must not
+/// end every lease.
+pub(crate) struct Rounds {
+    clock: PlausibleClock,
+    believed: bool,
+}
+
+impl Rounds {
+    /// Before the first round, which is not earlier than the first interval has passed; `monotonic` is the present.
+    pub(crate) fn new(core: &Core, monotonic: Instant) -> Self {
+        let mut clock = PlausibleClock::new();
+        clock.check(core.now(), monotonic); // nothing to compare with yet
+        Self { clock, believed: true }
+    }
+
+    /// Collects, unless the clock has jumped since the round before; `monotonic` is the present.
+    pub(crate) async fn round(
+        &mut self,
+        core: &Core,
+        monotonic: Instant,
+    ) -> Result<(), CollectError> {
+        let now = core.now();
+        let believed = self.clock.check(now, monotonic);
+        if self.believed && !believed {
+            tracing::warn!(
+                now = now.0,
+                "the clock jumped ahead; nothing is collected in this round; check the system's clock"
+            );
+        }
+        self.believed = believed;
+        if believed { core.collect_at(now).await } else { Ok(()) }
+    }
+}
+
 impl Core {
     /// Ends what has expired, takes away what ended leases held, and forgets leases that ended long ago.
     pub(crate) async fn collect(&self) -> Result<(), CollectError> {
-        let now = self.now();
+        self.collect_at(self.now()).await
+    }
+
+    async fn collect_at(&self, now: UnixSeconds) -> Result<(), CollectError> {
         while self.store.end_expired(now).await? > 0 {}
         self.take_away_content().await?;
         while self.store.drop_expired_messages(now).await? > 0 {}
@@ -41,8 +81,10 @@ impl Core {
         Ok(())
     }
 
+    /// Takes away what leases held that have ended already, whatever the time is.
+    ///
     /// The file goes first: as long as it may be there, the row says that there is something to collect.
-    async fn take_away_content(&self) -> Result<(), CollectError> {
+    pub(crate) async fn take_away_content(&self) -> Result<(), CollectError> {
         loop {
             let ended = self.store.reader().uncollected().await?;
             if ended.is_empty() {

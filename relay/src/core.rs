@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     chunk_files::ChunkFiles,
     store::{Capacity, Store},
+    uploads::Uploads,
 };
 
 /// Seconds for which the addresses of an ended lease are still answered with `lease-ended`.
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) capacity: Capacity,
     pub(crate) store: Store,
     pub(crate) files: ChunkFiles,
+    pub(crate) uploads: Uploads,
     pub(crate) clock: SharedClock,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,

@@ -29,6 +29,7 @@ mod provisioning;
 mod queues;
 mod relay;
 mod requests;
+mod uploads;
 
 pub mod cli;
 pub mod config;

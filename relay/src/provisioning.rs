@@ -3,14 +3,20 @@
 use scrip_protocol::{
     id::{PaymentId, ResourceId},
     receipt::ReceiptEvent,
+    time::UnixSeconds,
 };
 use scrip_verifier::Paid;
 
 use crate::{
+    access::Role,
     core::{Core, Statement, paid_until},
     requests::{NewResource, RequestError, Route, Wanted},
-    store::{Extended, Extension, NewLease, Provision, Provisioned},
+    store::{Extended, Extension, NewLease, Provision, Provisioned, Revival, Revived},
 };
+
+/// How often the receipt of an extension is made anew before its client is told to come again. Each time another payment
+/// of the same lease got through.
+const EXTENSION_ATTEMPTS: usize = 64;
 
 impl Core {
     /// Provisions what `request` asks for and returns the signed receipt. A payment that has bought something already
@@ -24,11 +30,7 @@ impl Core {
         if let Some(receipt) = self.receipt_of(&paid.payment_id).await? {
             return Ok(receipt);
         }
-        let provision = Provision {
-            payment_id: paid.payment_id,
-            credits: u32::try_from(paid.credits.0).map_err(|_| RequestError::TooMuch)?,
-            seconds_per_credit: paid.seconds_per_credit,
-        };
+        let provision = provision_of(paid)?;
         let (wanted, _days) = self.parse(route, request)?;
         self.steps.at("relay.provision.before");
         let receipt = match wanted {
@@ -37,6 +39,40 @@ impl Core {
         }?;
         self.steps.at("relay.provision.after");
         Ok(receipt)
+    }
+
+    /// Provisions an extension whose lease ended while the vendor was asked about its payment. The vendor has credited it,
+    /// so that it cannot be given back: the lease goes on from now. What was collected in the meantime is lost.
+    pub(crate) async fn revive(
+        &self,
+        route: Route,
+        request: &[u8],
+        paid: &Paid,
+    ) -> Result<Vec<u8>, RequestError> {
+        let provision = provision_of(paid)?;
+        let (Wanted::Extension { lease_id }, _days) = self.parse(route, request)? else {
+            return Err(RequestError::WrongRoute);
+        };
+        let lease = self.find(lease_id, Role::Holder).await?.ok_or(RequestError::UnknownLease)?;
+        let now = self.now();
+        let (receipt, lease_until) = self.extension(provision, lease_id, now);
+        self.steps.at("relay.revive.before");
+        let revival = Revival {
+            provision,
+            lease: lease.number,
+            kind: lease.kind,
+            now,
+            lease_until,
+            receipt: receipt.clone(),
+        };
+        let revived = self.store.revive(revival, self.capacity).await?;
+        self.steps.at("relay.revive.after");
+        match revived {
+            Revived::Done => Ok(receipt),
+            Revived::Before(receipt) => Ok(receipt),
+            Revived::NotNow => Err(RequestError::Overtaken),
+            Revived::NoSpace => Err(RequestError::NoSpace),
+        }
     }
 
     /// The receipt of a payment, if it bought something.
@@ -89,18 +125,9 @@ impl Core {
         provision: Provision,
         lease_id: ResourceId,
     ) -> Result<Vec<u8>, RequestError> {
-        loop {
+        for _ in 0..EXTENSION_ATTEMPTS {
             let lease = self.extensible(lease_id).await?;
-            let Provision { payment_id, credits, seconds_per_credit } = provision;
-            let lease_until = paid_until(lease.lease_until, credits, seconds_per_credit);
-            let receipt = self.sign(Statement {
-                payment_id,
-                event: ReceiptEvent::Extended,
-                lease_id,
-                lease_until,
-                credits,
-                detail: Vec::new(),
-            });
+            let (receipt, lease_until) = self.extension(provision, lease_id, lease.lease_until);
             let extension = Extension {
                 provision,
                 lease: lease.number,
@@ -114,5 +141,34 @@ impl Core {
                 Extended::Overtaken => {}
             }
         }
+        Err(RequestError::Overtaken)
     }
+
+    /// The receipt of an extension that counts from `from`, and the end of the lease in it.
+    fn extension(
+        &self,
+        provision: Provision,
+        lease_id: ResourceId,
+        from: UnixSeconds,
+    ) -> (Vec<u8>, UnixSeconds) {
+        let Provision { payment_id, credits, seconds_per_credit } = provision;
+        let lease_until = paid_until(from, credits, seconds_per_credit);
+        let receipt = self.sign(Statement {
+            payment_id,
+            event: ReceiptEvent::Extended,
+            lease_id,
+            lease_until,
+            credits,
+            detail: Vec::new(),
+        });
+        (receipt, lease_until)
+    }
+}
+
+fn provision_of(paid: &Paid) -> Result<Provision, RequestError> {
+    Ok(Provision {
+        payment_id: paid.payment_id,
+        credits: u32::try_from(paid.credits.0).map_err(|_| RequestError::TooMuch)?,
+        seconds_per_credit: paid.seconds_per_credit,
+    })
 }

@@ -38,6 +38,7 @@ use crate::{
     identity,
     lock::DirectoryLock,
     store::{Capacity, Store},
+    uploads::Uploads,
 };
 
 /// The name of the database in the data directory.
@@ -287,6 +288,7 @@ async fn open_core(
         capacity,
         store: Store::open(&config.data_dir.join(DATABASE), false).await?,
         files: ChunkFiles::open(&config.data_dir.join(CHUNKS))?,
+        uploads: Uploads::default(),
         clock,
         steps,
         rng,

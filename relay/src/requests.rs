@@ -40,6 +40,8 @@ pub(crate) enum RequestError {
     LeaseEnded,
     #[error("all space is promised to others")]
     NoSpace,
+    #[error("others change this lease at the same time")]
+    Overtaken,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -52,6 +54,10 @@ impl From<RequestError> for Problem {
             RequestError::UnknownLease => return ProblemType::ResourceNotFound.into(),
             RequestError::LeaseEnded => return ProblemType::LeaseEnded.into(),
             RequestError::NoSpace => return ProblemType::StorageFull.into(),
+            RequestError::Overtaken => {
+                tracing::error!(%error, "a payment waits for its client to come again");
+                return ProblemType::ProvisioningFailed.into();
+            }
             RequestError::Store(error) => {
                 tracing::error!(%error, "a request was not answered");
                 return ProblemType::Internal.into();

@@ -10,6 +10,8 @@ mod leases;
 mod migrations;
 mod provisions;
 mod queues;
+mod reader;
+mod revival;
 mod rows;
 mod status;
 mod writer;
@@ -18,10 +20,12 @@ use std::{fs::OpenOptions, io, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    ConnectOptions, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+#[cfg(test)]
+pub(crate) use self::queues::MAX_QUEUE_NONCES;
 use self::writer::Writer;
 pub(crate) use self::{
     conflicts::{ConflictDecision, ConflictSubject},
@@ -29,21 +33,17 @@ pub(crate) use self::{
     leases::{ChunkSpace, LeaseKind, LeaseNumber, LeaseRow},
     provisions::{Capacity, Extended, Extension, NewLease, Provision, Provisioned},
     queues::{Sent, StoredMessage},
+    revival::{Revival, Revived},
 };
 pub use self::{
     conflicts::{ConflictEvent, ConflictRow},
     error::StoreError,
+    reader::Reader,
     status::Usage,
 };
 
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many connections read at the same time.
-const READERS: u32 = 4;
-
-/// An open database that can be read.
-#[derive(Clone, Debug)]
-pub struct Reader(SqlitePool);
 
 /// An open database that can be written too. Clones are the same database.
 #[derive(Clone)]
@@ -114,55 +114,5 @@ impl Store {
             + 'static,
     {
         self.writer.run(name, body).await
-    }
-}
-
-impl Reader {
-    /// Opens a database that another process may be writing to. Its schema must be up to date.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let reader = Self::connect(path).await?;
-        let found = reader.read("version", |connection| {
-            Box::pin(async move { Ok(migrations::version(connection).await) })
-        });
-        match found.await?? {
-            found if found > migrations::LATEST => {
-                Err(StoreError::TooNew { found, known: migrations::LATEST })
-            }
-            found if found < migrations::LATEST => {
-                Err(StoreError::TooOld { found, known: migrations::LATEST })
-            }
-            _ => Ok(reader),
-        }
-    }
-
-    async fn connect(path: &Path) -> Result<Self, StoreError> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options(path).pragma("query_only", "ON"));
-        pool.await.map(Self).map_err(open_error(path))
-    }
-
-    /// Waits until every connection is closed.
-    pub async fn close(&self) {
-        self.0.close().await;
-    }
-
-    /// Reads within one transaction, so that several statements see the same state.
-    async fn read<T, F>(&self, name: &'static str, body: F) -> Result<T, StoreError>
-    where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, TxError>>,
-    {
-        let read = async {
-            let mut transaction = self.0.begin().await?;
-            let value = body(&mut transaction).await?;
-            transaction.rollback().await?;
-            Ok(value)
-        };
-        read.await.map_err(|error: TxError| error.named(name))
     }
 }

@@ -16,6 +16,7 @@ pub mod config;
 pub mod files;
 pub mod log;
 pub mod passphrase;
+pub mod plausible;
 pub mod random;
 pub mod sealed;
 pub mod serve;

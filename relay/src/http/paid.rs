@@ -13,11 +13,17 @@ use scrip_protocol::{
     media,
     problem::{Problem, ProblemType},
 };
-use scrip_verifier::{Paid, PaymentLayer, Price, Quote};
+use scrip_verifier::{
+    Paid, PaymentLayer, Price, Quote, Verifier,
+    spent::{KnownPayment, StoreError},
+};
 use tower::{Layer, service_fn};
 
 use super::{Shared, problem::Failure};
-use crate::{core::Core, requests::Route};
+use crate::{
+    core::Core,
+    requests::{RequestError, Route},
+};
 
 /// The prices of one route.
 struct RoutePrice {
@@ -35,15 +41,17 @@ impl Price for RoutePrice {
 pub(super) fn service(shared: &Shared, route: Route) -> MethodRouter<Shared> {
     let core = Arc::clone(&shared.core);
     let price = RoutePrice { core: Arc::clone(&core), route };
-    let layer = PaymentLayer::new(Arc::clone(&shared.verifier), price);
-    post_service(
-        layer.layer(service_fn(move |request| provision(Arc::clone(&core), route, request))),
-    )
+    let verifier = Arc::clone(&shared.verifier);
+    let layer = PaymentLayer::new(Arc::clone(&verifier), price);
+    post_service(layer.layer(service_fn(move |request| {
+        provision(Arc::clone(&core), Arc::clone(&verifier), route, request)
+    })))
 }
 
 /// Provisions what was paid for. The layer has read the request's body and checked its size.
 async fn provision(
     core: Arc<Core>,
+    verifier: Arc<Verifier>,
     route: Route,
     request: Request<Full<Bytes>>,
 ) -> Result<Response, Infallible> {
@@ -53,11 +61,26 @@ async fn provision(
         tracing::error!("a priced route was reached without a payment");
         return Ok(Failure::from(ProblemType::Internal).into_response());
     };
-    Ok(match core.provision(route, &body.to_bytes(), &paid).await {
+    let body = body.to_bytes();
+    let mut provisioned = core.provision(route, &body, &paid).await;
+    if matches!(provisioned, Err(RequestError::LeaseEnded)) {
+        match is_redeemed(&verifier, &paid).await {
+            Ok(true) => provisioned = core.revive(route, &body, &paid).await,
+            Ok(false) => {}
+            Err(error) => return Ok(Failure::internal(&error).into_response()),
+        }
+    }
+    Ok(match provisioned {
         Ok(receipt) => {
             let headers = [(CONTENT_TYPE, HeaderValue::from_static(media::RECEIPT))];
             (StatusCode::CREATED, headers, receipt).into_response()
         }
         Err(error) => Failure::from(Problem::from(error)).into_response(),
     })
+}
+
+/// Whether the vendor has credited the payment already. Who is asked first has answered before anything is provisioned.
+async fn is_redeemed(verifier: &Verifier, paid: &Paid) -> Result<bool, StoreError> {
+    let known = verifier.store().find(paid.payment_id).await?;
+    Ok(matches!(known, Some(KnownPayment::Reserved(reserved)) if reserved.asks_first))
 }

@@ -89,6 +89,7 @@ impl From<UploadError> for Failure {
         match error {
             UploadError::Access(error) => error.into(),
             UploadError::Mismatch => ProblemType::DigestMismatch.into(),
+            UploadError::Busy => ProblemType::Overloaded.into(),
             UploadError::TooLarge => ProblemType::TooLarge.into(),
             UploadError::Cut => Self::with_detail(ProblemType::Malformed, error.to_string()),
             UploadError::File(error) => error.into(),

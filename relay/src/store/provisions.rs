@@ -165,7 +165,7 @@ pub(super) async fn move_end(
     Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
-async fn receipt_of(
+pub(super) async fn receipt_of(
     connection: &mut SqliteConnection,
     payment: &PaymentId,
 ) -> Result<Option<Vec<u8>>, TxError> {
@@ -176,7 +176,7 @@ async fn receipt_of(
     Ok(row.map(|row| row.try_get("receipt")).transpose()?)
 }
 
-async fn has_room(
+pub(super) async fn has_room(
     connection: &mut SqliteConnection,
     kind: &LeaseKind,
     capacity: &Capacity,
@@ -192,7 +192,10 @@ async fn has_room(
     })
 }
 
-async fn promise(connection: &mut SqliteConnection, kind: &LeaseKind) -> Result<(), TxError> {
+pub(super) async fn promise(
+    connection: &mut SqliteConnection,
+    kind: &LeaseKind,
+) -> Result<(), TxError> {
     let sql = "-- promise()
         UPDATE promised SET leases = leases + 1, bytes = bytes + $2 WHERE kind = $1";
     let query = sqlx::query(sql).bind(kind.code()).bind(rows::amount(kind.bytes()));
@@ -226,7 +229,7 @@ async fn insert_lease(
     Ok(LeaseNumber(inserted.last_insert_rowid()))
 }
 
-async fn insert_provision(
+pub(super) async fn insert_provision(
     connection: &mut SqliteConnection,
     provision: &Provision,
     lease: LeaseNumber,

@@ -9,6 +9,10 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{LeaseNumber, Reader, Store, StoreError, TxError, rows};
 
+/// The most nonces that a queue remembers. Those of messages that were read stay for as long as a message lives, so that a
+/// sender and a recipient who work together could otherwise fill the database. It leaves 195 messages for each day.
+pub(crate) const MAX_QUEUE_NONCES: usize = 4_096;
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -16,7 +20,7 @@ pub(crate) enum Sent {
     Stored,
     /// It was sent before.
     Repeated,
-    /// The queue holds as many messages as it may.
+    /// The queue holds as many messages, or remembers as many, as it may.
     Full,
     /// The lease ended in the meantime.
     Ended,
@@ -47,7 +51,9 @@ impl Store {
                 if nonce_is_known(connection, queue, &nonce).await? {
                     return Ok(Sent::Repeated);
                 }
-                if waiting(connection, queue, now).await? >= MAX_QUEUE_MESSAGES as i64 {
+                if waiting(connection, queue, now).await? >= MAX_QUEUE_MESSAGES as i64
+                    || remembered(connection, queue, now).await? >= MAX_QUEUE_NONCES as i64
+                {
                     return Ok(Sent::Full);
                 }
                 let expires = rows::stored(now.plus(MESSAGE_LIFETIME));
@@ -139,6 +145,17 @@ async fn waiting(
 ) -> Result<i64, TxError> {
     let sql = "-- waiting()
         SELECT COUNT(*) FROM messages WHERE lease = $1 AND expires > $2";
+    let query = sqlx::query(sql).bind(queue.0).bind(rows::stored(now));
+    Ok(query.fetch_one(connection).await?.try_get(0)?)
+}
+
+async fn remembered(
+    connection: &mut SqliteConnection,
+    queue: LeaseNumber,
+    now: UnixSeconds,
+) -> Result<i64, TxError> {
+    let sql = "-- remembered()
+        SELECT COUNT(*) FROM nonces WHERE lease = $1 AND expires > $2";
     let query = sqlx::query(sql).bind(queue.0).bind(rows::stored(now));
     Ok(query.fetch_one(connection).await?.try_get(0)?)
 }

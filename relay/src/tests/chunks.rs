@@ -175,6 +175,41 @@ async fn a_client_that_hangs_up_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn uploads_of_one_chunk_fill_one_file_at_a_time() {
+    let bench = Bench::new().await;
+    let bytes = noise(SizeClass::M1, 1);
+    let chunk = bench.chunk(&bytes).await;
+    let path = chunk.upload_path();
+    let uploads = (0..8).map(|_| {
+        let auth = bench.sign(&chunk.owner, &Method::PUT, &path, &bytes);
+        let (sender, frames) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(1);
+        let frames =
+            stream::unfold(frames, |mut frames| async { Some((frames.recv().await?, frames)) });
+        let (bench, path) = (&bench, &path);
+        let answer = async move {
+            bench.send(Method::PUT, path, Some(&auth), Body::from_stream(frames)).await
+        };
+        (sender, answer)
+    });
+    let (senders, answers): (Vec<_>, Vec<_>) = uploads.unzip();
+    let send = async {
+        for sender in &senders {
+            sender.send(Ok(Bytes::copy_from_slice(&bytes[..200_000]))).await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        assert_eq!(files(&bench).len(), 1, "the others wait");
+        let rest = senders.into_iter().map(async |sender| {
+            sender.send(Ok(Bytes::copy_from_slice(&bytes[200_000..]))).await.unwrap();
+        });
+        futures_util::future::join_all(rest).await;
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(answers), send);
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::NO_CONTENT));
+    assert_eq!(files(&bench).len(), 1);
+    assert!(download(&bench, &chunk).await.body == bytes);
+}
+
+#[tokio::test]
 async fn a_lease_that_ends_during_the_upload_leaves_no_file() {
     let bench = Bench::new().await;
     let bytes = noise(SizeClass::K64, 1);

@@ -1,9 +1,12 @@
 //! The end of leases.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use scrip_protocol::{problem::ProblemType, resource::SizeClass};
 
 use super::support::{Bench, DAY, noise};
+use crate::collector::Rounds;
 
 #[tokio::test]
 async fn an_ended_lease_says_so_for_30_days_and_is_then_unknown() {
@@ -83,4 +86,31 @@ async fn what_a_lease_was_promised_is_taken_back_once() {
         store.collect(vec![first.number, first.number]).await.unwrap();
         assert_eq!(promised().await, bytes.len() as u64);
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_ends_nothing_in_the_background() {
+    let bench = Bench::new().await;
+    let (bytes, now) = (noise(SizeClass::K64, 1), bench.now());
+    let chunk = bench.chunk(&bytes).await;
+    bench.command(&chunk.owner, Method::PUT, &chunk.upload_path(), &bytes).await;
+    let core = bench.relay.core();
+    let start = Instant::now();
+    let mut rounds = Rounds::new(core, start);
+    let live = async || bench.lease(chunk.lease_id, &chunk.owner).await.live;
+
+    bench.clock.set(now.plus(31 * DAY));
+    rounds.round(core, start + Duration::from_secs(60)).await.unwrap();
+    bench.clock.set(now.plus(120));
+    rounds.round(core, start + Duration::from_secs(120)).await.unwrap();
+    assert!(live().await, "it was set right in time");
+    let path = chunk.download_path();
+    let answer = bench.command(&chunk.reader, Method::GET, &path, &[]).await;
+    assert!(answer.body == bytes);
+
+    bench.clock.set(now.plus(31 * DAY));
+    rounds.round(core, start + Duration::from_secs(31 * DAY)).await.unwrap();
+    assert!(!live().await, "time that passed is believed");
+    let usage = bench.relay.store().reader().usage(bench.now()).await.unwrap();
+    assert_eq!(usage.chunk_bytes_promised, 0);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use scrip_protocol::{
     id::OperatorId,
     issuance::Certificate,
@@ -11,12 +11,12 @@ use scrip_protocol::{
     problem::ProblemType,
     receipt::ReceiptEvent,
     redemption::ConflictProof,
-    resource::{ResourceKind, ResourceRequest},
+    resource::{ResourceKind, ResourceRequest, SizeClass},
 };
 use scrip_runtime::steps::Steps;
 use scrip_verifier::testing::{TestVendor, rng_factory};
 
-use super::support::{Answer, Bench, DAY};
+use super::support::{Answer, Bench, DAY, execute, noise};
 use crate::report;
 
 fn pay(bench: &Bench, seed: u64, certificates: &[Certificate], kind: ResourceKind) -> PaidRequest {
@@ -139,5 +139,122 @@ async fn a_payment_survives_a_crash_at_every_step() {
         let usage = bench.relay.store().reader().usage(bench.now()).await.unwrap();
         assert_eq!(usage.queues, 1, "{step}");
         assert_eq!(bench.relay.redeem_now().await.unwrap().accepted, 1, "{step}");
+    }
+}
+
+/// A relay that asks the vendor first, and whose clock moves on by `days` while it does.
+async fn asking_for(days: u64) -> Bench {
+    let vendor = Arc::new(TestVendor::new(0));
+    let bench = Bench::with(1, vendor, |config| config.vendors[0].online_above = Some(0)).await;
+    let (clock, later) = (bench.clock.clone(), bench.now().plus(days * DAY));
+    let steps = Steps::observe(move |name| {
+        if name == "verifier.ask.persisted" {
+            clock.set(later);
+        }
+    });
+    bench.reopen_with(steps).await
+}
+
+#[tokio::test]
+async fn an_extension_that_the_vendor_credited_after_the_end_revives_the_lease() {
+    let bench = asking_for(2).await;
+    let queue = bench.queue_paid_by(&bench.paid(1, DAY)).await;
+    let block = vec![1; 16_384];
+    bench.command(&queue.sender, Method::POST, &queue.send_path(), &block).await;
+    let kind = ResourceKind::Extension { lease_id: queue.lease_id };
+    let paid = pay(&bench, 1, &[bench.vendor.issue(1)], kind);
+    let answer = send(&bench, "/v1/extensions", &paid).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let receipt = bench.open_receipt(&answer.body);
+    assert_eq!((receipt.event, receipt.credits), (ReceiptEvent::Extended, 2));
+    assert_eq!(receipt.lease_until, bench.now().plus(30 * DAY), "from now");
+    assert_eq!(send(&bench, "/v1/extensions", &paid).await.body, answer.body);
+    let status = bench.lease(queue.lease_id, &queue.recipient).await;
+    assert!(status.live);
+    assert_eq!((status.lease_until, status.receipts.len()), (receipt.lease_until, 2));
+    bench.relay.collect_now().await.unwrap();
+    let path = queue.receive_path();
+    assert_eq!(bench.command(&queue.recipient, Method::GET, &path, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_collected_is_revived_empty() {
+    let bench = asking_for(31).await;
+    let bytes = noise(SizeClass::K64, 1);
+    let chunk = bench.chunk(&bytes).await;
+    let upload =
+        async || bench.command(&chunk.owner, Method::PUT, &chunk.upload_path(), &bytes).await;
+    let download =
+        async || bench.command(&chunk.reader, Method::GET, &chunk.download_path(), &[]).await;
+    upload().await;
+    let kind = ResourceKind::Extension { lease_id: chunk.lease_id };
+    let paid = pay(&bench, 1, &[bench.vendor.issue(1)], kind);
+    let database = bench.directory.path().join("relay.db");
+    let failing =
+        "CREATE TRIGGER fail BEFORE INSERT ON provisions BEGIN SELECT RAISE(ABORT, 'x'); END";
+    execute(&database, failing).await;
+    assert_eq!(send(&bench, "/v1/extensions", &paid).await.problem(), ProblemType::Internal);
+    execute(&database, "DROP TRIGGER fail").await;
+    bench.relay.collect_now().await.unwrap();
+    let promised = async || {
+        bench.relay.store().reader().usage(bench.now()).await.unwrap().chunk_bytes_promised
+    };
+    assert_eq!(promised().await, 0);
+    let answer = send(&bench, "/v1/extensions", &paid).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(promised().await, bytes.len() as u64);
+    assert_eq!(download().await.problem(), ProblemType::ChunkNotUploaded);
+    assert_eq!(upload().await.status, StatusCode::NO_CONTENT);
+    assert!(download().await.body == bytes);
+}
+
+#[tokio::test]
+async fn the_content_of_a_deleted_lease_does_not_come_back() {
+    let bench = asking_for(1).await;
+    let queue = bench.queue().await;
+    let block = vec![1; 16_384];
+    bench.command(&queue.sender, Method::POST, &queue.send_path(), &block).await;
+    let kind = ResourceKind::Extension { lease_id: queue.lease_id };
+    let paid = pay(&bench, 1, &[bench.vendor.issue(1)], kind);
+    let database = bench.directory.path().join("relay.db");
+    let failing =
+        "CREATE TRIGGER fail BEFORE INSERT ON provisions BEGIN SELECT RAISE(ABORT, 'x'); END";
+    execute(&database, failing).await;
+    assert_eq!(send(&bench, "/v1/extensions", &paid).await.problem(), ProblemType::Internal);
+    execute(&database, "DROP TRIGGER fail").await;
+    let path = format!("/v1/leases/{}", queue.lease_id);
+    bench.command(&queue.recipient, Method::DELETE, &path, &[]).await;
+    let waiting = send(&bench, "/v1/extensions", &paid).await;
+    assert_eq!(waiting.problem(), ProblemType::ProvisioningFailed);
+    bench.relay.collect_now().await.unwrap();
+    assert_eq!(send(&bench, "/v1/extensions", &paid).await.status, StatusCode::CREATED);
+    let path = queue.receive_path();
+    assert_eq!(bench.command(&queue.recipient, Method::GET, &path, &[]).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_revival_survives_a_crash_at_every_step() {
+    for step in ["relay.revive.before", "relay.revive.after", "verifier.commit.before"] {
+        let bench = asking_for(2).await;
+        let later = bench.now().plus(2 * DAY);
+        let clock = bench.clock.clone();
+        let crash = Steps::observe(move |name| {
+            if name == "verifier.ask.persisted" {
+                clock.set(later);
+            }
+            assert_ne!(name, step, "the crash that is wanted");
+        });
+        let bench = bench.reopen_with(crash).await;
+        let queue = bench.queue_paid_by(&bench.paid(1, DAY)).await;
+        let kind = ResourceKind::Extension { lease_id: queue.lease_id };
+        let paid = pay(&bench, 1, &[bench.vendor.issue(1)], kind);
+        let broken = send(&bench, "/v1/extensions", &paid).await;
+        assert_eq!(broken.problem(), ProblemType::ProvisioningFailed, "{step}");
+        let bench = bench.reopen().await;
+        let answer = send(&bench, "/v1/extensions", &paid).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{step}");
+        let status = bench.lease(queue.lease_id, &queue.recipient).await;
+        assert_eq!((status.live, status.receipts.len()), (true, 2), "{step}");
+        assert_eq!(status.receipts[1], answer.body, "{step}");
     }
 }

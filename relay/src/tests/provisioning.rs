@@ -13,7 +13,7 @@ use scrip_protocol::{
 use scrip_runtime::config::HumanSize;
 use scrip_verifier::testing::TestVendor;
 
-use super::support::{Bench, DAY};
+use super::support::{Bench, DAY, execute};
 use crate::requests::{RequestError, Route};
 
 fn queue_kind(bench: &Bench) -> ResourceKind {
@@ -113,6 +113,23 @@ async fn a_payment_buys_once_however_often_it_comes() {
     let receipts: Vec<_> = receipts.into_iter().map(Result::unwrap).collect();
     assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
     assert_eq!(bench.relay.store().reader().usage(bench.now()).await.unwrap().queues, 2);
+}
+
+#[tokio::test]
+async fn an_extension_that_is_always_overtaken_ends_and_keeps_its_payment() {
+    let bench = Bench::new().await;
+    let queue = bench.queue().await;
+    let kind = ResourceKind::Extension { lease_id: queue.lease_id };
+    let paid = bench.paid(1, DAY);
+    let database = bench.directory.path().join("relay.db");
+    // Updates that find no row, as when somebody else has just moved the end.
+    execute(&database, "CREATE TRIGGER overtake BEFORE UPDATE OF lease_until ON leases BEGIN SELECT RAISE(IGNORE); END").await;
+    let refused = bench.provision(Route::Extensions, kind.clone(), &paid).await.unwrap_err();
+    assert!(matches!(refused, RequestError::Overtaken));
+    assert!(!Problem::from(refused).problem.nothing_taken(), "the same bytes are sent again");
+    execute(&database, "DROP TRIGGER overtake").await;
+    let receipt = bench.provision(Route::Extensions, kind, &paid).await.unwrap();
+    assert_eq!(receipt.lease_until, bench.now().plus(31 * DAY));
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use scrip_protocol::{
     receipt::ReceiptEvent,
 };
 
-use super::support::{Answer, Bench, DAY, Queue};
+use super::support::{Answer, Bench, DAY, Queue, execute};
+use crate::store::MAX_QUEUE_NONCES;
 
 fn block(filling: u8) -> Vec<u8> {
     vec![filling; MESSAGE_BLOCK]
@@ -123,6 +124,36 @@ async fn messages_expire_before_they_are_collected_and_make_room() {
     assert_eq!(take(&bench, &queue).await, Some(77));
     let usage = bench.relay.store().reader().usage(bench.now()).await.unwrap();
     assert_eq!((usage.queues, usage.messages), (1, 0));
+}
+
+#[tokio::test]
+async fn a_queue_remembers_no_more_than_so_many_messages_that_were_read() {
+    let bench = Bench::new().await;
+    let queue = bench.queue_paid_by(&bench.paid(60, DAY)).await;
+    let other = bench.queue().await;
+    let path = queue.send_path();
+    let first = bench.sign(&queue.sender, &Method::POST, &path, &block(1));
+    let again = || bench.send(Method::POST, &path, Some(&first), Body::from(block(1)));
+    assert_eq!(again().await.status, StatusCode::NO_CONTENT);
+    assert_eq!(take(&bench, &queue).await, Some(1));
+    // As many as sending and reading leaves behind, but for one.
+    let database = bench.directory.path().join("relay.db");
+    let nonces = format!(
+        "WITH RECURSIVE n (at) AS (SELECT 2 UNION ALL SELECT at + 1 FROM n WHERE at < {})
+         INSERT INTO nonces (lease, nonce, expires)
+         SELECT lease, CAST(printf('%016d', at) AS BLOB), expires FROM nonces, n",
+        MAX_QUEUE_NONCES - 1
+    );
+    execute(&database, nonces).await;
+    assert_eq!(send(&bench, &queue, 2).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(take(&bench, &queue).await, Some(2));
+    assert_eq!(send(&bench, &queue, 3).await.problem(), ProblemType::QueueFull);
+    assert_eq!(again().await.status, StatusCode::NO_CONTENT, "what was taken stays taken");
+    assert_eq!(take(&bench, &queue).await, None);
+    assert_eq!(send(&bench, &other, 4).await.status, StatusCode::NO_CONTENT);
+    bench.clock.advance(MESSAGE_LIFETIME);
+    assert_eq!(send(&bench, &queue, 5).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(take(&bench, &queue).await, Some(5));
 }
 
 #[tokio::test]

@@ -1,18 +1,9 @@
 //! What the database promises.
 
-use std::path::Path;
-
 use scrip_protocol::id::MessageId;
-use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 
-use super::support::Bench;
+use super::support::{Bench, execute};
 use crate::store::{LeaseNumber, Reader, Sent, Store, StoreError};
-
-async fn execute(path: &Path, sql: &'static str) {
-    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-    let mut connection = options.connect().await.unwrap();
-    connection.execute(sql).await.unwrap();
-}
 
 #[tokio::test]
 async fn databases_of_other_releases_are_refused() {

@@ -1,8 +1,11 @@
 //! A relay in a temporary directory, on a clock that the test moves, with a vendor in process.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::body::Body;
@@ -35,6 +38,7 @@ use scrip_verifier::{
     testing::{NOW, TestVendor, rng_factory},
 };
 use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -316,6 +320,13 @@ async fn open(config: &Config, clock: &ManualClock, link: &Arc<Link>, steps: Ste
         link: Arc::<Link>::clone(link),
     };
     Relay::open_with(config.clone(), passphrase(), environment).await.unwrap()
+}
+
+/// Runs SQL on a database from outside.
+pub(super) async fn execute(path: &Path, sql: impl Into<String>) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    connection.execute(AssertSqlSafe(sql.into())).await.unwrap();
 }
 
 fn passphrase() -> Passphrase {
