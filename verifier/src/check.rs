@@ -27,6 +27,11 @@ use scrip_protocol::{
 pub use self::refusal::Refusal;
 use crate::price::Quote;
 
+/// The most that one payment can be worth: receipts and leases count credits in 32 bits (resources.md).
+pub const MOST_CREDITS: Credits = Credits(u32::MAX as u64);
+/// How many certificates are checked at once. A payment is given up after the first slice with a bad certificate.
+const SLICE: usize = 8;
+
 /// A paid request that parses, and its name: checks 1 and 2.
 pub struct Received {
     request: PaidRequest,
@@ -181,13 +186,16 @@ impl Inspected {
         self.received.resource_request()
     }
 
-    /// Check 8: the certificates are worth at least the price.
+    /// Check 8: the certificates are worth at least the price, and not more than one payment can be for.
     ///
     /// # Errors
-    /// [`Refusal::PaymentTooLow`].
+    /// [`Refusal::PaymentTooLow`], [`Refusal::PaymentTooHigh`].
     pub fn for_price(self, quote: Quote) -> Result<Priced, Refusal> {
         if self.credits < quote.credits {
             return Err(Refusal::PaymentTooLow { paid: self.credits, quote });
+        }
+        if self.credits > MOST_CREDITS {
+            return Err(Refusal::PaymentTooHigh { paid: self.credits });
         }
         Ok(Priced { inspected: self, quote })
     }
@@ -249,16 +257,23 @@ fn check_signatures(
             signature: &one.item.signature,
         })
         .collect();
-    let results = match &spends[..] {
-        [single] => vec![check_one(single)],
-        many => check_batch(many, rng),
-    };
-    // Check 9 comes before check 10 for the payment as a whole, not for each certificate.
-    let rejections = results.into_iter().filter_map(Result::err);
-    match rejections.min_by_key(|rejection| severity(*rejection)) {
-        Some(rejection) => Err(rejection.into()),
-        None => Ok(()),
+    // Check 9 comes before check 10 for the payment as a whole, not for each certificate: a bad spend signature is the
+    // answer only once every certificate's own signature is known to be good.
+    let mut found: Option<Rejection> = None;
+    for slice in spends.chunks(SLICE) {
+        let results = match slice {
+            [single] => vec![check_one(single)],
+            many => check_batch(many, rng),
+        };
+        let rejections = results.into_iter().filter_map(Result::err).chain(found);
+        found = rejections.min_by_key(|rejection| severity(*rejection));
+        if let Some(rejection) = found
+            && severity(rejection) < severity(Rejection::SpendSignature)
+        {
+            break;
+        }
     }
+    found.map_or(Ok(()), |rejection| Err(rejection.into()))
 }
 
 /// The number of the check that a rejection belongs to.

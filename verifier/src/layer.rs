@@ -8,7 +8,8 @@
 //! - a problem document that takes nothing, or any other `4xx`: released, then sent. The server must not have provisioned.
 //! - everything else, a panic included: the reservation stays, and the client is told to repeat its request.
 //!
-//! A client that hangs up changes nothing once its request is read: what follows runs to its end.
+//! A client that hangs up changes nothing once its request is read: what follows runs to its end. Where too many payments
+//! are under way, with clients or without, further ones are answered with `overloaded` before anything is looked at.
 
 mod answers;
 mod body;
@@ -153,8 +154,14 @@ impl<P: Price> PaymentLayer<P> {
         R: Body + Send + 'static,
         R::Data: Send,
     {
-        let provision = |request, paid| call(inner, parts, request, paid);
-        let paying = tokio::spawn(pay(self.verifier, body, self.price, provision));
+        let Ok(slot) = Arc::clone(&self.verifier.payment_slots).try_acquire_owned() else {
+            return answers::problem(&ProblemType::Overloaded.into());
+        };
+        let paying = tokio::spawn(async move {
+            let _slot = slot; // held by the payment, not by its client, who may hang up and send the next one
+            let provision = |request, paid| call(inner, parts, request, paid);
+            pay(self.verifier, body, self.price, provision).await
+        });
         match paying.await {
             Ok(answer) => answers::stored(answer),
             // A panic of the server behind us, or the end of the runtime: nobody knows how far it came.

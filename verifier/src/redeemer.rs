@@ -9,7 +9,9 @@
 
 mod batch;
 mod outcome;
+mod pruning;
 mod schedule;
+mod sending;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -19,17 +21,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use futures_util::future::join_all;
 use scrip_protocol::{id::VendorId, redemption::ItemResult, time::UnixSeconds};
 
-pub(crate) use self::batch::new_batch;
-use self::schedule::Timetable;
+pub(crate) use self::{batch::new_batch, sending::exchange};
 pub use self::{outcome::Unanswered, schedule::Schedule};
-use crate::{
-    provisions::Provisions,
-    spent::{OutcomeRecord, PendingBatch, StoreError},
-    verifier::Verifier,
+use self::{
+    pruning::Pruning,
+    schedule::Timetable,
+    sending::{by_vendor, send_all, take_turn},
 };
+use crate::{provisions::Provisions, spent::StoreError, verifier::Verifier};
 
 /// How often the clock is looked at. The clock may jump, and in tests it does, so that nobody sleeps until a time.
 const POLL: Duration = Duration::from_millis(250);
@@ -105,11 +107,10 @@ impl<V: Provisions> Redeemer<V> {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut timetable = Timetable::new(&self.schedule, self.verifier.now());
+        let mut pruning = Pruning::default();
         let rounds = async {
             loop {
-                if let Err(error) = self.round(&mut timetable).await {
-                    tracing::error!(%error, "redemption waits for the spent store");
-                }
+                self.round(&mut timetable, &mut pruning).await;
                 tokio::time::sleep(POLL).await;
             }
         };
@@ -130,61 +131,72 @@ impl<V: Provisions> Redeemer<V> {
             self.form_batches(policy.address.id, None).await?;
         }
         let mut redeemed = Redeemed::default();
-        for batch in self.verifier.store.pending_batches().await? {
-            match exchange(&self.verifier, &batch).await {
+        let vendors = by_vendor(self.verifier.store.pending_batches().await?);
+        let sending = vendors.into_values().map(|batches| send_all(&self.verifier, batches));
+        for (vendor, result) in join_all(sending).await.into_iter().flatten() {
+            match result {
                 Ok(results) => redeemed.add(&results),
-                Err(error) => redeemed.unanswered.push((batch.vendor_id, error)),
+                Err(error) => redeemed.unanswered.push((vendor, error)),
             }
         }
         self.report().await?;
         Ok(redeemed)
     }
 
-    /// Does what is due now.
-    async fn round(&self, timetable: &mut Timetable) -> Result<(), StoreError> {
+    /// Does what is due now. What fails is logged, and keeps nothing else from being done.
+    async fn round(&self, timetable: &mut Timetable, pruning: &mut Pruning) {
         let _round = self.round.lock().await;
         let now = self.verifier.now();
-        if timetable.sending_is_due(now) {
-            for policy in self.verifier.policies() {
-                self.form_batches(policy.address.id, Some(now)).await?;
+        if timetable.sending_is_due(&self.schedule, now) {
+            if self.form_all(now).await {
+                timetable.sending_was_done(&self.schedule, now);
+            } else {
+                timetable.sending_failed(&self.schedule, now);
             }
-            self.tidy(now).await?;
-            timetable.sending_was_done(&self.schedule, now);
+            self.tidy(pruning, now).await;
         }
-        self.send_due(timetable, now).await?;
-        if timetable.reports_are_due(now) {
-            let all_done = self.report().await?;
+        if let Err(error) = self.send_due(timetable, now).await {
+            tracing::error!(%error, "redemption waits for the spent store");
+        }
+        if timetable.reports_are_due(&self.schedule, now) {
+            let all_done = self.report().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "the double spends that the server must hear of cannot be read");
+                false
+            });
             timetable.reports_were_made(&self.schedule, now, all_done, &mut *(self.verifier.rng)());
         }
-        Ok(())
     }
 
-    /// Sends the batches of every vendor whose time has come. One that the vendor cannot digest does not hold up the
-    /// others; where nothing comes through at all, the rest waits.
+    /// Stores batches for every vendor, as far as there is enough. Gives whether that succeeded for all.
+    async fn form_all(&self, now: UnixSeconds) -> bool {
+        let mut all_done = true;
+        for policy in self.verifier.policies() {
+            let vendor = policy.address.id;
+            if let Err(error) = self.form_batches(vendor, Some(now)).await {
+                tracing::error!(%vendor, %error, "no batches were made; it is tried again");
+                all_done = false;
+            }
+        }
+        all_done
+    }
+
+    /// Sends the batches of every vendor whose time has come, all vendors at the same time: a slow one holds up nobody
+    /// else's.
     async fn send_due(
         &self,
         timetable: &mut Timetable,
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
-        let mut by_vendor: BTreeMap<VendorId, Vec<PendingBatch>> = BTreeMap::new();
-        for batch in self.verifier.store.pending_batches().await? {
-            by_vendor.entry(batch.vendor_id).or_default().push(batch);
-        }
-        for (vendor, batches) in by_vendor {
-            if !timetable.vendor_is_due(&vendor, now) {
-                continue;
-            }
-            let mut all_answered = true;
-            for batch in batches {
-                let Err(error) = exchange(&self.verifier, &batch).await else { continue };
-                tracing::warn!(%vendor, %error, "a batch has no answer and is sent again");
-                all_answered = false;
-                if error.concerns_every_batch() {
-                    break;
-                }
-            }
+        let vendors = by_vendor(self.verifier.store.pending_batches().await?);
+        let due = vendors
+            .into_iter()
+            .filter(|(vendor, _)| timetable.vendor_is_due(&self.schedule, vendor, now));
+        let turns = due.map(|(vendor, batches)| {
+            take_turn(&self.verifier, vendor, batches, timetable.stopped_at(&vendor))
+        });
+        for turn in join_all(turns).await {
             let mut rng = (self.verifier.rng)();
-            timetable.vendor_was_tried(&self.schedule, vendor, now, all_answered, &mut *rng);
+            timetable.vendor_was_tried(&self.schedule, &turn, now, &mut *rng);
         }
         Ok(())
     }
@@ -235,63 +247,35 @@ impl<V: Provisions> Redeemer<V> {
                 continue;
             }
             self.verifier.steps.at("redeemer.conflict.told");
-            self.verifier.store.reported(conflict.number).await?;
+            if let Err(error) = self.verifier.store.reported(conflict.number).await {
+                tracing::error!(%error, "the server was told of a double spend, and is told again");
+                all_done = false;
+                continue;
+            }
             self.verifier.steps.at("redeemer.conflict.recorded");
             tracing::info!(vendor = %conflict.vendor_id, %value, "a certificate had been spent elsewhere");
         }
         Ok(all_done)
     }
 
-    /// Settles reservations whose clients never came back, and drops closed epochs.
-    async fn tidy(&self, now: UnixSeconds) -> Result<(), StoreError> {
+    /// Settles reservations whose clients never came back, and drops closed epochs once the clock can be relied on.
+    async fn tidy(&self, pruning: &mut Pruning, now: UnixSeconds) {
         let until = now.minus(self.schedule.abandon_after.as_secs());
         if let Err(error) = self.verifier.settle_reserved_until(until, &*self.provisions).await {
             tracing::error!(%error, "abandoned reservations were not settled; they are looked at again");
         }
+        let read_at = tokio::time::Instant::now().into_std();
+        if !pruning.is_safe(&self.schedule, now, read_at) {
+            tracing::info!(%now, "closed epochs are kept until a second look at the clock confirms the time");
+            return;
+        }
+        if let Err(error) = self.prune(now).await {
+            tracing::error!(%error, "closed epochs were not dropped; it is tried again");
+        }
+    }
+
+    async fn prune(&self, now: UnixSeconds) -> Result<(), StoreError> {
         while self.verifier.store.prune(now).await? > 0 {}
         Ok(())
     }
-}
-
-/// Sends a batch and stores the answer, once it has passed every check of redemption.md.
-pub(crate) async fn exchange(
-    verifier: &Verifier,
-    batch: &PendingBatch,
-) -> Result<Vec<ItemResult>, Unanswered> {
-    let exchanged = try_exchange(verifier, batch).await;
-    let trouble = exchanged.as_ref().err().map(Unanswered::to_string);
-    verifier.troubles.set(batch.vendor_id, trouble);
-    exchanged
-}
-
-async fn try_exchange(
-    verifier: &Verifier,
-    batch: &PendingBatch,
-) -> Result<Vec<ItemResult>, Unanswered> {
-    let vendor = batch.vendor_id;
-    let policy = verifier.policy(&vendor).ok_or(Unanswered::UnknownVendor)?;
-    let bytes = Bytes::from(verifier.store.batch_bytes(batch.number).await?);
-    verifier.steps.at("redeemer.batch.sending");
-    let answer = verifier.link.redeem(&policy.address, bytes.clone()).await?;
-    verifier.steps.at("redeemer.answer.received");
-    let manifest = verifier.manifests.held(&vendor).ok_or(Unanswered::NoManifest)?;
-    let operator_key = verifier.operator_key.public();
-    let received = answer.clone();
-    let check = move || outcome::check(&bytes, &operator_key, &received, manifest.receipt_key());
-    let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Unanswered::CheckFailed)?;
-    let results = checked.inspect_err(|error| {
-        if error.may_be_a_new_receipt_key() {
-            verifier.manifests.want_refresh();
-        }
-    })?;
-    let day = verifier.now().day();
-    let record = OutcomeRecord {
-        batch: batch.number,
-        bytes: answer.to_vec(),
-        results: results.clone(),
-        day,
-    };
-    verifier.store.record_outcome(record).await?;
-    verifier.steps.at("redeemer.answer.recorded");
-    Ok(results)
 }

@@ -53,6 +53,8 @@ use crate::{
 
 /// The name of the database in the data directory.
 pub const DATABASE: &str = "spent.sqlite";
+/// How many payments are worked on at a time; more are answered with `overloaded`.
+const PAYMENTS: usize = 1_024;
 /// The name of the directory of manifests in the data directory.
 pub const MANIFESTS: &str = "manifests";
 
@@ -114,6 +116,8 @@ pub struct Verifier {
     pub(crate) patience: Duration,
     /// As many payments have their signatures checked at a time as there are processors.
     pub(crate) signature_slots: Semaphore,
+    /// So many payments are worked on at a time, those included whose clients have gone away.
+    pub(crate) payment_slots: Arc<Semaphore>,
     pub(crate) troubles: Troubles,
 }
 
@@ -172,6 +176,7 @@ impl Verifier {
             inflight: Arc::default(),
             patience,
             signature_slots: Semaphore::new(processors),
+            payment_slots: Arc::new(Semaphore::new(PAYMENTS)),
             troubles: Troubles::default(),
         }))
     }

@@ -50,6 +50,12 @@ pub enum Refusal {
         /// What they should be worth.
         quote: Quote,
     },
+    /// Check 8: nobody counts so many credits.
+    #[error("{paid} were paid, one payment can be for {} at most", super::MOST_CREDITS)]
+    PaymentTooHigh {
+        /// What the certificates are worth.
+        paid: Credits,
+    },
     /// Check 9.
     #[error("a certificate is not signed by its vendor")]
     CertificateSignature,
@@ -83,6 +89,7 @@ impl Refusal {
             Self::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
             Self::CertificateKey => ProblemType::CertificateKeyInvalid,
             Self::PaymentTooLow { .. } => ProblemType::PaymentTooLow,
+            Self::PaymentTooHigh { .. } => ProblemType::RequestRefused,
             Self::CertificateSignature => ProblemType::CertificateSignatureInvalid,
             Self::SpendSignature => ProblemType::SpendSignatureInvalid,
         }
@@ -93,6 +100,7 @@ impl Refusal {
         let problem = Problem::new(self.problem_type());
         match self {
             Self::Malformed(error) => problem.detail(error.to_string()),
+            Self::PaymentTooHigh { .. } => problem.detail(self.to_string()),
             Self::PaymentTooLow { paid, quote } => {
                 let mut problem = problem.detail(format!("{paid} were paid"));
                 problem.price = Some((*quote).into());

@@ -206,6 +206,40 @@ fn a_bad_rsa_signature_is_found_before_an_earlier_bad_spend_signature() {
     assert_eq!(check(&vendor, &request), Err(Refusal::CertificateSignature));
 }
 
+/// The same, where the two lie in different slices.
+#[test]
+fn every_rsa_signature_is_checked_before_a_bad_spend_signature_counts() {
+    let vendor = TestVendor::new(0);
+    let certificates: Vec<_> = (0..2 * SLICE + 1).map(|_| vendor.issue(0)).collect();
+    let good = vendor.pay(&certificates, &operator(), b"r", &mut rng());
+    assert_eq!(check(&vendor, &good), Ok(()));
+    for bad_spend in [0, SLICE, 2 * SLICE] {
+        let mut request = good.clone();
+        request.payment.items[bad_spend].signature = Signature::from_bytes([1; 64]);
+        assert_eq!(check(&vendor, &request), Err(Refusal::SpendSignature));
+        for bad_certificate in [1, SLICE + 1, 2 * SLICE] {
+            let mut request = request.clone();
+            request.payment.items[bad_certificate].token.authenticator[7] ^= 1;
+            assert_eq!(check(&vendor, &request), Err(Refusal::CertificateSignature));
+        }
+    }
+}
+
+#[test]
+fn no_payment_is_worth_more_than_can_be_counted() {
+    let vendor = TestVendor::new(0);
+    let inspected = |credits| Inspected {
+        received: Received::decode(&payment(&vendor).encode()).unwrap(),
+        manifest: Arc::new(vendor.manifest()),
+        credits,
+    };
+    assert!(inspected(MOST_CREDITS).for_price(QUOTE).is_ok());
+    let paid = Credits(1 << 32);
+    let refusal = inspected(paid).for_price(QUOTE).err();
+    assert_eq!(refusal, Some(Refusal::PaymentTooHigh { paid }));
+    assert_eq!(Refusal::PaymentTooHigh { paid }.problem_type(), ProblemType::RequestRefused);
+}
+
 #[test]
 fn a_signature_counts_for_its_request_day_operator_and_salt_only() {
     let vendor = TestVendor::new(0);
@@ -239,6 +273,7 @@ fn every_refusal_promises_that_nothing_was_taken() {
         Refusal::PaymentTooLow { paid: Credits(1), quote: QUOTE },
         Refusal::CertificateSignature,
         Refusal::SpendSignature,
+        Refusal::PaymentTooHigh { paid: Credits(1 << 32) },
     ];
     for refusal in refusals {
         assert!(refusal.problem_type().nothing_taken(), "{refusal}");

@@ -1,6 +1,6 @@
 //! Evidence that a vendor signed two manifests of one version: the one that came second, beside the one that is held.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use scrip_protocol::{
     id::{ManifestDigest, VendorId},
@@ -11,15 +11,39 @@ use scrip_runtime::files::{FileError, replace_atomically};
 use super::ManifestsError;
 
 const SUFFIX: &str = ".evidence";
+/// So many manifests that contradict the held one are kept of a version. One is proof; a vendor that signs a new one for
+/// each request must not fill the disk.
+const MOST: usize = 4;
 
-/// Keeps a manifest that contradicts the one that is held. The held one is kept too, since it is what evidence needs.
+/// Keeps a manifest that contradicts the one that is held, up to [`MOST`] of a version. The held one is kept too, since it
+/// is what evidence needs.
 pub(super) fn keep(directory: &Path, offered: &Manifest, held: &Manifest) -> Result<(), FileError> {
-    let vendor = offered.vendor_id();
-    for manifest in [held, offered] {
-        let name = format!("{vendor}.{}.{}{SUFFIX}", manifest.version(), manifest.digest());
-        replace_atomically(&directory.join(name), manifest.bytes())?;
+    let (held_path, offered_path) = (path_of(directory, held), path_of(directory, offered));
+    replace_atomically(&held_path, held.bytes())?;
+    if offered_path.exists() || others(directory, &held_path, held)? < MOST {
+        replace_atomically(&offered_path, offered.bytes())?;
     }
     Ok(())
+}
+
+fn path_of(directory: &Path, manifest: &Manifest) -> PathBuf {
+    let (vendor, version) = (manifest.vendor_id(), manifest.version());
+    directory.join(format!("{vendor}.{version}.{}{SUFFIX}", manifest.digest()))
+}
+
+/// How many manifests of the same version are kept beside the one that is held.
+fn others(directory: &Path, held_path: &Path, held: &Manifest) -> Result<usize, FileError> {
+    let failed = |source| FileError::Io { action: "list", path: directory.into(), source };
+    let prefix = format!("{}.{}.", held.vendor_id(), held.version());
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let is_one =
+            name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(SUFFIX));
+        count += usize::from(is_one && entry.path() != held_path);
+    }
+    Ok(count)
 }
 
 /// The digests of all manifests of `vendor` that contradict another one.

@@ -86,6 +86,21 @@ async fn two_manifests_of_one_version_are_kept_as_evidence() {
 }
 
 #[tokio::test]
+async fn a_vendor_that_contradicts_itself_all_day_does_not_fill_the_disk() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    for at in 0..10 {
+        world.vendor.publish(|body| body.epochs[0].windows.redeem_until.0 += at + 1);
+        for _ in 0..2 {
+            let refreshed = world.refresh(&manifests).await;
+            assert!(matches!(refreshed, Err(RefreshError::Equivocation { .. })));
+        }
+    }
+    assert_eq!(manifests.equivocations(&world.vendor.id()).unwrap().len(), 1 + 4);
+}
+
+#[tokio::test]
 async fn what_another_key_signed_changes_nothing() {
     let world = World::new();
     let manifests = world.open();

@@ -56,6 +56,9 @@ pub enum Unanswered {
 impl Unanswered {
     /// Whether another batch for the same vendor would fare alike now.
     pub(super) const fn concerns_every_batch(&self) -> bool {
+        if let Self::NoAnswer(NoAnswer::Status { status, .. }) = self {
+            return *status >= 500 || *status == 429; // it has too much to do, or is broken
+        }
         matches!(
             self,
             Self::NoAnswer(NoAnswer::Transport(_))

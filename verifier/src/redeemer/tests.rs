@@ -16,7 +16,7 @@ use scrip_protocol::{
 use super::*;
 use crate::{
     spent::SpentStore,
-    testing::{Behaviour, Fault, operator_key},
+    testing::{Behaviour, Fault, TestLink, TestVendor, operator_key},
     tests::World,
 };
 
@@ -273,11 +273,94 @@ async fn a_batch_without_an_answer_does_not_hold_up_the_others() {
     assert_eq!(world.verifier.status().await.unwrap().vendors[0].pending_batches, 2);
     world.link.refuse_only(&world.link.batches()[0]);
     let redeemer = world.redeemer(quick());
-    let watch = until(async || world.unredeemed().await == Credits(4));
+    let watch = until(async || {
+        world.clock.advance(60); // the batch that fails ends the vendor's turn; the next turn begins with the other one
+        world.unredeemed().await == Credits(4)
+    });
     tokio::select! {
         () = redeemer.run(std::future::pending()) => {}
         () = watch => {}
     }
+}
+
+#[tokio::test]
+async fn a_vendor_with_too_much_to_do_is_left_alone_until_its_next_turn() {
+    let world = World::new().await;
+    world.link.behave(Behaviour::Refuses(ProblemType::Overloaded));
+    for at in 0..3_u8 {
+        paid(&world, &[at]).await;
+        redeem(&world).await;
+    }
+    let before = world.link.batches().len();
+    let redeemer = world.redeemer(quick());
+    let watch = async {
+        for turn in 1..=3 {
+            tokio::time::sleep(3 * POLL).await;
+            assert_eq!(world.link.batches().len(), before + turn, "one of three batches");
+            world.clock.advance(600);
+        }
+    };
+    tokio::select! {
+        () = redeemer.run(std::future::pending()) => {}
+        () = watch => {}
+    }
+    let sent: HashSet<_> = world.link.batches()[before..].iter().cloned().collect();
+    assert_eq!(sent.len(), 3, "another one in each turn");
+}
+
+/// While one vendor says nothing the others are sent their batches.
+#[tokio::test]
+async fn a_vendor_that_is_silent_does_not_hold_up_the_others() {
+    let other = Arc::new(TestVendor::new(1));
+    let world = World::with(|config| {
+        let mut policy = config.vendors[0].clone();
+        policy.address = other.address();
+        config.vendors.push(policy);
+    })
+    .await;
+    let manifests = TestLink::to([&other]);
+    world.verifier.manifests.refresh(&other.id(), &*manifests).await.unwrap();
+    world.link.silence(world.vendor.id().min(other.id())); // whose turn would come first
+    paid(&world, b"1").await;
+    let operator = world.verifier.operator_id();
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let payment = other.pay([&other.issue(3)], &operator, b"2", &mut rng);
+    assert_eq!(world.pay(&payment).await.status, 201);
+    let redeemer = world.redeemer(Schedule { least_items: 1, ..quick() });
+    let watch = async {
+        tokio::time::sleep(POLL).await; // the timetable begins before the clock moves
+        world.clock.advance(3_600);
+        until(async || world.link.batches().len() == 2).await;
+    };
+    tokio::select! {
+        () = redeemer.run(std::future::pending()) => {}
+        () = watch => {}
+    }
+}
+
+/// One look at a clock that is years ahead must not make the verifier forget what was spent.
+#[tokio::test]
+async fn a_clock_that_jumps_drops_nothing() {
+    let world = World::new().await;
+    let payment = world.payment(&[&world.certificate(2)], b"1");
+    assert_eq!(world.pay(&payment).await.status, 201);
+    redeem(&world).await;
+    let redeemer = world.redeemer(quick());
+    let watch = async {
+        tokio::time::sleep(POLL).await;
+        for _ in 0..3 {
+            world.clock.advance(3 * 365 * 86_400);
+            tokio::time::sleep(3 * POLL).await;
+        }
+    };
+    tokio::select! {
+        () = redeemer.run(std::future::pending()) => {}
+        () = watch => {}
+    }
+    let known = world.sqlite.find(payment.payment_id()).await.unwrap();
+    assert!(known.is_some());
+    redeemer.prune(world.verifier.now()).await.unwrap();
+    assert_eq!(world.sqlite.find(payment.payment_id()).await.unwrap(), None);
 }
 
 #[tokio::test]

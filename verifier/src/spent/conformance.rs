@@ -230,7 +230,10 @@ async fn a_batch_goes_its_way(store: &dyn SpentStore, vendor: VendorId) {
     reserve_new(store, &payment).await;
     assert_eq!(store.waiting(vendor).await.unwrap(), Waiting::default());
     store.commit(payment.payment_id, answer("x")).await.unwrap();
-    assert_eq!(store.waiting(vendor).await.unwrap(), Waiting { items: 5, oldest: Some(AT) });
+    assert_eq!(
+        store.waiting(vendor).await.unwrap(),
+        Waiting { items: 5, oldest: Some(AT), redeem_until: Some(REDEEM_UNTIL) }
+    );
     assert_eq!(store.redeemable(vendor, 2).await.unwrap().len(), 2);
     let items = store.redeemable(vendor, 9).await.unwrap();
     let shown: Vec<_> = items.iter().map(|one| one.item.clone()).collect();

@@ -234,6 +234,8 @@ pub struct Waiting {
     pub items: u64,
     /// When the oldest of their payments was reserved.
     pub oldest: Option<UnixSeconds>,
+    /// When the first of them can no longer be redeemed.
+    pub redeem_until: Option<UnixSeconds>,
 }
 
 /// One certificate that can be redeemed.

@@ -18,7 +18,7 @@ mod writer;
 mod tests;
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -69,8 +69,8 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path).await?;
         let failed = |source| open_error(path, source);
-        let mut connection =
-            options(path).create_if_missing(true).connect().await.map_err(failed)?;
+        create_private(path).map_err(|error| failed(error.into()))?;
+        let mut connection = options(path).connect().await.map_err(failed)?;
         migrations::apply(&mut connection, path).await?;
         let books = Books::open(path).await?;
         Ok(Self { writer: Writer::start(connection, lock), books })
@@ -96,7 +96,7 @@ async fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let path = PathBuf::from(name);
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let opened = private().create(true).append(true).open(&path);
     let file = opened.map_err(|error| open_error(&path, error.into()))?;
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -106,6 +106,22 @@ async fn lock(path: &Path) -> Result<File, StoreError> {
         }
     }
     Err(StoreError::InUse { path })
+}
+
+/// Creates a database that only its owner can read, for it says who was paid when. SQLite gives the files beside it the
+/// same mode. One that exists is not opened: to close it again would end the locks that this process holds on it.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match private().create_new(true).write(true).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn open_error(path: &Path, source: sqlx::Error) -> StoreError {

@@ -52,6 +52,7 @@ pub struct TestLink {
     behaviour: Mutex<Behaviour>,
     batches: Mutex<Vec<Bytes>>,
     indigestible: Mutex<Option<Bytes>>,
+    silent: Mutex<Option<VendorId>>,
 }
 
 impl TestLink {
@@ -64,6 +65,7 @@ impl TestLink {
             behaviour: Mutex::new(Behaviour::Answers),
             batches: Mutex::default(),
             indigestible: Mutex::default(),
+            silent: Mutex::default(),
         })
     }
 
@@ -76,6 +78,11 @@ impl TestLink {
     pub fn refuse_only(&self, batch: &Bytes) {
         *lock(&self.indigestible) = Some(batch.clone());
         self.behave(Behaviour::Answers);
+    }
+
+    /// From now on batches for this vendor, which need not be one of those that were added, get no answer and no error.
+    pub fn silence(&self, vendor: VendorId) {
+        *lock(&self.silent) = Some(vendor);
     }
 
     /// The batches that were sent, in order, repetitions included, whatever came of them.
@@ -177,6 +184,9 @@ impl VendorLink for TestLink {
     ) -> BoxFuture<'a, Result<Bytes, NoAnswer>> {
         Box::pin(async move {
             lock(&self.batches).push(batch.clone());
+            if *lock(&self.silent) == Some(vendor.id) {
+                std::future::pending::<()>().await;
+            }
             self.answer(self.vendor(vendor)?, &batch)
         })
     }

@@ -204,6 +204,30 @@ async fn a_client_that_hangs_up_does_not_stop_its_payment() {
     assert_eq!(world.server.calls.lock().unwrap().len(), 1);
 }
 
+/// Clients that hang up do not make room: what they started is still worked on.
+#[tokio::test]
+async fn too_many_payments_at_a_time_are_refused_before_anything_is_taken() {
+    let world = Arc::new(World::new().await);
+    let slots = &world.verifier.payment_slots;
+    let others = slots.acquire_many(slots.available_permits() as u32 - 1).await.unwrap();
+    let closed = world.server.gate.acquire_many(1_000).await.unwrap();
+    let payment = world.payment(&[&world.certificate(2)], b"first");
+    let call = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.pay(&payment).await }
+    });
+    while world.sqlite.reserved(world.verifier.now()).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    let second = world.payment(&[&world.certificate(2)], b"second");
+    assert_eq!(world.pay(&second).await.problem_type(), Some(ProblemType::Overloaded));
+    drop((closed, others));
+    assert_eq!(world.pay(&second).await.status, 201);
+    assert_eq!(world.unredeemed().await, Credits(8));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_the_limit_is_ever_unredeemed() {
     let world = World::with(|config| config.vendors[0].stop_above = Some(Credits(20))).await;

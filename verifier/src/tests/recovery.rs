@@ -31,6 +31,17 @@ async fn reservations_are_settled_by_what_the_server_knows() {
     assert_eq!(again, Recovered::default());
 }
 
+#[tokio::test]
+async fn a_reservation_of_the_future_is_settled_too() {
+    let world = World::new().await;
+    world.server.feel(Mood::Panics);
+    world.pay(&world.payment(&[&world.certificate(2)], b"undone")).await;
+    world.clock.set(world.verifier.now().minus(86_400));
+    let world = world.restart().await;
+    let recovered = world.verifier.recover(&*world.server).await.unwrap();
+    assert_eq!(recovered.released, 1);
+}
+
 /// The vendor may have recorded the spend: to call the certificates free would send the wallet into a double spend.
 #[tokio::test]
 async fn a_payment_that_was_shown_to_the_vendor_is_kept() {

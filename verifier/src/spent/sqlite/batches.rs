@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use scrip_protocol::{credits::Credits, redemption::ItemResult, time::Day};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::sql::{SqlResult, list, many, next_number, number, rows_per_statement, value};
+use super::sql::{SqlResult, list, many, number, rows_per_statement, take_numbers, value};
 use crate::spent::{ConflictNumber, EvidenceState, NewBatch, OutcomeRecord, StoreError};
 
 /// Stores batches, all or none.
@@ -18,7 +18,7 @@ pub(super) async fn put(
             return Ok(Err(StoreError::AlreadyInBatch));
         }
     }
-    let mut next = next_number(tx, "SELECT MAX(number) FROM batches").await?;
+    let mut next = take_numbers(tx, "batches", batches.len()).await?;
     for batch in batches {
         insert(tx, next, batch).await?;
         next += 1;

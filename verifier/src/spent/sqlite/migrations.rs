@@ -7,7 +7,10 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use crate::spent::StoreError;
 
 /// Every migration, oldest first. A database is at the version of the last one that was applied.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_spent.sql"))];
+const MIGRATIONS: [(i64, &str); 2] = [
+    (1, include_str!("migrations/0001_spent.sql")),
+    (2, include_str!("migrations/0002_counters.sql")),
+];
 
 /// Brings the database up to date.
 pub(super) async fn apply(

@@ -1,12 +1,15 @@
 //! Queries, and the books that may be read while another process writes.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use scrip_protocol::{
     id::{PaymentId, VendorId},
     time::UnixSeconds,
 };
-use sqlx::{Row as _, SqlitePool, pool::PoolConnection};
+use sqlx::{Row as _, SqlitePool, pool::PoolConnection, sqlite::SqliteRow};
 
 use super::{
     open_error, readers,
@@ -25,6 +28,8 @@ use crate::spent::{
 /// the one that writes.
 pub struct Books {
     pool: SqlitePool,
+    /// The highest number of a damaged conflict that was logged.
+    damaged: AtomicI64,
 }
 
 impl Books {
@@ -37,7 +42,7 @@ impl Books {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(open_error(path, missing.into()));
         }
-        Ok(Self { pool: readers(path).await? })
+        Ok(Self { pool: readers(path).await?, damaged: AtomicI64::new(0) })
     }
 
     /// Waits until every connection is closed.
@@ -79,7 +84,9 @@ impl Books {
     pub(super) async fn waiting(&self, vendor: VendorId) -> Result<Waiting, StoreError> {
         named("waiting", async {
             let sql = "-- waiting()
-                SELECT COUNT(*) AS items, MIN(e.number) AS oldest FROM evidence AS e
+                SELECT COUNT(*) AS items, MIN(e.number) AS oldest, MIN(c.redeem_until) AS redeem_until
+                FROM evidence AS e
+                LEFT JOIN epochs AS c ON c.vendor = e.vendor AND c.epoch = e.epoch
                 WHERE e.state = 1 AND e.vendor = (SELECT number FROM vendors WHERE vendor_id = ?)";
             let mut connection = self.connection().await?;
             let query = sqlx::query(sql).bind(vendor.as_bytes().as_slice());
@@ -88,7 +95,12 @@ impl Books {
                 Some(item) => Some(reserved_at(&mut connection, item).await?),
                 None => None,
             };
-            Ok(Waiting { items: integer(&row, "items", "evidence")?, oldest })
+            let redeem_until = row.try_get::<Option<i64>, _>("redeem_until")?;
+            Ok(Waiting {
+                items: integer(&row, "items", "evidence")?,
+                oldest,
+                redeem_until: redeem_until.and_then(|at| u64::try_from(at).ok()).map(UnixSeconds),
+            })
         })
         .await
     }
@@ -176,9 +188,23 @@ impl Books {
                 SELECT c.*, v.vendor_id FROM conflicts AS c JOIN vendors AS v ON v.number = c.vendor
                 WHERE c.reported = 0 ORDER BY c.number";
             let rows = sqlx::query(sql).fetch_all(&mut *self.connection().await?).await?;
-            rows.iter().map(conflict).collect()
+            Ok(rows.iter().filter_map(|row| self.readable(row)).collect())
         })
         .await
+    }
+
+    /// A conflict, unless its row is damaged: the others must be reported all the same. That is logged once, since this
+    /// is asked all the time.
+    fn readable(&self, row: &SqliteRow) -> Option<Conflict> {
+        let error = match conflict(row) {
+            Ok(conflict) => return Some(conflict),
+            Err(error) => error.named("unreported"),
+        };
+        let number: i64 = row.try_get("number").ok()?;
+        if self.damaged.fetch_max(number, Ordering::Relaxed) < number {
+            tracing::error!(number, %error, "a double spend cannot be told to the server");
+        }
+        None
     }
 
     pub(super) async fn conflicts_of(

@@ -12,7 +12,7 @@ use scrip_protocol::{
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
-    sql::{SqlResult, bytes, integer, list, many, next_number, number, rows, rows_per_statement},
+    sql::{SqlResult, bytes, integer, list, many, number, rows, rows_per_statement, take_numbers},
     writer::Pending,
 };
 use crate::spent::{
@@ -234,8 +234,12 @@ async fn insert(
     accepted: &[&Reservation],
     vendors: &HashMap<VendorId, Vendor>,
 ) -> SqlResult<()> {
-    let mut payment = next_number(tx, "SELECT MAX(number) FROM payments").await?;
-    let mut next_item = next_number(tx, "SELECT MAX(number) FROM evidence").await?;
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let count = accepted.iter().map(|reservation| reservation.items.len()).sum();
+    let mut payment = take_numbers(tx, "payments", accepted.len()).await?;
+    let mut next_item = take_numbers(tx, "evidence", count).await?;
     let mut items = Vec::new();
     let mut payments = Vec::with_capacity(accepted.len());
     for reservation in accepted {

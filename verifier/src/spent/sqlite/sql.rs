@@ -90,13 +90,18 @@ pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// `max(column) + 1`, or 1 in an empty table: the writer is alone, and gives out the numbers.
-pub(super) async fn next_number(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
+/// The first of `count` numbers in a row that nothing of this kind ever had. `counter`: a row of `counters`.
+pub(super) async fn take_numbers(
+    tx: &mut SqliteConnection,
+    counter: &'static str,
+    count: usize,
 ) -> SqlResult<i64> {
-    let highest: Option<i64> = sqlx::query(sql).fetch_one(connection).await?.try_get(0)?;
-    Ok(highest.unwrap_or(0) + 1)
+    let sql = "-- take_numbers()
+        UPDATE counters SET next = next + ? WHERE name = ? RETURNING next";
+    let count = number(count as u64);
+    let row = sqlx::query(sql).bind(count).bind(counter).fetch_optional(tx).await?;
+    let next: i64 = row.ok_or(SqlError::Damaged("counters"))?.try_get("next")?;
+    Ok(next - count)
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use scrip_protocol::credits::Credits;
+use scrip_protocol::{
+    credits::Credits,
+    keys::{PublicKey, Signature},
+    redemption::ConflictProof,
+    spend::Binding,
+};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tempfile::TempDir;
 
@@ -70,7 +75,59 @@ async fn a_database_of_a_newer_release_is_refused() {
     sqlx::query(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let opened = SqliteStore::open(&path).await;
-    assert!(matches!(opened, Err(StoreError::TooNew { found: 99, known: 1, .. })));
+    assert!(matches!(opened, Err(StoreError::TooNew { found: 99, known: 2, .. })));
+}
+
+async fn numbers(path: &Path) -> (i64, i64) {
+    let mut connection = options(path).connect().await.unwrap();
+    let sql = "SELECT number, first_item FROM payments ORDER BY number DESC LIMIT 1";
+    let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn no_number_is_given_out_twice() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir).await;
+    let gone = reservation(vendor(1), 1, &[1, 2]);
+    store.reserve(gone.clone()).await.unwrap();
+    store.release(gone.payment_id).await.unwrap();
+    store.reserve(reservation(vendor(1), 2, &[3])).await.unwrap();
+    assert_eq!(numbers(&dir.path().join("spent.sqlite")).await, (2, 3));
+}
+
+/// A payment of the first release whose last items were dropped still names their numbers.
+#[tokio::test]
+async fn the_counters_begin_after_all_numbers_of_an_older_database() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("spent.sqlite");
+    let mut connection = options(&path).create_if_missing(true).connect().await.unwrap();
+    let sql = "CREATE TABLE migrations (version INTEGER PRIMARY KEY);
+        INSERT INTO migrations VALUES (1);
+        INSERT INTO payments VALUES (4, x'00', 1, 1, 0, 60, 5, 7, 9, 201, '', x'00');";
+    sqlx::raw_sql(include_str!("migrations/0001_spent.sql"))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let store = open(&dir).await;
+    store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
+    assert_eq!(numbers(&path).await, (5, 10));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let _store = open(&dir).await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+    }
 }
 
 /// Without shared transactions 2,000 reservations would need 2,000 syncs, one after the other.
@@ -119,6 +176,27 @@ async fn a_damaged_row_fails_its_own_job_only() {
         assert!(matches!(reserved, Ok(ReserveOutcome::New(_) | ReserveOutcome::Retry(_))));
     }
     assert!(matches!(bad.await.unwrap(), Err(StoreError::Damaged { table: "evidence" })));
+}
+
+/// The server must hear of every other double spend.
+#[tokio::test]
+async fn a_damaged_conflict_hides_no_other_one() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir).await;
+    store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
+    let proof = ConflictProof {
+        certificate_key: PublicKey::from_bytes([1; 32]),
+        other_binding: Binding::from_bytes([2; 32]),
+        other_signature: Signature::from_bytes([3; 64]),
+    };
+    let mut connection = options(&dir.path().join("spent.sqlite")).connect().await.unwrap();
+    for proof in [vec![0], proof.encode().to_vec()] {
+        let sql = "INSERT INTO conflicts (vendor, payment_id, exponent, day, reported, proof)
+            VALUES (1, zeroblob(32), 1, 1, 0, ?)";
+        sqlx::query(sql).bind(proof).execute(&mut connection).await.unwrap();
+    }
+    let unreported = store.unreported().await.unwrap();
+    assert_eq!(unreported.iter().map(|one| one.number.0).collect::<Vec<_>>(), [2]);
 }
 
 /// A group that is larger than what one statement takes.

@@ -3,7 +3,7 @@
 use std::{fs::File, sync::Mutex};
 
 use scrip_protocol::{id::PaymentId, time::UnixSeconds};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -127,11 +127,21 @@ async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, l
 
 /// One transaction. An error means that none of the jobs happened, or, where the commit itself failed, that nobody knows.
 async fn write(connection: &mut SqliteConnection, jobs: &mut [Job]) -> SqlResult<()> {
+    let written = transaction(connection, jobs).await;
+    if written.is_err() {
+        // SQLite may have rolled back on its own already, as for a full disk; then this is the error to ignore.
+        let _ = connection.execute("ROLLBACK").await;
+    }
+    written
+}
+
+/// Plain statements: a transaction of the driver's counts as open for good where SQLite ended it.
+async fn transaction(tx: &mut SqliteConnection, jobs: &mut [Job]) -> SqlResult<()> {
     // Takes the write lock at once; a lock that is upgraded later can fail with "busy".
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    tx.execute("BEGIN IMMEDIATE").await?;
     let mut reservations: Vec<&mut Pending<Reservation, ReserveOutcome>> = Vec::new();
     for job in jobs {
-        let tx = &mut *transaction;
+        let tx = &mut *tx;
         match job {
             Job::Reserve(job) => reservations.push(job),
             Job::Commit(job) => job.output = Some(settle::commit(tx, &job.input).await?),
@@ -142,6 +152,57 @@ async fn write(connection: &mut SqliteConnection, jobs: &mut [Job]) -> SqlResult
             Job::Prune(job) => job.output = Some(Ok(prune::slice(tx, job.input).await?)),
         }
     }
-    reserve::all(&mut transaction, &mut reservations).await?;
-    Ok(transaction.commit().await?)
+    reserve::all(&mut *tx, &mut reservations).await?;
+    tx.execute("COMMIT").await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::spent::{
+        conformance::{reservation, vendor},
+        sqlite::{migrations, options},
+    };
+
+    async fn pages(connection: &mut SqliteConnection) -> i64 {
+        let row = sqlx::query("PRAGMA page_count").fetch_one(connection).await.unwrap();
+        row.get(0)
+    }
+
+    async fn limit(connection: &mut SqliteConnection, pages: i64) {
+        let sql = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(sql).execute(connection).await.unwrap();
+    }
+
+    fn reserve(payment: u16) -> [Job; 1] {
+        [Job::Reserve(Pending::new(reservation(vendor(1), payment, &[u32::from(payment)])).0)]
+    }
+
+    /// A full disk makes SQLite roll back on its own. What is written once there is space again must go through.
+    #[tokio::test]
+    async fn a_full_disk_fails_what_is_written_then_and_nothing_later() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("spent.sqlite");
+        let mut connection = options(&path).create_if_missing(true).connect().await.unwrap();
+        migrations::apply(&mut connection, &path).await.unwrap();
+        write(&mut connection, &mut reserve(1)).await.unwrap();
+        let payment = reservation(vendor(1), 1, &[1]).payment_id;
+        let body = vec![7; 100_000];
+        let answer = StoredAnswer { status: 201, content_type: String::new(), body };
+        let commit = || [Job::Commit(Pending::new(Commit { payment, answer: answer.clone() }).0)];
+        let full = pages(&mut connection).await;
+        limit(&mut connection, full).await;
+        for _ in 0..3 {
+            write(&mut connection, &mut commit()).await.unwrap_err();
+        }
+        transaction(&mut connection, &mut commit()).await.unwrap_err();
+        connection.execute("ROLLBACK").await.expect_err("SQLite has rolled back");
+        limit(&mut connection, 1_000_000).await;
+        write(&mut connection, &mut commit()).await.unwrap();
+        write(&mut connection, &mut reserve(2)).await.unwrap();
+    }
 }

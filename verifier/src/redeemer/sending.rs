@@ -1,0 +1,117 @@
+//! Sending: the turn of one vendor, and the exchange of one batch.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use scrip_protocol::{id::VendorId, redemption::ItemResult};
+use tokio::time::Instant;
+
+use super::outcome::{self, Unanswered};
+use crate::{
+    spent::{BatchNumber, OutcomeRecord, PendingBatch},
+    verifier::Verifier,
+};
+
+/// How long a vendor's turn may be, in real time, before no further batch is sent in it: the turns of a round end before
+/// the next one begins.
+const TURN: Duration = Duration::from_secs(60);
+
+/// What came of a vendor's turn.
+pub(super) struct Turn {
+    pub(super) vendor: VendorId,
+    /// Whether each batch that was sent has its answer.
+    pub(super) all_answered: bool,
+    /// The batch after which the turn ended early.
+    pub(super) stopped_at: Option<BatchNumber>,
+}
+
+/// Batches by vendor, each vendor's in their order.
+pub(super) fn by_vendor(batches: Vec<PendingBatch>) -> BTreeMap<VendorId, Vec<PendingBatch>> {
+    let mut sorted: BTreeMap<VendorId, Vec<PendingBatch>> = BTreeMap::new();
+    for batch in batches {
+        sorted.entry(batch.vendor_id).or_default().push(batch);
+    }
+    sorted
+}
+
+/// Sends a vendor's batches, those after `after` first. A batch that the vendor cannot digest does not hold up the others
+/// for good: where it ends the turn, the next one begins with the others.
+pub(super) async fn take_turn(
+    verifier: &Verifier,
+    vendor: VendorId,
+    mut batches: Vec<PendingBatch>,
+    after: Option<BatchNumber>,
+) -> Turn {
+    let was_sent = |batch: &PendingBatch| after.is_some_and(|after| batch.number <= after);
+    batches.sort_by_key(|batch| (was_sent(batch), batch.number));
+    let started = Instant::now();
+    let mut turn = Turn { vendor, all_answered: true, stopped_at: None };
+    for batch in batches {
+        if let Err(error) = exchange(verifier, &batch).await {
+            tracing::warn!(%vendor, %error, "a batch has no answer and is sent again");
+            turn.all_answered = false;
+            if error.concerns_every_batch() {
+                return Turn { stopped_at: Some(batch.number), ..turn };
+            }
+        }
+        if started.elapsed() >= TURN {
+            return Turn { stopped_at: Some(batch.number), ..turn };
+        }
+    }
+    turn
+}
+
+/// Sends each of these batches once, whatever comes of the others.
+pub(super) async fn send_all(
+    verifier: &Verifier,
+    batches: Vec<PendingBatch>,
+) -> Vec<(VendorId, Result<Vec<ItemResult>, Unanswered>)> {
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        results.push((batch.vendor_id, exchange(verifier, &batch).await));
+    }
+    results
+}
+
+/// Sends a batch and stores the answer, once it has passed every check of redemption.md.
+pub(crate) async fn exchange(
+    verifier: &Verifier,
+    batch: &PendingBatch,
+) -> Result<Vec<ItemResult>, Unanswered> {
+    let exchanged = try_exchange(verifier, batch).await;
+    let trouble = exchanged.as_ref().err().map(Unanswered::to_string);
+    verifier.troubles.set(batch.vendor_id, trouble);
+    exchanged
+}
+
+async fn try_exchange(
+    verifier: &Verifier,
+    batch: &PendingBatch,
+) -> Result<Vec<ItemResult>, Unanswered> {
+    let vendor = batch.vendor_id;
+    let policy = verifier.policy(&vendor).ok_or(Unanswered::UnknownVendor)?;
+    let bytes = Bytes::from(verifier.store.batch_bytes(batch.number).await?);
+    verifier.steps.at("redeemer.batch.sending");
+    let answer = verifier.link.redeem(&policy.address, bytes.clone()).await?;
+    verifier.steps.at("redeemer.answer.received");
+    let manifest = verifier.manifests.held(&vendor).ok_or(Unanswered::NoManifest)?;
+    let operator_key = verifier.operator_key.public();
+    let received = answer.clone();
+    let check = move || outcome::check(&bytes, &operator_key, &received, manifest.receipt_key());
+    let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Unanswered::CheckFailed)?;
+    let results = checked.inspect_err(|error| {
+        if error.may_be_a_new_receipt_key() {
+            verifier.manifests.want_refresh();
+        }
+    })?;
+    let day = verifier.now().day();
+    let record = OutcomeRecord {
+        batch: batch.number,
+        bytes: answer.to_vec(),
+        results: results.clone(),
+        day,
+    };
+    verifier.store.record_outcome(record).await?;
+    verifier.steps.at("redeemer.answer.recorded");
+    Ok(results)
+}
