@@ -72,7 +72,7 @@ problems! {
     KeyUnknown = "key-unknown", 400, Client, free, "The vendor's manifest has no such key; fetch it again.";
     KeyOutsideWindow = "key-outside-window", 400, Client, free, "The key may not be used for this now; its window has passed or has not come.";
     PackMismatch = "pack-mismatch", 400, Client, free, "The request is not exactly the grant's pack.";
-    BlindedMessageOutOfRange = "blinded-message-out-of-range", 422, Client, free, "A blinded message is not below the key's modulus.";
+    BlindedMessageOutOfRange = "blinded-message-out-of-range", 422, Client, free, "A blinded message is not above 1 and below the key's modulus less 1.";
     WrongVendor = "wrong-vendor", 400, Client, free, "This is for another vendor than is accepted here.";
     OperatorUnknown = "operator-unknown", 403, Client, free, "The vendor has no contract with this operator.";
     OperatorSignatureInvalid = "operator-signature-invalid", 403, Client, free, "The batch is not signed by its operator.";

@@ -166,6 +166,15 @@ pub enum BadConfig {
     /// Requests ask for one day at least.
     #[error("`max_days` is 0, so that every request would be refused; set it to 1 at least")]
     MaxDays,
+    /// The relay's address would name no machine.
+    #[error(
+        "`listen` is {listen}, which is every address of this machine and none that clients could be given; \
+         set `public_authority` to the host[:port] that they reach"
+    )]
+    NoAuthority {
+        /// What was given.
+        listen: SocketAddr,
+    },
     /// Clients could not reach the relay by it.
     #[error("`public_authority` is {given:?}, which is no host[:port]; correct it")]
     Authority {
@@ -300,6 +309,9 @@ impl Config {
         ];
         if let Some((key, _)) = intervals.into_iter().find(|(_, interval)| interval.0 == 0) {
             return Err(BadConfig::Interval { key });
+        }
+        if self.public_authority.is_none() && self.listen.ip().is_unspecified() {
+            return Err(BadConfig::NoAuthority { listen: self.listen });
         }
         if let Some(given) = &self.public_authority {
             let address = RelayAddress { id: NOBODY, authority: given.clone() };

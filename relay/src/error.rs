@@ -5,7 +5,7 @@ use scrip_verifier::{OpenError, spent::StoreError as SpentError, verifier::Recov
 
 use crate::{
     chunk_files::ChunkFileError, collector::CollectError, config::BadConfig,
-    identity::IdentityError, lock::LockError, store::StoreError,
+    identity::IdentityError, inventory::InventoryError, lock::LockError, store::StoreError,
 };
 
 /// Why `init` made nothing.
@@ -21,7 +21,13 @@ pub enum InitError {
     /// Another process uses the directory.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The key could not be made, or there is one already.
+    /// The directory is a relay's already.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The spent store could not be made.
+    #[error(transparent)]
+    Spent(#[from] scrip_verifier::spent::StoreError),
+    /// The key could not be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The database could not be made.
@@ -39,6 +45,9 @@ pub enum StartError {
     /// Another process uses the directory.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Something of the relay is gone.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
     /// The key does not open.
     #[error(transparent)]
     Identity(#[from] IdentityError),

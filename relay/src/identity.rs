@@ -14,9 +14,9 @@ use scrip_runtime::{
 };
 
 /// The sealed key.
-const SEALED_FILE: &str = "operator.key";
+pub(crate) const SEALED_FILE: &str = "operator.key";
 /// Its public half, as text.
-const PUBLIC_FILE: &str = "operator.pub";
+pub(crate) const PUBLIC_FILE: &str = "operator.pub";
 /// What the sealed bytes are bound to.
 const CONTEXT: &[u8] = b"scrip-relay operator key";
 
@@ -28,7 +28,9 @@ pub enum IdentityError {
     #[error(transparent)]
     Write(#[from] FileError),
     /// A file could not be read.
-    #[error("cannot read {path}: {source}; run `scrip-relay init`, or check the owner of the file")]
+    #[error(
+        "cannot read {path}: {source}; check the owner of the file, or restore it from a backup (`scrip-relay init` makes a new relay elsewhere)"
+    )]
     Read {
         /// The file.
         path: PathBuf,

@@ -23,6 +23,7 @@ mod core;
 mod error;
 mod http;
 mod identity;
+mod inventory;
 mod leases;
 mod lock;
 mod provisioning;

@@ -35,7 +35,7 @@ use crate::{
     core::Core,
     error::{InitError, StartError},
     http::{self, Shared},
-    identity,
+    identity, inventory,
     lock::DirectoryLock,
     store::{Capacity, Store},
     uploads::Uploads,
@@ -94,7 +94,10 @@ impl Relay {
         let directory = &config.data_dir;
         create_private_dir(directory)?;
         let _lock = DirectoryLock::acquire(directory)?;
+        inventory::check_empty(directory)?;
         Store::open(&directory.join(DATABASE), true).await?.close().await;
+        let spent = SqliteStore::open(&directory.join(verifier::DATABASE)).await?;
+        spent.close().await;
         // Last: where there is a key, there is all of it.
         let operator_key = identity::create(directory, passphrase, *seal_params, rng)?;
         let address = address_of(&operator_key, config.authority());
@@ -128,6 +131,7 @@ impl Relay {
     ) -> Result<Self, StartError> {
         config.check()?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
+        inventory::check_complete(&config.data_dir)?;
         let operator = unseal(&config, passphrase).await?;
         let core = Arc::new(open_core(&config, operator, &environment).await?);
         let found = core.reconcile().await?;

@@ -117,7 +117,7 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     let (error, code) = refused(run(&directory, &["init", "--vendor", VENDOR]));
     assert!(error.contains("relay.toml exists") && code == 2, "{error}");
     let (error, code) = refused(run(&directory, &["init"]));
-    assert!(error.contains("operator.key exists already") && code == 1, "{error}");
+    assert!(error.contains("operator.key is there already") && code == 1, "{error}");
 
     let with =
         |name: &str, value: &str| relay(&directory, &["start"]).env(name, value).output().unwrap();

@@ -11,7 +11,8 @@ pub enum StoreError {
     UnknownScheme,
     /// The database cannot be reached or opened.
     #[error(
-        "cannot open the database: {0}; check the key `database`, and that the server runs or the file is yours"
+        "cannot open the database: {0}; check the key `database`, and that the server runs or the file is yours. \
+         If the database is lost, restore it from a backup: `init` makes another vendor"
     )]
     Open(#[source] sqlx::Error),
     /// A statement failed, or the connection did.

@@ -34,7 +34,7 @@ impl Cast {
         let dir = tempfile::Builder::new().prefix("scrip-demo-").tempdir()?;
         let clock: SharedClock = Arc::new(SystemClock);
         let issuer_dir = dir.path().join("issuer");
-        std::fs::create_dir(&issuer_dir)?;
+        scrip_runtime::files::create_private_dir(&issuer_dir)?;
         let mut config = IssuerConfig::new(sqlite_url(&issuer_dir.join("issuer.db")));
         config.listen = free_address()?;
         let text = scrip_issuer::config::template(config.listen, None, &config.database);
@@ -46,7 +46,15 @@ impl Cast {
             let mut config = RelayConfig::new(dir.path().join(name), [vendor.address().clone()]);
             config.name = name.to_owned();
             config.listen = free_address()?;
+            let text = scrip_relay::config::template(
+                name,
+                config.listen,
+                None,
+                &[vendor.address().clone()],
+            );
+            let file = config.data_dir.join(scrip_relay::config::FILE_NAME);
             let mut relay = RelayNode::init(config, Arc::clone(&clock)).await?;
+            std::fs::write(file, text)?;
             vendor.contract(name, relay.operator_key()).await?;
             relay.start().await?;
             relays.push(relay);

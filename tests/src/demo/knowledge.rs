@@ -20,7 +20,7 @@ pub struct Knowledge {
 pub(super) async fn of(cast: &Cast) -> Result<Vec<Knowledge>, Failure> {
     let status = cast.vendor.issuer()?.status().await?;
     let mut vendor = vec![format!(
-        "{} of {} vouchers became a pack each; {} signed, none of them seen",
+        "vouchers used: {} of {}; {} signed, none of them seen",
         status.vouchers.used, status.vouchers.total, status.credits_issued
     )];
     vendor.extend(status.operators.iter().map(|operator| {
@@ -44,7 +44,7 @@ pub(super) async fn of(cast: &Cast) -> Result<Vec<Knowledge>, Failure> {
         parties.push(Knowledge {
             party: format!("operator {name}"),
             knows: vec![format!(
-                "{taken} credits for {} queues and {} chunks, all with keys of their own, all ciphertext",
+                "{taken} credits taken; queues: {}, chunks: {}, all with keys of their own, all ciphertext",
                 report.usage.queues, report.usage.chunks
             )],
             cannot_know: vec!["who paid, and which resources belong together".into()],

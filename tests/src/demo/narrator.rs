@@ -1,5 +1,6 @@
 //! Tells what happens, with times, and keeps it for the table at the end.
 
+use std::io::Write;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -69,7 +70,8 @@ impl Narrator {
 
     pub(super) fn line(&self, line: &str) {
         if !self.quiet {
-            println!("{line}");
+            // Whoever closed the other end does not want to hear more.
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 
