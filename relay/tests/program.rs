@@ -125,7 +125,7 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     assert!(error.contains("the passphrase is wrong") && code == 1, "{error}");
     let (error, code) = refused(with("SCRIP_RELAY_LISEN", "127.0.0.1:1"));
     assert!(error.contains("unknown field") && code == 2, "{error}");
-    let (error, code) = refused(with("SCRIP_RELAY_LISTEN", "0.0.0.0:0"));
+    let (error, code) = refused(with("SCRIP_RELAY_LISTEN", "192.0.2.1:7500"));
     assert!(error.contains("will not serve plain HTTP") && code == 2, "{error}");
     let (error, code) = refused(with("SCRIP_RELAY_PRICES__QUEUE", "9999999"));
     assert!(error.contains("prices.queue") && code == 2, "{error}");
