@@ -47,9 +47,15 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Appends text that one byte of length precedes. Authorities are at most 253 characters and a port.
+/// Appends text that one byte of length precedes. An authority that is longer than that is left empty, which nobody takes
+/// for another address; callers refuse it before anything is paid ([`fits_text8`]).
 pub(crate) fn put_text8(out: &mut Vec<u8>, text: &str) {
-    let length = text.len().min(255);
-    out.push(length as u8);
-    out.extend_from_slice(&text.as_bytes()[..length]);
+    let text = if fits_text8(text) { text } else { "" };
+    out.push(text.len() as u8);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Whether one byte counts the text's bytes.
+pub(crate) const fn fits_text8(text: &str) -> bool {
+    text.len() <= u8::MAX as usize
 }

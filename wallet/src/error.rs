@@ -220,7 +220,7 @@ pub enum WalletError {
     #[error("the file is too large to be stored")]
     FileTooLarge,
     /// The file is not what it was when its storing began.
-    #[error("{0} has changed since its upload began")]
+    #[error("{0} changed while it was being stored")]
     FileChanged(PathBuf),
     /// Copies are counted in one byte.
     #[error("a file is stored in 1 to 255 copies")]
@@ -242,6 +242,42 @@ pub enum WalletError {
     /// A task of the runtime was lost.
     #[error("the program is shutting down")]
     ShuttingDown,
+    /// A lease of a file that is being stored ended before the rest was stored.
+    #[error("the upload of {0} was given up, because a lease of it ended before it was complete")]
+    UploadGivenUp(PathBuf),
+    /// A pipe, a device or a directory.
+    #[error("{0} is no regular file")]
+    NoRegularFile(PathBuf),
+    /// A relay's address does not fit a link.
+    #[error("the address of {0} is too long for a link")]
+    AddressTooLong(Box<RelayAddress>),
+    /// A link to so many copies would not be read again.
+    #[error("a link to {copies} copies would be too long")]
+    LinkTooLong {
+        /// How many there are.
+        copies: usize,
+    },
+    /// The purchase is recorded and got no definite answer.
+    #[error("the purchase is not finished: {server}: {error}")]
+    PurchaseOpen {
+        /// The vendor's host and port.
+        server: String,
+        /// What happened.
+        error: CallError,
+    },
+    /// A relay proves that a certificate was spent by a payment of this very wallet, which another relay had refused.
+    #[error(
+        "{relay} refused the payment and took nothing, because {redeemer} redeemed a certificate of a \
+         payment that it had refused, claiming to take nothing"
+    )]
+    RedeemedAfterRefusal {
+        /// Who has the proof.
+        relay: Box<RelayAddress>,
+        /// Who broke its promise.
+        redeemer: Box<RelayAddress>,
+        /// What the first one said.
+        error: CallError,
+    },
 }
 
 /// Why one copy of a chunk was of no use; another one is tried.
@@ -283,7 +319,9 @@ impl WalletError {
     pub fn problem(&self) -> Option<ProblemType> {
         let (Self::Call { error, .. }
         | Self::PaymentOpen { error, .. }
-        | Self::PaymentRefused { error, .. }) = self
+        | Self::PaymentRefused { error, .. }
+        | Self::PurchaseOpen { error, .. }
+        | Self::RedeemedAfterRefusal { error, .. }) = self
         else {
             return None;
         };
@@ -307,6 +345,10 @@ impl WalletError {
             }
             Self::Shortage(Shortage::TooCoarse { .. }) => {
                 "buy more with `scrip buy`: each pack brings small certificates"
+            }
+            Self::Shortage(Shortage::Excess { .. }) => {
+                "buy more with `scrip buy`: each pack brings small certificates; or pay that much with \
+                 --accept-excess: what is above the price makes the lease longer"
             }
             Self::Shortage(Shortage::Choice(ChoiceError::TooManyItems { .. })) => {
                 "ask for fewer days: the wallet has too much small change for this price"
@@ -333,7 +375,7 @@ impl WalletError {
             }
             Self::VoucherUsedHere => "see `scrip history`; if it is not finished, run `scrip resume`",
             Self::PurchaseUnusable => "look for the certificates in that program",
-            Self::ForeignCertificate => "restore the wallet from its words, or from a backup",
+            Self::ForeignCertificate => "restore the wallet from its 24 words with `scrip restore`",
             Self::PriceAboveAnnounced { .. } => "use another relay with --relay",
             Self::PaymentOpen { .. } => {
                 "run `scrip resume` later: it sends the same payment again, which is never counted twice"
@@ -355,13 +397,28 @@ impl WalletError {
             Self::FileExists(_) => "choose another name with -o, or overwrite it with --force",
             Self::FileName(_) => "give it a plain name",
             Self::FileTooLarge => "split it",
-            Self::FileChanged(_) => "store it with `scrip put` anew; the paid chunks are not used again",
+            Self::FileChanged(_) => {
+                "store it again with `scrip put`; the chunks that were paid are not used again"
+            },
             Self::Copies => "choose a number of copies between 1 and the number of your relays",
             Self::Descriptor(_) | Self::OtherFile => {
                 "ask whoever gave you the link to store the file again"
             }
             Self::NoCopyLeft { .. } => "try again later, or ask whoever gave you the link",
             Self::ShuttingDown => "start it again",
+            Self::UploadGivenUp(_) => {
+                "store it again with `scrip put`: it is sealed under a new key, and paid for anew"
+            }
+            Self::NoRegularFile(_) => "copy what it gives to a file, and store that",
+            Self::AddressTooLong(_) => "use another relay",
+            Self::LinkTooLong { .. } => "ask for fewer copies",
+            Self::PurchaseOpen { .. } => {
+                "run `scrip resume`: it goes on with the same purchase, which is never made twice"
+            }
+            Self::RedeemedAfterRefusal { .. } => {
+                "no longer use the relay that redeemed it, and show this message to its vendor; the other \
+                 certificates are free again: try again"
+            }
         }
         .to_owned()
     }
@@ -379,7 +436,8 @@ fn store_remedy(error: &StoreError) -> String {
         }
         StoreError::Newer { .. } => "use a newer release",
         StoreError::Damaged { .. } | StoreError::Header(_) => {
-            "restore the file from a backup, or the money from the 24 words with `scrip restore`"
+            "restore the money from the 24 words with `scrip restore`, in another place; in an old copy of \
+             the file, certificates that were spent since would look unspent"
         }
         StoreError::File(_) | StoreError::Lock { .. } | StoreError::Database(_) => {
             "check the path, the permissions and the free space"

@@ -21,12 +21,14 @@
 
 mod cut;
 mod descriptor;
+mod name;
 mod seal;
 
 pub use self::descriptor::{Content, Descriptor, DescriptorError, Placement};
 pub use self::seal::OpenChunkError;
 pub(crate) use self::{
     cut::{Piece, pieces},
-    descriptor::{INLINE_MAX, fitting_class, is_plain_name},
+    descriptor::{INLINE_MAX, descriptor_length, fitting_class},
+    name::{is_plain_name, is_unseen},
     seal::{FileKeys, capacity},
 };

@@ -21,7 +21,7 @@ use scrip_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
-    bytes::{Rest, put_text8},
+    bytes::{Rest, fits_text8, put_text8},
     secret::Secret,
 };
 
@@ -86,6 +86,21 @@ pub struct QueueLink {
     pub sender_key: Secret,
     /// The key that messages are sealed with.
     pub message_key: Secret,
+}
+
+impl FileLink {
+    /// Whether a link to copies at these relays is short enough to be read again.
+    pub(crate) fn fits(relays: &[RelayAddress]) -> bool {
+        let copy = |relay: &RelayAddress| 32 + 24 + 1 + relay.authority.len();
+        let bytes = 3 + relays.iter().map(copy).sum::<usize>();
+        let text = |bytes: usize| (bytes * 4).div_ceil(3);
+        text(bytes) + "#".len() + text(32) <= MAX_LINK
+    }
+}
+
+/// Whether links can name the relay.
+pub(crate) const fn fits_link(relay: &RelayAddress) -> bool {
+    fits_text8(relay.authority.as_str())
 }
 
 impl fmt::Display for FileLink {

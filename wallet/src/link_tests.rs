@@ -115,3 +115,32 @@ proptest! {
         prop_assert_eq!(back.key.as_bytes(), &key);
     }
 }
+
+#[test]
+fn whether_a_link_fits_is_known_before() {
+    for count in [1, 2, 100, 130, 140, 200, 255] {
+        let copies: Vec<Location> = (0..count)
+            .map(|n| Location {
+                relay: RelayAddress {
+                    id: OperatorId::from_bytes([n; 32]),
+                    authority: format!("relay{n}.example:8443"),
+                },
+                reader_id: ResourceId::from_bytes([n; 24]),
+            })
+            .collect();
+        let relays: Vec<RelayAddress> = copies.iter().map(|copy| copy.relay.clone()).collect();
+        let key = Secret::from_bytes([1; 32]);
+        let text = FileLink { size_class: SizeClass::K64, copies, key }.to_string();
+        assert_eq!(text.parse::<FileLink>().is_ok(), FileLink::fits(&relays), "{count}");
+    }
+}
+
+#[test]
+fn an_address_that_is_too_long_is_not_cut() {
+    let authority = format!("{}.example:8443", "a".repeat(250));
+    let relay = RelayAddress { id: OperatorId::from_bytes([1; 32]), authority };
+    assert!(!fits_link(&relay));
+    let copies = vec![Location { relay, reader_id: ResourceId::from_bytes([1; 24]) }];
+    let link = FileLink { size_class: SizeClass::K64, copies, key: Secret::from_bytes([1; 32]) };
+    assert_eq!(link.to_string().parse::<FileLink>().err(), Some(LinkError::Damaged));
+}

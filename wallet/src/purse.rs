@@ -12,6 +12,14 @@ use crate::{
 /// A certificate that is about to expire is left alone: its payment could still be on the way when it does.
 const SPEND_MARGIN: u64 = 300;
 
+/// So many credits above the price are always paid: small change is scarce, and what is paid too much makes a lease longer.
+const EXCESS_SLACK: u64 = 4;
+
+/// Whether a payment is so far above its price that nobody would make it without being asked.
+pub(crate) const fn is_excessive(paid: Credits, price: Credits) -> bool {
+    paid.0 > price.0.saturating_add(price.0 / 2).saturating_add(EXCESS_SLACK)
+}
+
 /// All certificates. Changes go to disk first and are entered here afterwards.
 pub(crate) struct Purse(BTreeMap<PublicKey, CertificateRecord>);
 
@@ -133,6 +141,16 @@ pub enum Shortage {
         price: Credits,
         /// What the certificates are worth together.
         available: Credits,
+    },
+    /// They would, for far more than the price, as there is no change.
+    #[error(
+        "the price is {price}, there is no change, and the smallest payment that this wallet can make is {paid}"
+    )]
+    Excess {
+        /// What is asked for.
+        price: Credits,
+        /// What would be paid.
+        paid: Credits,
     },
     /// They would, with those that are in doubt since a restore.
     #[error("the price is {price}, and only certificates that are in doubt would pay it")]

@@ -261,6 +261,11 @@ pub(crate) struct LeaseRecord {
 }
 
 impl LeaseRecord {
+    /// Whether it has not ended, as far as the wallet knows.
+    pub(crate) fn is_live(&self, now: UnixSeconds) -> bool {
+        self.live && self.until > now
+    }
+
     /// The key that asks about the lease, extends and ends it.
     pub(crate) fn owner_key(&self) -> SigningKey {
         SigningKey::from_seed(match &self.resource {

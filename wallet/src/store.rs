@@ -168,7 +168,7 @@ impl Store {
         if !directory.join(DATABASE).exists() {
             return Err(StoreError::Missing(directory.to_owned()));
         }
-        let lock = Lock::take(directory, LOCK)?;
+        let lock = Lock::wait(directory, LOCK).await?;
         Self::unlock(directory, passphrase, entropy, Some(lock)).await
     }
 

@@ -6,6 +6,7 @@ mod files;
 mod paying;
 mod queues;
 mod restoring;
+mod uploads;
 
 /// An app runs the wallet on a runtime of many threads.
 #[test]
@@ -14,7 +15,7 @@ fn futures_can_move_between_threads() {
     movable(|wallet| wallet.buy("code"));
     movable(|wallet| wallet.create_queue(crate::NewQueue::default()));
     movable(|wallet| wallet.put_file("file".as_ref(), crate::PutOptions::default()));
-    movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep));
+    movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep, false));
     movable(|wallet| wallet.check_leases(None));
     movable(|wallet| wallet.restore(1));
     movable(|wallet| wallet.resume(crate::Doubtful::Keep));

@@ -18,8 +18,9 @@ use std::{path::Path, sync::Arc};
 
 use scrip_protocol::{address::VendorAddress, seed::WalletSeed};
 use scrip_runtime::{clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub(crate) use self::queue::may_pass;
 pub use self::{
     balance::{Balance, Denomination, Expiring},
     buy::Bought,
@@ -37,9 +38,9 @@ use crate::{
     error::WalletError,
     net::{Network, NetworkOptions, ProxySetting},
     purse::Purse,
-    records::{Identity, Settings},
+    records::{CertificateRecord, Identity, Settings},
     secret::Secret,
-    store::{Changes, Store},
+    store::{Changes, Store, StoreError},
     watch::Watch,
 };
 
@@ -77,14 +78,16 @@ pub struct NewWallet {
 /// Its methods can be called at the same time from several tasks. One that is dropped before it returns leaves things as a
 /// crash would: [`Wallet::resume`] finishes what was begun.
 pub struct Wallet {
-    store: Store,
+    store: Arc<Store>,
     seed: Arc<WalletSeed>,
     vendor: VendorAddress,
     settings: Mutex<Settings>,
-    /// Held while certificates change state, on disk and here.
-    purse: Mutex<Purse>,
+    /// Held while certificates change state, on disk and here, and while a lease's record is changed.
+    purse: Arc<Mutex<Purse>>,
     /// Held while a purchase goes on: grants are numbered.
     buying: Mutex<()>,
+    /// Held while a file is stored: no two tasks work on one upload.
+    storing: Mutex<()>,
     environment: Environment,
 }
 
@@ -155,16 +158,17 @@ impl Wallet {
         store: Store,
         identity: &Identity,
         settings: Settings,
-        certificates: Vec<crate::records::CertificateRecord>,
+        certificates: Vec<CertificateRecord>,
         environment: Environment,
     ) -> Self {
         Self {
-            store,
+            store: Arc::new(store),
             seed: Arc::new(WalletSeed::from_bytes(*identity.seed.as_bytes())),
             vendor: identity.vendor.clone(),
             settings: Mutex::new(settings),
-            purse: Mutex::new(Purse::new(certificates)),
+            purse: Arc::new(Mutex::new(Purse::new(certificates))),
             buying: Mutex::new(()),
+            storing: Mutex::new(()),
             environment,
         }
     }
@@ -216,6 +220,29 @@ impl Wallet {
         options.proxy_buy = options.proxy_buy.or_else(|| settings.proxy_buy.clone());
         options.proxy_spend = options.proxy_spend.or_else(|| settings.proxy_spend.clone());
         Network::new(options, self.environment.entropy.clone())
+    }
+
+    /// The purse, for [`Wallet::commit_purse`].
+    async fn lock_purse(&self) -> OwnedMutexGuard<Purse> {
+        self.purse.clone().lock_owned().await
+    }
+
+    /// Makes changes on disk and, where they concern certificates, in memory. In a task of its own: SQLite finishes a commit
+    /// whose caller was dropped, and without the second half of this, certificates that are bound on disk would be offered
+    /// again.
+    async fn commit_purse(
+        &self,
+        mut purse: OwnedMutexGuard<Purse>,
+        changes: Changes,
+        changed: Vec<CertificateRecord>,
+    ) -> Result<(), WalletError> {
+        let store = self.store.clone();
+        let both = tokio::spawn(async move {
+            store.commit(changes).await?;
+            purse.enter(changed);
+            Ok::<(), StoreError>(())
+        });
+        Ok(both.await.map_err(|_| WalletError::ShuttingDown)??)
     }
 
     fn at(&self, step: &'static str) {

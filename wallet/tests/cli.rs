@@ -9,15 +9,19 @@ use std::{
 
 const VENDOR: &str = "scrip://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE@127.0.0.1:1";
 
-fn scrip(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_scrip"))
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scrip"));
+    command
         .args(arguments)
         .env_clear()
         .env("SCRIP_WALLET", directory.join("wallet"))
         .env("SCRIP_PASSPHRASE", "a passphrase")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null());
+    command
+}
+
+fn scrip(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -138,4 +142,32 @@ fn settings_are_kept_without_passwords_on_show() {
     scrip(directory.path(), &["settings", "--direct"]);
     let shown = text(&scrip(directory.path(), &["settings"]).stdout);
     assert_eq!(shown.matches("none").count(), 2, "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_gone_is_no_reason_to_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let mut balance = command(directory.path(), &["balance"]);
+    let output = balance.stdout(closed()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()));
+    let mut unknown = command(directory.path(), &["get", "no link"]);
+    let output = unknown.stderr(closed()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused(&scrip(directory.path(), &["put", pipe.to_str().unwrap()]), 1, "no regular file");
 }

@@ -49,6 +49,9 @@ pub(super) struct Common {
     /// Also spend certificates that are in doubt since a restore
     #[arg(long, global = true)]
     pub(super) spend_doubtful: bool,
+    /// Pay far more than the price where the wallet has no smaller certificates
+    #[arg(long, global = true)]
+    pub(super) accept_excess: bool,
 }
 
 #[derive(Subcommand)]

@@ -28,6 +28,8 @@ pub(super) enum CliError {
     Runtime(#[source] std::io::Error),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
+    #[error("nobody reads the output")]
+    Closed,
 }
 
 impl CliError {
@@ -36,6 +38,7 @@ impl CliError {
         match self {
             Self::Wallet(error) => return error.remedy(),
             Self::Passphrase(_) | Self::File(_) => return String::new(), // they say it themselves
+            Self::Closed => "",                                          // nobody is told
             Self::Read { .. } => "check that it exists and that you may read it",
             Self::Variable { .. } => "set it to socks5h://host:port or tor://host:port",
             Self::NoHome => "name its directory with --wallet",
@@ -58,6 +61,7 @@ impl CliError {
             Self::Wallet(error) if error.is_shortage() => 3,
             Self::Wallet(
                 WalletError::PaymentOpen { .. }
+                | WalletError::PurchaseOpen { .. }
                 | WalletError::BadReceipt { .. }
                 | WalletError::NoIssuingKey(_)
                 | WalletError::KeysRefused
@@ -69,14 +73,18 @@ impl CliError {
             | Self::File(_)
             | Self::Read { .. }
             | Self::Runtime(_)
-            | Self::Output(_) => 1,
+            | Self::Output(_)
+            | Self::Closed => 1,
         }
     }
 }
 
 /// Writes the error and what to do about it to standard error.
 pub(super) fn report(error: &CliError) -> ExitCode {
-    complain(&error.to_string(), &error.remedy());
+    // Whoever closed the pipe knows that.
+    if !matches!(error, CliError::Closed) {
+        complain(&error.to_string(), &error.remedy());
+    }
     ExitCode::from(error.exit_code())
 }
 

@@ -3,7 +3,7 @@
 use super::{
     arguments::{GetArguments, PutArguments},
     error::CliError,
-    output::note,
+    output::{counted, note},
     session::Session,
 };
 use crate::{FetchOptions, PutOptions, WalletError, fetch_file, link::FileLink};
@@ -24,11 +24,15 @@ pub(super) async fn put(session: &Session, arguments: PutArguments) -> Result<()
     wallet.close().await?;
     session.output.show(&stored, |stored| {
         note(&format!(
-            "Stored {} in {} chunks on each of {} relays until {}.",
+            "Stored {} in {} on {} until {}, for {}.",
             stored.name,
-            stored.chunks,
-            stored.relays.len(),
-            stored.until
+            counted(stored.chunks, "chunk"),
+            match stored.relays.len() {
+                1 => "1 relay".to_owned(),
+                relays => format!("each of {relays} relays"),
+            },
+            stored.until,
+            stored.paid
         ));
         stored.link.clone()
     })
@@ -40,7 +44,8 @@ pub(super) async fn get(session: &Session, arguments: GetArguments) -> Result<()
     let network = session.network().await?;
     let fetched = fetch_file(&link, &options, &network, &session.environment).await?;
     session.output.show(&fetched, |fetched| {
-        format!("Fetched {} ({} bytes).", fetched.path.display(), fetched.size)
+        let size = counted(fetched.size, "byte");
+        format!("Fetched {} ({size}).", fetched.path.display())
     })
 }
 
@@ -55,7 +60,8 @@ pub(super) async fn list(session: &Session) -> Result<(), CliError> {
         let mut text = String::new();
         for file in files {
             let link = file.link.as_deref().unwrap_or("not stored completely: run `scrip resume`");
-            text += &format!("{} ({} bytes, {})\n  {link}\n", file.name, file.size, file.upload);
+            let size = counted(file.size, "byte");
+            text += &format!("{} ({size}, {})\n  {link}\n", file.name, file.upload);
         }
         text
     })

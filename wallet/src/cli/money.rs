@@ -4,16 +4,15 @@ use super::{
     arguments::{ExtendArguments, LeasesArguments},
     error::CliError,
     output::table,
-    session::Session,
+    session::{Session, report},
 };
 use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
 
 pub(super) async fn buy(session: &Session, voucher: &str) -> Result<(), CliError> {
     let wallet = session.open().await?;
     // This purchase first: it may be the one that was interrupted.
-    let bought = wallet.buy(voucher).await;
-    session.settle(&wallet).await?;
-    let bought = bought?;
+    let bought = wallet.buy(voucher).await?;
+    report(&wallet.settle_purchases().await?);
     wallet.close().await?;
     session.output.show(&bought, |bought| {
         format!(
@@ -48,6 +47,13 @@ fn show_balance(balance: &Balance) -> String {
     ];
     for (credits, what) in rest.into_iter().filter(|(credits, _)| credits.0 > 0) {
         lines.push(format!("{credits} {what}"));
+    }
+    match balance.unconfirmed {
+        0 => {}
+        1 => lines
+            .push("1 purchase is not confirmed by the vendor yet: run `scrip resume`".to_owned()),
+        n => lines
+            .push(format!("{n} purchases are not confirmed by the vendor yet: run `scrip resume`")),
     }
     for expiring in &balance.expiring {
         lines.push(format!("{} expire on {}", expiring.credits, expiring.at));
@@ -96,6 +102,9 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
         }
         if let Some(restored) = &resumed.restored {
             lines.push(format!("Restored {} purchases.", restored.purchases));
+            if restored.failed > 0 {
+                lines.push(format!("{} purchases could not be restored.", restored.failed));
+            }
         }
         for lease in &resumed.leases {
             lines.push(format!("Paid for {} until {}.", lease.name, lease.until));
@@ -129,7 +138,7 @@ pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Res
 pub(super) async fn extend(session: &Session, arguments: ExtendArguments) -> Result<(), CliError> {
     let wallet = session.open_online().await?;
     let ExtendArguments { lease, days } = arguments;
-    let leases = wallet.extend(&lease, days, session.doubtful).await?;
+    let leases = wallet.extend(&lease, days, session.doubtful, session.accept_excess).await?;
     wallet.close().await?;
     session.output.show(&leases, |leases| show_leases(leases))
 }
@@ -155,10 +164,16 @@ fn show_leases(leases: &[LeaseReport]) -> String {
     let mut text = table(&["until", "state", "kind", "name", "relay", "lease"], &rows);
     for lease in leases {
         for conflict in &lease.conflicts {
-            let verdict = if conflict.proven {
-                "the proof holds: a copy of this wallet spent it for something else"
-            } else {
-                "the proof does NOT hold: the relay signed a false claim"
+            let verdict = match (&conflict.redeemer, conflict.proven) {
+                (Some(redeemer), _) => {
+                    format!("{redeemer} redeemed it after it had refused the payment")
+                }
+                (None, true) => {
+                    "the proof holds: a copy of this wallet spent it for something else".to_owned()
+                }
+                (None, false) => {
+                    "the proof does NOT hold: the relay signed a false claim".to_owned()
+                }
             };
             text += &format!(
                 "{}: the relay says that a certificate was spent before ({}); {verdict}\n",

@@ -1,10 +1,14 @@
 //! Standard output: JSON, or text for people.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 
 use super::error::CliError;
+use crate::file::is_unseen;
 
 /// Where results go, and in which form.
 #[derive(Clone, Copy)]
@@ -30,21 +34,32 @@ impl Output {
         if text.is_empty() || text.ends_with('\n') { Ok(()) } else { self.write(b"\n") }
     }
 
-    /// Writes bytes and waits until they are out of the program's hands.
+    /// Writes bytes and waits until they are out of the program's hands. That nobody reads them is no error of this
+    /// program ([`CliError::Closed`]).
     pub(super) fn write(self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::Closed,
+            _ => CliError::Output(error),
+        })
     }
 }
 
 /// A line on standard error.
 pub(super) fn note(line: &str) {
-    eprintln!("{}", printable(line));
+    // Where nobody reads it, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
-/// Without control characters: names and messages come from others, and could steer a terminal.
+/// Without control characters and what turns the order of letters around: names and messages come from others, and could steer a terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    text.chars().filter(|c| !is_unseen(*c) || matches!(c, '\n' | '\t')).collect()
+}
+
+/// A number and what is counted, which becomes more than one with an `s`.
+pub(super) fn counted(count: impl TryInto<u64> + Display + Copy, what: &str) -> String {
+    let is_one = count.try_into().is_ok_and(|count| count == 1);
+    format!("{count} {what}{}", if is_one { "" } else { "s" })
 }
 
 /// Columns that are as wide as their widest cell.
@@ -72,6 +87,13 @@ mod tests {
     #[test]
     fn nobody_steers_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}d"), "a[2Jb\ncd");
+        assert_eq!(printable("a\u{202e}b\u{200e}c\u{2066}d\u{feff}"), "abcd");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let said = [0_u64, 1, 2].map(|count| counted(count, "relay"));
+        assert_eq!(said, ["0 relays", "1 relay", "2 relays"]);
     }
 
     #[test]

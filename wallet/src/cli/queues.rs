@@ -11,7 +11,7 @@ use super::{
     output::{note, printable, table},
     session::Session,
 };
-use crate::{NewQueue, Received, link::QueueLink, send_to_queue};
+use crate::{Mailbox, NewQueue, Received, link::QueueLink, send_to_queue};
 
 pub(super) async fn create(
     session: &Session,
@@ -23,13 +23,14 @@ pub(super) async fn create(
         None => None,
     };
     let QueueCreateArguments { name, days, .. } = arguments;
-    let new = NewQueue { name, relay, days, doubtful: session.doubtful };
+    let accept_excess = session.accept_excess;
+    let new = NewQueue { name, relay, days, doubtful: session.doubtful, accept_excess };
     let queue = wallet.create_queue(new).await?;
     wallet.close().await?;
     session.output.show(&queue, |queue| {
         format!(
-            "Queue {} at {} until {}.\nGive this link to whoever shall send to it:\n{}",
-            queue.name, queue.relay.authority, queue.until, queue.link
+            "Queue {} at {} until {}, for {}.\nGive this link to whoever shall send to it:\n{}",
+            queue.name, queue.relay.authority, queue.until, queue.paid, queue.link
         )
     })
 }
@@ -74,37 +75,44 @@ struct Message {
 pub(super) async fn receive(session: &Session, queue: &str, all: bool) -> Result<(), CliError> {
     let wallet = session.open_online().await?;
     let mailbox = wallet.mailbox(queue).await?;
-    let output = session.output;
     let mut count = 0;
-    if output.json {
-        output.write(b"{\"messages\":[")?;
+    let result = take_out(session, &mailbox, all, &mut count).await;
+    if session.output.json && (result.is_ok() || count > 0) {
+        // Also after an error, what was shown is whole.
+        session.output.write(if count == 0 { b"{\"messages\":[]}\n" } else { b"]}\n" })?;
     }
-    while all || count == 0 {
-        let Some(message) = mailbox.next().await? else { break };
-        if output.json {
-            output.write(if count == 0 { b"\n" } else { b",\n" })?;
-        }
-        print(session, &message)?;
-        // Only what was shown is taken out of the queue.
-        mailbox.acknowledge(&message.id).await?;
-        count += 1;
-    }
+    result?;
     wallet.close().await?;
-    match (output.json, count) {
-        (true, _) => output.write(b"]}\n"),
-        (false, 0) => {
-            note("The queue is empty.");
-            Ok(())
-        }
-        (false, _) => Ok(()),
+    if !session.output.json && count == 0 {
+        note("The queue is empty.");
     }
+    Ok(())
 }
 
-fn print(session: &Session, message: &Received) -> Result<(), CliError> {
+/// Shows one message or all, and counts those that were shown.
+async fn take_out(
+    session: &Session,
+    mailbox: &Mailbox,
+    all: bool,
+    count: &mut usize,
+) -> Result<(), CliError> {
+    while all || *count == 0 {
+        let Some(message) = mailbox.next().await? else { break };
+        print(session, &message, *count == 0)?;
+        *count += 1;
+        // Only what was shown is taken out of the queue.
+        mailbox.acknowledge(&message.id).await?;
+    }
+    Ok(())
+}
+
+fn print(session: &Session, message: &Received, first: bool) -> Result<(), CliError> {
     let output = session.output;
     if output.json {
         let json = serde_json::to_vec(&in_json(message));
-        return output.write(&json.map_err(|error| CliError::Output(error.into()))?);
+        let json = json.map_err(|error| CliError::Output(error.into()))?;
+        let before: &[u8] = if first { b"{\"messages\":[\n" } else { b",\n" };
+        return output.write(&[before, &json].concat());
     }
     match &message.text {
         Ok(text) if std::io::stdout().is_terminal() => {

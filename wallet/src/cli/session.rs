@@ -17,7 +17,7 @@ use super::{
     progress,
 };
 use crate::{
-    Doubtful, Entropy, Environment, Wallet, WalletError,
+    Doubtful, Entropy, Environment, Resumed, Wallet, WalletError,
     net::{Network, NetworkOptions, ProxySetting},
 };
 
@@ -29,6 +29,7 @@ pub(super) struct Session {
     pub(super) output: Output,
     pub(super) environment: Environment,
     pub(super) doubtful: Doubtful,
+    pub(super) accept_excess: bool,
     env: Vec<(String, String)>,
 }
 
@@ -54,6 +55,7 @@ impl Session {
             output: Output { json: common.json },
             environment,
             doubtful,
+            accept_excess: common.accept_excess,
             env,
         })
     }
@@ -68,7 +70,8 @@ impl Session {
         Ok(Wallet::open(&self.directory, self.passphrase()?, environment).await?)
     }
 
-    /// Opens the wallet for a command that uses the network, and finishes first what was interrupted.
+    /// Opens the wallet for a command that calls relays, and finishes open payments first. Open purchases stay: a call to the
+    /// vendor at this moment would tie buying to spending.
     pub(super) async fn open_online(&self) -> Result<Wallet, CliError> {
         let wallet = self.open().await?;
         if self.doubtful == Doubtful::Spend {
@@ -77,17 +80,8 @@ impl Session {
                  relay ends what it pays for",
             );
         }
-        self.settle(&wallet).await?;
+        report(&wallet.settle_payments().await?);
         Ok(wallet)
-    }
-
-    /// Finishes what was interrupted; what cannot be finished now is a warning.
-    pub(super) async fn settle(&self, wallet: &Wallet) -> Result<(), CliError> {
-        for error in wallet.settle_open().await?.errors {
-            note(&format!("warning: {error}"));
-            note(&format!("  {}", error.remedy()));
-        }
-        Ok(())
     }
 
     /// The network for what needs no wallet: through the proxy that is given here, else through that of the wallet, where
@@ -116,6 +110,20 @@ impl Session {
             complain(&error.to_string(), &error.remedy());
         }
         if errors.is_empty() { Ok(()) } else { Err(CliError::StillOpen(errors.len())) }
+    }
+}
+
+/// Says on standard error what was finished besides the command; what could not be finished is a warning.
+pub(super) fn report(resumed: &Resumed) {
+    for bought in &resumed.purchases {
+        note(&format!("note: finished a purchase: {}, {}", bought.product, bought.credits));
+    }
+    for lease in &resumed.leases {
+        note(&format!("note: finished a payment for {}, until {}", lease.name, lease.until));
+    }
+    for error in &resumed.errors {
+        note(&format!("warning: {error}"));
+        note(&format!("  {}", error.remedy()));
     }
 }
 

@@ -95,12 +95,17 @@ pub(super) async fn restore(
     };
     wallet.close().await?;
     session.output.show(&restored, |restored| {
-        let Restored { purchases, in_doubt, newly_issued, unusable } = restored;
+        let Restored { purchases, in_doubt, newly_issued, unusable, failed } = restored;
         let mut text = format!(
             "Found {purchases} purchases: {in_doubt} in doubt, {newly_issued} fresh from the vendor."
         );
         if *unusable > 0 {
             text += &format!("\n{unusable} purchases were used up by another program.");
+        }
+        if *failed > 0 {
+            text += &format!(
+                "\n{failed} purchases could not be restored; `scrip resume` tries again what was found of them."
+            );
         }
         if in_doubt.0 > 0 {
             text += "\nNobody can tell which of those in doubt were spent before. They are not used \

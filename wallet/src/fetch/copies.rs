@@ -1,6 +1,10 @@
 //! The copies of a file's parts, and which of them give what they should.
 
-use std::{collections::BTreeMap, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use scrip_protocol::{
@@ -15,8 +19,12 @@ use crate::{
     file::{Descriptor, FileKeys, Placement},
     link::FileLink,
     net::{Network, RelayClient},
-    wallet::{Environment, apart},
+    wallet::{Environment, apart, may_pass},
 };
+
+/// How often a chunk is asked for at one relay.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// The relays of one file, with one client for each.
 pub(super) struct Copies<'a> {
@@ -101,6 +109,7 @@ impl<'a> Copies<'a> {
         .await
     }
 
+    /// One copy's bytes. A connection that breaks is no reason to give up the only copy.
     async fn download(
         &self,
         relay: &RelayAddress,
@@ -109,12 +118,17 @@ impl<'a> Copies<'a> {
         class: SizeClass,
     ) -> Result<Vec<u8>, CopyError> {
         let client = self.client(relay)?;
-        let mut stream = client.download(reader_id, reader_key, class).await?;
-        let mut chunk = Vec::with_capacity(class.bytes());
-        while let Some(piece) = stream.next().await {
-            chunk.extend_from_slice(&piece?);
+        let mut attempt = 0;
+        loop {
+            let chunk = download_once(&client, reader_id, reader_key, class).await;
+            attempt += 1;
+            match chunk {
+                Err(CopyError::Call(error)) if attempt < ATTEMPTS && may_pass(&error) => {
+                    tokio::time::sleep(PAUSE * attempt).await;
+                }
+                other => return other,
+            }
         }
-        Ok(chunk)
     }
 
     fn client(&self, relay: &RelayAddress) -> Result<RelayClient, CopyError> {
@@ -127,6 +141,20 @@ impl<'a> Copies<'a> {
         clients.insert(relay.clone(), client.clone());
         Ok(client)
     }
+}
+
+async fn download_once(
+    client: &RelayClient,
+    reader_id: &ResourceId,
+    reader_key: &SigningKey,
+    class: SizeClass,
+) -> Result<Vec<u8>, CopyError> {
+    let mut stream = client.download(reader_id, reader_key, class).await?;
+    let mut chunk = Vec::with_capacity(class.bytes());
+    while let Some(piece) = stream.next().await {
+        chunk.extend_from_slice(&piece?);
+    }
+    Ok(chunk)
 }
 
 fn reason(relay: &RelayAddress, error: &CopyError) -> String {

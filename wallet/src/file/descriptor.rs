@@ -14,7 +14,10 @@ use scrip_protocol::{
     resource::SizeClass,
 };
 
-use super::capacity;
+use super::{
+    capacity,
+    name::{MAX_NAME, is_plain_name},
+};
 use crate::{
     bytes::{Rest, put_text8},
     link::relay_address,
@@ -23,8 +26,6 @@ use crate::{
 const VERSION: u8 = 1;
 const INLINE: u8 = 0;
 const CHUNKS: u8 = 1;
-/// The longest name of a file, in bytes.
-const MAX_NAME: usize = 255;
 /// The longest file that is kept in its descriptor: with the longest name it fills a chunk of the smallest size.
 pub(crate) const INLINE_MAX: u64 = 64_000;
 
@@ -175,18 +176,26 @@ fn read_placement(rest: &mut Rest<'_>, relays: u8) -> Option<Placement> {
     })
 }
 
+/// How long the encoded descriptor of a file in `chunks` chunks at each of these relays will be, without the chunks where
+/// the descriptor holds the file; `None` where that cannot be counted.
+pub(crate) fn descriptor_length(
+    name: &str,
+    size: u64,
+    relays: &[RelayAddress],
+    chunks: usize,
+) -> Option<usize> {
+    let head = 1 + 2 + name.len() + 8 + 32 + 1;
+    if chunks == 0 {
+        return usize::try_from(size).ok()?.checked_add(head);
+    }
+    let addresses: usize = relays.iter().map(|relay| 32 + 1 + relay.authority.len()).sum();
+    let chunk = 1 + relays.len() * (1 + 24 + 32);
+    chunks.checked_mul(chunk)?.checked_add(head + 2 + addresses)
+}
+
 /// The smallest chunk that holds `length` bytes, if one does.
 pub(crate) fn fitting_class(length: usize) -> Option<SizeClass> {
     SizeClass::ALL.into_iter().find(|class| length <= capacity(*class))
-}
-
-/// Whether `name` can become the name of a file in a directory of the user's choice, and nothing else.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    let forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
-    !name.is_empty()
-        && name.len() <= MAX_NAME
-        && !matches!(name, "." | "..")
-        && !name.contains(forbidden)
 }
 
 #[cfg(test)]
@@ -235,12 +244,22 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused() {
-        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "c:x", "nul\0", "a\nb"] {
+    fn its_length_is_known_before() {
+        let large = descriptor("name");
+        let Content::Chunks { relays, chunks } = &large.content else { panic!() };
+        let length = descriptor_length("name", large.size, relays, chunks.len());
+        assert_eq!(length, Some(large.encode().len()));
+        let small = inline(b"bytes");
+        assert_eq!(descriptor_length(&small.name, 5, relays, 0), Some(small.encode().len()));
+        assert_eq!(descriptor_length("name", 1, relays, usize::MAX / 2), None);
+    }
+
+    #[test]
+    fn names_that_are_not_plain_are_refused() {
+        for name in ["", "..", "../x", "a/b", ".bash_profile", "-rf", "nul", "a\u{202e}gpj.exe"] {
             let error = Descriptor::decode(&descriptor(name).encode());
             assert_eq!(error, Err(DescriptorError::Name), "{name:?}");
         }
-        assert!(!is_plain_name(&"x".repeat(256)));
     }
 
     #[test]

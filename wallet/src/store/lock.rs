@@ -3,9 +3,14 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
+    time::Duration,
 };
 
 use super::StoreError;
+
+/// A wallet that was dropped in the middle of a commit keeps its lock until that is over.
+const PAUSE: Duration = Duration::from_millis(25);
+const TURNS: u32 = 20;
 
 /// A lock that the system releases when the process ends, however it ends.
 pub(super) struct Lock {
@@ -13,6 +18,17 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock, also where it becomes free in a moment.
+    pub(super) async fn wait(directory: &Path, name: &str) -> Result<Self, StoreError> {
+        for _ in 0..TURNS {
+            match Self::take(directory, name) {
+                Err(StoreError::InUse(_)) => tokio::time::sleep(PAUSE).await,
+                other => return other,
+            }
+        }
+        Self::take(directory, name)
+    }
+
     /// Takes the lock `name` in `directory`.
     pub(super) fn take(directory: &Path, name: &str) -> Result<Self, StoreError> {
         let path = directory.join(name);

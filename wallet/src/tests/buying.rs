@@ -43,7 +43,9 @@ async fn lost_answers_are_asked_for_again() {
         world.vendor.faults.add(path, Fault::DoneAndLost);
     }
     for _ in 0..3 {
-        assert!(matches!(wallet.buy("GOOD").await, Err(WalletError::Call { .. })));
+        let error = wallet.buy("GOOD").await.unwrap_err();
+        assert!(matches!(error, WalletError::PurchaseOpen { .. }), "{error}");
+        assert!(error.remedy().contains("scrip resume"));
         assert_eq!(wallet.balance().await.unwrap().spendable.0, 0);
     }
     assert_eq!(world.vendor.grants_minted(), 1);
@@ -122,4 +124,40 @@ async fn what_relays_said_is_compared_with_the_first_manifest() {
     let error = wallet.buy("GOOD").await.unwrap_err();
     assert!(matches!(error, WalletError::ManifestContradicted { version: 1, .. }), "{error}");
     assert_eq!(world.vendor.grants_minted(), 0);
+}
+
+#[tokio::test]
+async fn one_open_purchase_does_not_keep_another_from_its_end() {
+    let world = World::new(0).await;
+    let wallet = world.create("wallet").await;
+    for code in ["GOOD-1", "GOOD-2"] {
+        world.vendor.faults.add("POST /v1/grants", Fault::NotDone);
+        assert!(matches!(wallet.buy(code).await, Err(WalletError::PurchaseOpen { .. })));
+    }
+    assert_eq!(wallet.balance().await.unwrap().unconfirmed, 2);
+    world.vendor.faults.add("POST /v1/grants", Fault::NotDone);
+    let resumed = wallet.settle_purchases().await.unwrap();
+    assert_eq!((resumed.purchases.len(), resumed.errors.len()), (1, 1));
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.unconfirmed, balance.spendable), (1, FakeVendor::pack_value()));
+}
+
+#[tokio::test]
+async fn a_skipped_index_overwrites_no_open_purchase() {
+    let world = World::new(0).await;
+    let (wallet, twin) = (world.create("wallet").await, world.create("twin").await);
+    for (code, fault) in [("GOOD-a", Fault::NotDone), ("GOOD-b", Fault::DoneAndLost)] {
+        world.vendor.faults.add("POST /v1/grants", fault);
+        assert!(wallet.buy(code).await.is_err());
+    }
+    twin.buy("GOOD-t").await.unwrap();
+    for _ in 0..3 {
+        world.vendor.faults.add("GET /v1/manifest", Fault::NotDone);
+        wallet.settle_purchases().await.unwrap();
+        assert_eq!(wallet.history().await.unwrap().len(), 2);
+    }
+    wallet.settle_purchases().await.unwrap();
+    let both = 2 * FakeVendor::pack_value().0;
+    assert_eq!(wallet.balance().await.unwrap().spendable.0, both);
+    assert_eq!(world.vendor.grants_minted(), 3);
 }

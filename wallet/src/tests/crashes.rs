@@ -22,7 +22,7 @@ async fn story(world: &World, steps: Steps, file: PathBuf) {
         false => world.create_observed("wallet", steps).await,
     };
     // What a user does after a crash: the same again.
-    wallet.settle_open().await.unwrap();
+    wallet.settle_payments().await.unwrap();
     for relay in &world.relays {
         wallet.add_relay(&relay.address()).await.unwrap();
     }
@@ -38,7 +38,7 @@ async fn story(world: &World, steps: Steps, file: PathBuf) {
         wallet.put_file(&file, PutOptions { copies: 2, ..PutOptions::default() }).await.unwrap();
     }
     if world.leases() == wallet.leases(None).await.unwrap().len() && world.taken() < 9 {
-        wallet.extend("queue-1", 30, Doubtful::Keep).await.unwrap();
+        wallet.extend("queue-1", 30, Doubtful::Keep, false).await.unwrap();
     }
     wallet.close().await.unwrap();
 }

@@ -65,6 +65,23 @@ async fn any_copy_will_do() {
 }
 
 #[tokio::test]
+async fn the_only_copy_is_asked_for_again() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let path = make(&world, "file", 400_000);
+    let stored = wallet.put_file(&path, copies(1)).await.unwrap();
+    for _ in 0..2 {
+        world.relays[0].faults.add("GET /v1/chunks", Fault::NotDone);
+    }
+    fetch(&world, &stored.link, &world.path("out")).await.unwrap();
+    for _ in 0..3 {
+        world.relays[0].faults.add("GET /v1/chunks", Fault::NotDone);
+    }
+    let error = fetch(&world, &stored.link, &world.path("none")).await.unwrap_err();
+    assert!(matches!(error, WalletError::NoCopyLeft { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn copies_have_no_digest_in_common() {
     let world = World::new(2).await;
     let wallet = world.funded("wallet").await;
@@ -136,7 +153,7 @@ async fn a_stored_file_is_extended_whole() {
     let wallet = world.funded("wallet").await;
     let path = make(&world, "file", 100_000);
     let stored = wallet.put_file(&path, copies(1)).await.unwrap();
-    let extended = wallet.extend("file", 30, Doubtful::Keep).await.unwrap();
+    let extended = wallet.extend("file", 30, Doubtful::Keep, false).await.unwrap();
     assert_eq!(extended.len(), stored.chunks);
     assert!(extended.iter().all(|lease| lease.until > stored.until));
 }

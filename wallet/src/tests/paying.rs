@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use scrip_protocol::{
     credits::Credits,
     id::ManifestDigest,
@@ -6,7 +8,7 @@ use scrip_protocol::{
 };
 
 use crate::{
-    Doubtful, HistoryKind, NewQueue, WalletError,
+    Doubtful, HistoryKind, NewQueue, Shortage, WalletError,
     net::Route,
     testing::{FakeVendor, Fault, World, copy_directory},
 };
@@ -198,15 +200,86 @@ async fn a_day_old_payment_that_never_arrived_is_free_again() {
 async fn concurrent_payments_share_no_certificate() {
     let world = World::new(1).await;
     let wallet = world.funded("wallet").await;
-    let payments =
-        (0..10).map(|n| {
-            let wallet = &wallet;
-            async move {
-                wallet.create_queue(NewQueue { name: Some(format!("q{n}")), ..queue(30) }).await
-            }
-        });
+    let payments = (0..10).map(|n| {
+        let wallet = &wallet;
+        async move {
+            let name = Some(format!("q{n}"));
+            wallet.create_queue(NewQueue { name, accept_excess: true, ..queue(30) }).await
+        }
+    });
     let made = futures_util::future::join_all(payments).await;
     assert!(made.iter().all(Result::is_ok));
     assert_eq!(world.leases(), 10);
     assert_eq!(wallet.balance().await.unwrap().spendable, after(world.taken()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_caller_gave_up_is_made_at_one_relay() {
+    let world = World::new(2).await;
+    let wallet = world.funded("wallet").await;
+    let mut given_up = 0;
+    for n in 0..25 {
+        wallet.buy(&format!("GOOD-{n}")).await.unwrap();
+        let at = |relay: usize, name: String| NewQueue {
+            relay: Some(world.relays[relay].address()),
+            name: Some(name),
+            ..queue(30)
+        };
+        let first = wallet.create_queue(at(0, format!("first-{n}")));
+        let patience = Duration::from_micros(500 + n * 400);
+        given_up += usize::from(tokio::time::timeout(patience, first).await.is_err());
+        wallet.create_queue(at(1, format!("second-{n}"))).await.unwrap();
+        wallet.resume(Doubtful::Keep).await.unwrap();
+    }
+    assert!(given_up > 5, "{given_up}");
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!(balance.in_flight, Credits::ZERO);
+    // A certificate that was settled at two relays would be missing once and taken twice.
+    assert_eq!(balance.spendable.0 + world.taken(), 26 * FakeVendor::pack_value().0);
+    wallet.close().await.unwrap();
+    assert_eq!(world.open("wallet").await.balance().await.unwrap(), balance);
+}
+
+#[tokio::test]
+async fn far_more_than_the_price_is_paid_only_where_that_is_accepted() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    // Only the certificates of 8 credits are left.
+    let mut error = None;
+    for _ in 0..20 {
+        match wallet.create_queue(queue(30)).await {
+            Ok(_) => {}
+            Err(refused) => error = Some(refused),
+        }
+    }
+    let error = error.unwrap();
+    let excess = Shortage::Excess { price: Credits(2), paid: Credits(8) };
+    assert!(matches!(&error, WalletError::Shortage(found) if *found == excess), "{error}");
+    assert!(error.is_shortage() && error.remedy().contains("--accept-excess"));
+    assert!(error.to_string().contains("8 credits"), "{error}");
+    let taken = world.taken();
+    wallet.create_queue(NewQueue { accept_excess: true, ..queue(30) }).await.unwrap();
+    assert_eq!(world.taken(), taken + 8);
+    let name = wallet.queues().await.unwrap()[0].name.clone();
+    let refused = wallet.extend(&name, 30, Doubtful::Keep, false).await;
+    assert!(refused.is_err_and(|error| error.is_shortage()));
+    wallet.extend(&name, 30, Doubtful::Keep, true).await.unwrap();
+    assert_eq!(world.taken(), taken + 16);
+}
+
+#[tokio::test]
+async fn a_relay_that_redeems_what_it_refused_is_named() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    world.relays[0].faults.add("POST /v1/queues", Fault::DoneAndLost);
+    world.relays[0].faults.add("POST /v1/queues", problem(ProblemType::VendorLimit));
+    let refused = wallet.create_queue(queue(30)).await;
+    assert!(matches!(refused, Err(WalletError::PaymentRefused { .. })));
+    // The same certificates are chosen again, and now there is a proof.
+    let error = wallet.create_queue(queue(30)).await.unwrap_err();
+    assert_eq!(error.problem(), Some(ProblemType::CertificateSpent));
+    let WalletError::RedeemedAfterRefusal { redeemer, .. } = &error else { panic!("{error}") };
+    assert_eq!(**redeemer, world.relays[0].address());
+    assert!(!error.remedy().contains("copy of this wallet"));
+    wallet.create_queue(queue(30)).await.unwrap();
 }

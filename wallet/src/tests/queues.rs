@@ -59,12 +59,12 @@ async fn a_lease_is_extended_by_its_name() {
     let world = World::new(1).await;
     let wallet = world.funded("wallet").await;
     let queue = wallet.create_queue(named("inbox")).await.unwrap();
-    let extended = wallet.extend("inbox", 60, Doubtful::Keep).await.unwrap();
+    let extended = wallet.extend("inbox", 60, Doubtful::Keep, false).await.unwrap();
     assert_eq!(extended[0].until, queue.until.plus(60 * SECONDS_PER_DAY));
     assert_eq!(wallet.leases(Some("inbox")).await.unwrap()[0].until, extended[0].until);
     assert_eq!(world.taken(), 6);
     assert!(matches!(
-        wallet.extend("nothing", 1, Doubtful::Keep).await,
+        wallet.extend("nothing", 1, Doubtful::Keep, false).await,
         Err(WalletError::Unknown { .. })
     ));
 }
@@ -82,4 +82,41 @@ async fn a_false_claim_of_a_double_spend_is_seen_through() {
     assert_eq!(after[0].conflicts.len(), 1);
     assert!(!after[0].conflicts[0].proven);
     assert_eq!(wallet.leases(None).await.unwrap()[0].conflicts, after[0].conflicts, "kept");
+}
+
+#[tokio::test]
+async fn a_queue_whose_time_is_over_is_not_live_and_its_name_is_free() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    wallet.create_queue(NewQueue { days: 1, ..named("inbox") }).await.unwrap();
+    let until = wallet.queues().await.unwrap()[0].until;
+    world.clock.advance(until.0 - crate::testing::START.0);
+    assert!(!wallet.queues().await.unwrap()[0].live);
+    assert!(matches!(wallet.mailbox("inbox").await, Err(WalletError::Unknown { .. })));
+    wallet.create_queue(named("inbox")).await.unwrap();
+    wallet.mailbox("inbox").await.unwrap();
+    let extended = wallet.leases(Some("inbox")).await.unwrap();
+    assert_eq!(extended.len(), 1, "the name means the one that lives");
+}
+
+#[tokio::test]
+async fn a_check_beside_an_extension_takes_nothing_back() {
+    let world = World::new(1).await;
+    let wallet = world.funded("wallet").await;
+    let queue = wallet.create_queue(named("inbox")).await.unwrap();
+    for _ in 0..3 {
+        let before = wallet.leases(None).await.unwrap()[0].until;
+        let (checked, extended, again) = tokio::join!(
+            wallet.check_leases(None),
+            wallet.extend("inbox", 30, Doubtful::Keep, false),
+            wallet.check_leases(None),
+        );
+        checked.unwrap();
+        again.unwrap();
+        let until = extended.unwrap()[0].until;
+        assert!(until > before);
+        let kept = &wallet.leases(None).await.unwrap()[0];
+        assert_eq!((kept.lease, kept.until), (queue.lease, until));
+    }
+    assert_eq!(wallet.leases(None).await.unwrap()[0].paid.0, world.taken());
 }

@@ -1,4 +1,7 @@
-use scrip_protocol::credits::Credits;
+use scrip_protocol::{
+    credits::Credits,
+    problem::{Problem, ProblemType},
+};
 
 use crate::{
     Doubtful, NewQueue, Shortage, Wallet, WalletError,
@@ -63,11 +66,32 @@ async fn an_interrupted_restore_goes_on_and_doubles_nothing() {
         lost.buy(code).await.unwrap();
     }
     let wallet = world.create("restored").await;
-    world.vendor.faults.add("GET /v1/issuance", Fault::DoneAndLost);
+    world.vendor.faults.add("GET /v1/grants", Fault::NotDone);
     assert!(wallet.restore(2).await.is_err());
     let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
     assert!(resumed.errors.is_empty(), "{:?}", resumed.errors);
     let again = wallet.restore(2).await.unwrap();
     assert_eq!(again.in_doubt, Credits::ZERO, "nothing is found twice");
     assert_eq!(wallet.balance().await.unwrap().in_doubt.0, 3 * FakeVendor::pack_value().0);
+}
+
+#[tokio::test]
+async fn one_bad_grant_does_not_end_a_restore() {
+    let world = World::new(0).await;
+    let lost = world.create("lost").await;
+    for code in ["GOOD-1", "GOOD-2", "GOOD-3"] {
+        lost.buy(code).await.unwrap();
+    }
+    let wallet = world.create("restored").await;
+    let problem = Problem::new(ProblemType::GrantUnknown);
+    world.vendor.faults.add("GET /v1/issuance", Fault::Problem(problem));
+    let restored = wallet.restore(2).await.unwrap();
+    let packs = |n: u64| Credits(n * FakeVendor::pack_value().0);
+    assert_eq!((restored.purchases, restored.failed, restored.in_doubt), (3, 1, packs(2)));
+    assert_eq!(wallet.balance().await.unwrap().pending, packs(1));
+    // What comes later was minted before just as well, and is no more certain.
+    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    assert!(resumed.errors.is_empty(), "{:?}", resumed.errors);
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.in_doubt, balance.spendable), (packs(3), Credits::ZERO));
 }

@@ -46,6 +46,8 @@ pub struct Balance {
     pub denominations: Vec<Denomination>,
     /// Bought, and not yet here: `scrip resume` fetches it.
     pub pending: Credits,
+    /// How many purchases the vendor has not confirmed, so that their worth is not known: `scrip resume` goes on with them.
+    pub unconfirmed: usize,
     /// In payments without a definite answer: `scrip resume` finishes them.
     pub in_flight: Credits,
     /// Restored from the seed: spent before, or not.
@@ -67,6 +69,7 @@ impl Wallet {
         let purse = self.purse.lock().await;
         let mut balance = Balance {
             pending: Credits::total(purchases.iter().filter(|p| is_open(p)).filter_map(promised)),
+            unconfirmed: purchases.iter().filter(|one| is_unconfirmed(one)).count(),
             ..Balance::default()
         };
         let mut spendable = Vec::new();
@@ -89,6 +92,10 @@ impl Wallet {
         balance.expiring = expiring(&spendable, now);
         Ok(balance)
     }
+}
+
+const fn is_unconfirmed(purchase: &Purchase) -> bool {
+    matches!(purchase.state, PurchaseState::Asked)
 }
 
 const fn promised(purchase: &Purchase) -> Option<Credits> {

@@ -50,19 +50,19 @@ impl Wallet {
         self.finish_purchase(purchase).await
     }
 
-    /// Finishes every purchase that was begun.
-    pub(super) async fn resume_purchases(&self) -> Result<Vec<Bought>, WalletError> {
+    /// Finishes every purchase that was begun. What is still open is an item of the second list.
+    pub(super) async fn resume_purchases(
+        &self,
+    ) -> Result<(Vec<Bought>, Vec<WalletError>), WalletError> {
         let _one_at_a_time = self.buying.lock().await;
-        let mut finished = Vec::new();
+        let (mut finished, mut open) = (Vec::new(), Vec::new());
         for purchase in self.store.all::<Purchase>().await?.into_iter().filter(is_open) {
-            finished.push(self.finish_purchase(purchase).await?);
+            match self.finish_purchase(purchase).await {
+                Ok(bought) => finished.push(bought),
+                Err(error) => open.push(error),
+            }
         }
-        Ok(finished)
-    }
-
-    /// Whether a purchase is waiting for an answer.
-    pub(super) async fn has_open_purchases(&self) -> Result<bool, WalletError> {
-        Ok(self.store.all::<Purchase>().await?.iter().any(is_open))
+        Ok((finished, open))
     }
 
     async fn begin(&self, purchases: &[Purchase], code: &str) -> Result<Purchase, WalletError> {
@@ -87,7 +87,7 @@ impl Wallet {
         if matches!(purchase.state, PurchaseState::Asked) {
             self.ask_for_grant(&client, &mut purchase).await?;
         }
-        self.issue(&client, purchase).await
+        self.issue(&client, purchase).await.map_err(still_open)
     }
 
     /// Asked → Granted; or, refused for good, gone.
@@ -116,10 +116,13 @@ impl Wallet {
         Err(WalletError::OtherAnswer)
     }
 
-    /// Another wallet with the same seed has used this index: the purchase goes on under the next one.
+    /// Another wallet with the same seed has used this index: the purchase goes on under the next one that no purchase of
+    /// this wallet has.
     async fn skip(&self, purchase: &mut Purchase) -> Result<(), WalletError> {
         let old = purchase.grant.to_be_bytes();
-        purchase.grant = purchase.grant.saturating_add(1);
+        let purchases = self.store.all::<Purchase>().await?;
+        let last = purchases.iter().map(|one| one.grant).fold(purchase.grant, u32::max);
+        purchase.grant = last.saturating_add(1);
         self.store.commit(Changes::default().delete::<Purchase>(&old).put(&*purchase)).await?;
         self.at("wallet.grant.skipped");
         Ok(())
@@ -143,12 +146,21 @@ impl Wallet {
             let name = purchase.grant.to_be_bytes();
             self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
             self.at("wallet.grant.refused");
+            return Ok(WalletError::call(&self.vendor.authority)(error));
         }
-        Ok(WalletError::call(&self.vendor.authority)(error))
+        Ok(still_open(WalletError::call(&self.vendor.authority)(error)))
     }
 
     pub(super) fn secret_of(&self, purchase: &Purchase) -> GrantSecret {
         self.seed.grant_secret(&self.vendor.id, purchase.grant)
+    }
+}
+
+/// A call that failed in the middle of a purchase.
+fn still_open(error: WalletError) -> WalletError {
+    match error {
+        WalletError::Call { server, error } => WalletError::PurchaseOpen { server, error },
+        other => other,
     }
 }
 

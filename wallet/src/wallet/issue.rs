@@ -39,6 +39,12 @@ impl Wallet {
         for _ in 0..ATTEMPTS {
             let (answer, keys) = match &purchase.state {
                 PurchaseState::Requested { answer, keys } => (answer.clone(), keys.clone()),
+                // What was minted before may have been spent, whatever asked for it.
+                PurchaseState::Granted { answer } if answer.minted => {
+                    let answer = answer.clone();
+                    self.refresh_manifest(client).await?;
+                    return self.collect_issued(client, &mut purchase, answer).await;
+                }
                 PurchaseState::Granted { answer } => {
                     let answer = answer.clone();
                     let keys = self.choose_keys(client, &answer).await?;
@@ -166,7 +172,7 @@ impl Wallet {
         certificates: Vec<Minted>,
         state: CertificateState,
     ) -> Result<Bought, WalletError> {
-        let mut purse = self.purse.lock().await;
+        let purse = self.lock_purse().await;
         let result = bought(purchase, &answer);
         purchase.state = PurchaseState::Issued { answer, at: self.now() };
         let mut changes = Changes::default().put(&*purchase);
@@ -189,8 +195,7 @@ impl Wallet {
                 records.push(record);
             }
         }
-        self.store.commit(changes).await?;
-        purse.enter(records);
+        self.commit_purse(purse, changes, records).await?;
         self.at("wallet.issuance.stored");
         Ok(result)
     }

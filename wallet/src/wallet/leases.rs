@@ -14,7 +14,7 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{Doubtful, Wallet, pay::Order, queue::is_gone};
+use super::{Doubtful, Wallet, pay::Order, put::is_uploaded, queue::is_gone};
 use crate::{
     error::WalletError,
     net::{RelayClient, Route},
@@ -29,6 +29,9 @@ pub struct Conflict {
     pub certificate: PublicKey,
     /// What the relay took away for it.
     pub credits: Credits,
+    /// The relay that had refused a payment of this wallet with the certificate, said that it took nothing, and redeemed
+    /// it all the same, if it was that.
+    pub redeemer: Option<RelayAddress>,
     /// Whether the proof holds: a copy of this wallet spent the certificate for something else. If not, the relay has
     /// signed a false claim, and the receipt proves that.
     pub proven: bool,
@@ -53,6 +56,8 @@ pub struct LeaseReport {
     pub until: UnixSeconds,
     /// Whether it has not ended, as far as the wallet knows.
     pub live: bool,
+    /// What was paid for it, extensions included, as far as there are receipts.
+    pub paid: Credits,
     /// Double spends that the relay reported, as far as the wallet was told.
     pub conflicts: Vec<Conflict>,
 }
@@ -87,28 +92,49 @@ impl Wallet {
         let mut clients = BTreeMap::new();
         for lease in leases.iter_mut().filter(|lease| lease.live) {
             let client = self.client_for(lease, &mut clients).await?;
-            let before = (lease.until, lease.live, lease.receipts.len());
-            match client.lease(&lease.id, &lease.owner_key()).await {
-                Ok(status) => {
-                    if let Err(error) = take_over(lease, status) {
-                        self.watch().warn(error.to_string());
-                    }
-                }
-                Err(error) if is_gone(&error) => lease.live = false,
+            let status = match client.lease(&lease.id, &lease.owner_key()).await {
+                Ok(status) => Some(status),
+                Err(error) if is_gone(&error) => None,
                 Err(error) => {
                     self.watch().warn(format!("{}: {error}", lease.relay.authority));
+                    continue;
                 }
-            }
-            if before != (lease.until, lease.live, lease.receipts.len()) {
-                self.store.commit(Changes::default().put(&*lease)).await?;
-                self.at("wallet.lease.checked");
+            };
+            let mut valid = Ok(());
+            let asked_at = lease.until;
+            let take = |lease: &mut LeaseRecord| match status {
+                Some(status) => valid = take_over(lease, status, asked_at),
+                None => lease.live = false,
+            };
+            *lease = self.change_lease(&lease.id, take).await?;
+            self.at("wallet.lease.checked");
+            if let Err(error) = valid {
+                self.watch().warn(error.to_string());
             }
         }
         self.reports(leases).await
     }
 
+    /// Changes a lease's record as it stands now: between reading and writing, nobody else writes it.
+    pub(super) async fn change_lease(
+        &self,
+        id: &ResourceId,
+        change: impl FnOnce(&mut LeaseRecord),
+    ) -> Result<LeaseRecord, WalletError> {
+        // Extensions are settled under the same lock.
+        let alone = self.lock_purse().await;
+        let unknown = || WalletError::Unknown { what: "lease", name: id.to_string() };
+        let mut lease = self.lease(id).await?.ok_or_else(unknown)?;
+        let before = (lease.until, lease.live, lease.receipts.len(), is_uploaded(&lease));
+        change(&mut lease);
+        if before != (lease.until, lease.live, lease.receipts.len(), is_uploaded(&lease)) {
+            self.commit_purse(alone, Changes::default().put(&lease), Vec::new()).await?;
+        }
+        Ok(lease)
+    }
+
     /// Pays for more time. For a stored file, for each of its leases; where that is interrupted, the same again extends
-    /// only the rest.
+    /// only the rest. `accept_excess` says whether to pay far more than the price where there are no smaller certificates.
     ///
     /// # Errors
     /// [`WalletError`].
@@ -117,6 +143,7 @@ impl Wallet {
         target: &str,
         days: u16,
         doubtful: Doubtful,
+        accept_excess: bool,
     ) -> Result<Vec<LeaseReport>, WalletError> {
         let leases = self.leases_of(target).await?;
         let first_end = leases.iter().map(|lease| lease.until).min().unwrap_or(self.now());
@@ -144,6 +171,7 @@ impl Wallet {
                 },
                 per_period: per_period(&lease.resource, &relay.info.prices),
                 doubtful,
+                accept_excess,
             };
             let purpose = Purpose::Extension { lease: lease.id };
             extended.push(self.ask_and_pay(order, purpose).await?);
@@ -166,7 +194,7 @@ impl Wallet {
         let (mut named, mut by_id) = (Vec::new(), Vec::new());
         for lease in leases {
             let is_named = match &lease.resource {
-                Resource::Queue { queue } => lease.live && queue.name == target,
+                Resource::Queue { queue } => lease.is_live(self.now()) && queue.name == target,
                 Resource::Chunk { chunk } => uploads.contains(&chunk.upload),
             };
             if is_named {
@@ -242,7 +270,8 @@ impl Wallet {
             bytes,
             relay: lease.relay.clone(),
             until: lease.until,
-            live: lease.live && lease.until > self.now(),
+            live: lease.is_live(self.now()),
+            paid: paid_for(lease),
             conflicts,
         }
     }
@@ -261,11 +290,14 @@ impl Wallet {
             let own = payment.and_then(|payment| {
                 payment.certificates.into_iter().find(|one| one.key == proof.certificate_key)
             });
+            let proven =
+                own.is_some_and(|own| proof.verify(own.key.as_bytes(), &own.binding).is_ok());
+            let redeemer = if proven { self.redeemer_after_refusal(&proof).await? } else { None };
             conflicts.push(Conflict {
                 certificate: proof.certificate_key,
                 credits: Credits(receipt.credits.into()),
-                proven: own
-                    .is_some_and(|own| proof.verify(own.key.as_bytes(), &own.binding).is_ok()),
+                redeemer,
+                proven,
             });
         }
         Ok(conflicts)
@@ -289,8 +321,13 @@ const fn per_period(resource: &Resource, prices: &PriceList) -> u32 {
     }
 }
 
-/// What the relay says, if each receipt is signed by its operator.
-fn take_over(lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletError> {
+/// What the relay says, if each receipt is signed by its operator. Where the lease was extended meanwhile, the answer may be
+/// older than that: then only the receipts count. `asked_at` is the end that was known when the relay was asked.
+fn take_over(
+    lease: &mut LeaseRecord,
+    status: LeaseStatus,
+    asked_at: UnixSeconds,
+) -> Result<(), WalletError> {
     let LeaseStatus { live, lease_until, receipts } = status;
     if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
         return Err(WalletError::BadReceipt {
@@ -298,8 +335,10 @@ fn take_over(lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletE
             reason: "the lease's status holds one that is not its operator's",
         });
     }
-    lease.live = live;
-    lease.until = lease_until;
+    if lease.until == asked_at {
+        lease.live = live;
+        lease.until = lease_until;
+    }
     // Receipts are evidence: what the relay leaves out is kept.
     for receipt in receipts.into_iter().map(Blob) {
         if !lease.receipts.contains(&receipt) {
@@ -307,6 +346,15 @@ fn take_over(lease: &mut LeaseRecord, status: LeaseStatus) -> Result<(), WalletE
         }
     }
     Ok(())
+}
+
+/// What the receipts say was paid for a lease.
+pub(super) fn paid_for(lease: &LeaseRecord) -> Credits {
+    let receipts = lease.receipts.iter().filter_map(|receipt| open(lease, &receipt.0));
+    let payments = receipts.filter(|receipt| {
+        matches!(receipt.event, ReceiptEvent::Provisioned | ReceiptEvent::Extended)
+    });
+    Credits::total(payments.map(|receipt| Credits(receipt.credits.into())))
 }
 
 /// A receipt about this lease, signed by its operator.

@@ -14,6 +14,7 @@ use super::Wallet;
 use crate::{
     error::WalletError,
     net::{RelayClient, Route},
+    purse::{Shortage, is_excessive},
     records::{
         Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
         PaymentState, Purpose, Subject,
@@ -40,6 +41,8 @@ pub(super) struct Order<'a> {
     /// What the relay announced for such a resource, in credits per 30 days.
     pub(super) per_period: u32,
     pub(super) doubtful: Doubtful,
+    /// Whether certificates far above the price may pay it.
+    pub(super) accept_excess: bool,
 }
 
 impl Order<'_> {
@@ -106,8 +109,12 @@ impl Wallet {
         price: Credits,
         purpose: Purpose,
     ) -> Result<PaymentRecord, WalletError> {
-        let mut purse = self.purse.lock().await;
+        let purse = self.lock_purse().await;
         let chosen = purse.choose(price, self.now(), order.doubtful == Doubtful::Spend)?;
+        let paid = Credits::total(chosen.iter().map(|one| one.value()));
+        if !order.accept_excess && is_excessive(paid, price) {
+            return Err(Shortage::Excess { price, paid }.into());
+        }
         let relay = order.client.address();
         let request = self.sign(&chosen, &relay.id, &order.request.encode())?;
         let id = request.payment_id();
@@ -117,7 +124,7 @@ impl Wallet {
             relay: relay.clone(),
             operator_key: order.info.operator_key,
             route: order.route,
-            credits: Credits::total(changed.iter().map(CertificateRecord::value)),
+            credits: paid,
             certificates: paid_with(&request),
             at: self.now(),
             subject: subject(&purpose),
@@ -130,8 +137,7 @@ impl Wallet {
             one.state = CertificateState::InFlight { payment: id, doubtful };
             changes.add(one);
         }
-        self.store.commit(changes).await?;
-        purse.enter(changed);
+        self.commit_purse(purse, changes, changed).await?;
         Ok(record)
     }
 

@@ -3,32 +3,24 @@
 //! What is decided about a file (its key, its relays) is on disk first. Each part then goes its own way: sealed, paid for,
 //! uploaded, each step recorded, so that an interrupted upload goes on where it was. Sealing is deterministic, and
 //! the digest of a sealed chunk is on disk, within the paid request, before the chunk is sent: a part that is sealed again and
-//! has another digest is not sent, because its file has changed and its nonce must not be used for anything else.
+//! has another digest is not sent, because its file has changed and its nonce must not be used for anything else. An upload
+//! whose file has changed, or one of whose leases has ended, is given up; the next one has a new file key.
 
+mod begin;
 mod parts;
 mod upload;
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use scrip_protocol::{
-    address::RelayAddress,
-    resource::{PriceList, SizeClass},
-    time::UnixSeconds,
-};
+use scrip_protocol::{address::RelayAddress, credits::Credits, time::UnixSeconds};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::{Doubtful, Wallet, apart};
+use self::begin::measure;
+pub(super) use self::parts::is_uploaded;
+use super::{Doubtful, Wallet};
 use crate::{
     error::WalletError,
-    file::{INLINE_MAX, is_plain_name, pieces},
-    records::{Blob, UploadId, UploadRecord},
-    secret::Secret,
-    store::Changes,
+    records::{UploadId, UploadRecord},
 };
 
 /// How a file is stored.
@@ -68,6 +60,8 @@ pub struct Stored {
     pub relays: Vec<RelayAddress>,
     /// When the first of its leases ends.
     pub until: UnixSeconds,
+    /// What was paid for all of them.
+    pub paid: Credits,
 }
 
 /// A file that this wallet stored, or is storing.
@@ -113,6 +107,7 @@ impl Wallet {
         }
         let path = std::fs::canonicalize(path).map_err(WalletError::io("open", path))?;
         let (size, digest) = measure(&path).await?;
+        let _alone = self.storing.lock().await;
         let upload = match self.begun(&path, &digest, &options).await? {
             Some(upload) => upload,
             None => self.begin_upload(path, size, digest, &options).await?,
@@ -120,11 +115,12 @@ impl Wallet {
         self.finish_upload(upload, options.doubtful).await
     }
 
-    /// Goes on with every upload that was begun.
+    /// Goes on with every upload that was begun. One that cannot go on is given up and is an error once.
     pub(super) async fn resume_uploads(
         &self,
         doubtful: Doubtful,
     ) -> Result<Vec<Result<Stored, WalletError>>, WalletError> {
+        let _alone = self.storing.lock().await;
         let mut results = Vec::new();
         for upload in self.store.all::<UploadRecord>().await? {
             if upload.link.is_none() {
@@ -135,108 +131,15 @@ impl Wallet {
     }
 
     async fn go_on(&self, upload: UploadRecord, doubtful: Doubtful) -> Result<Stored, WalletError> {
+        if self.has_ended(&upload.id).await? {
+            self.give_up(&upload).await?;
+            return Err(WalletError::UploadGivenUp(upload.path));
+        }
         let (_, digest) = measure(&upload.path).await?;
         if digest != upload.digest.0 {
+            self.give_up(&upload).await?;
             return Err(WalletError::FileChanged(upload.path));
         }
         self.finish_upload(upload, doubtful).await
     }
-
-    /// An open upload of this very file.
-    async fn begun(
-        &self,
-        path: &Path,
-        digest: &[u8],
-        options: &PutOptions,
-    ) -> Result<Option<UploadRecord>, WalletError> {
-        let uploads = self.store.all::<UploadRecord>().await?;
-        Ok(uploads.into_iter().find(|upload| {
-            upload.link.is_none()
-                && upload.path == path
-                && upload.digest.0 == digest
-                && upload.days == options.days
-                && upload.relays.len() == usize::from(options.copies)
-        }))
-    }
-
-    async fn begin_upload(
-        &self,
-        path: PathBuf,
-        size: u64,
-        digest: Vec<u8>,
-        options: &PutOptions,
-    ) -> Result<UploadRecord, WalletError> {
-        let classes = classes_of(size)?;
-        let price = |prices: &PriceList| price_of(prices, &classes);
-        let copies = usize::from(options.copies);
-        let mut wanted = options.relays.clone();
-        // Two copies on one relay are lost together.
-        wanted.sort();
-        wanted.dedup();
-        let relays = self.candidates(&wanted, copies, options.days, price).await?;
-        let mut entropy = self.environment.entropy.clone();
-        let upload = UploadRecord {
-            id: UploadId(u64::from_be_bytes(entropy.bytes())),
-            name: name_of(&path)?,
-            path,
-            size,
-            digest: Blob(digest),
-            days: options.days,
-            relays: relays
-                .iter()
-                .take(copies)
-                .map(|relay| relay.client.address().clone())
-                .collect(),
-            key: Secret::generate(&mut entropy),
-            at: self.now(),
-            link: None,
-        };
-        self.store.commit(Changes::default().put(&upload)).await?;
-        self.at("wallet.upload.recorded");
-        Ok(upload)
-    }
-}
-
-/// The sizes of all chunks of one copy but the descriptor; none for a file that its descriptor holds.
-fn classes_of(size: u64) -> Result<Vec<SizeClass>, WalletError> {
-    if size <= INLINE_MAX {
-        return Ok(Vec::new());
-    }
-    let pieces = pieces(size).ok_or(WalletError::FileTooLarge)?;
-    Ok(pieces.into_iter().map(|piece| piece.class).collect())
-}
-
-/// What all chunks cost in 30 days. The descriptor is left out, which is small, and alike everywhere.
-fn price_of(prices: &PriceList, classes: &[SizeClass]) -> u64 {
-    match classes {
-        [] => prices.chunk(SizeClass::K64).into(),
-        _ => classes.iter().map(|class| u64::from(prices.chunk(*class))).sum(),
-    }
-}
-
-fn name_of(path: &Path) -> Result<String, WalletError> {
-    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_plain_name(name));
-    name.map(str::to_owned).ok_or_else(|| WalletError::FileName(path.to_owned()))
-}
-
-/// Size and SHA-256 of a file.
-async fn measure(path: &Path) -> Result<(u64, Vec<u8>), WalletError> {
-    let path = path.to_owned();
-    apart(move || {
-        let failed = || WalletError::io("read", &path);
-        let mut file = File::open(&path).map_err(WalletError::io("open", &path))?;
-        let mut sha = Sha256::new();
-        let mut size: u64 = 0;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer).map_err(failed())? {
-                0 => return Ok((size, sha.finalize().to_vec())),
-                n => {
-                    sha.update(&buffer[..n]);
-                    size += n as u64;
-                }
-            }
-        }
-    })
-    .await?
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use scrip_protocol::{
     address::RelayAddress,
+    credits::Credits,
     id::{MessageId, ResourceId},
     keys::SigningKey,
     problem::{Fault, ProblemType},
@@ -12,15 +13,14 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{Doubtful, Environment, Wallet, pay::Order};
+use super::{Doubtful, Environment, Wallet, leases::paid_for, pay::Order};
 use crate::{
     error::WalletError,
-    link::QueueLink,
+    link::{QueueLink, fits_link},
     message::{self, MessageError},
     net::{CallError, Network, RelayClient, Route},
     records::{LeaseRecord, PaymentRecord, PaymentState, Purpose, QueueKeys, Resource, Subject},
     secret::Secret,
-    store::Changes,
 };
 
 /// How often a message is sent; the relay knows it again by its nonce.
@@ -38,6 +38,8 @@ pub struct NewQueue {
     pub days: u16,
     /// Whether certificates in doubt may pay.
     pub doubtful: Doubtful,
+    /// Whether to pay far more than the price where the wallet has no smaller certificates.
+    pub accept_excess: bool,
 }
 
 /// A queue that was made.
@@ -53,6 +55,8 @@ pub struct CreatedQueue {
     pub link: String,
     /// When the lease ends.
     pub until: UnixSeconds,
+    /// What was paid for it.
+    pub paid: Credits,
 }
 
 /// A queue of this wallet.
@@ -126,6 +130,9 @@ impl Wallet {
         let price = |prices: &scrip_protocol::resource::PriceList| u64::from(prices.queue);
         let relays = self.candidates(&wanted, 1, new.days, price).await?;
         let relay = relays.first().ok_or(WalletError::TooFewRelays { needed: 1, usable: 0 })?;
+        if !fits_link(relay.client.address()) {
+            return Err(WalletError::AddressTooLong(relay.client.address().clone().into()));
+        }
         let mut entropy = self.environment.entropy.clone();
         let queue = QueueKeys {
             name,
@@ -144,11 +151,13 @@ impl Wallet {
             request: ResourceRequest { days: new.days, kind },
             per_period: relay.info.prices.queue,
             doubtful: new.doubtful,
+            accept_excess: new.accept_excess,
         };
         let lease = self.ask_and_pay(order, Purpose::Queue { queue }).await?;
-        let report = report(&lease).ok_or(WalletError::OtherAnswer)?;
+        let paid = paid_for(&lease);
+        let report = report(&lease, self.now()).ok_or(WalletError::OtherAnswer)?;
         let QueueReport { name, lease, relay, link, until, .. } = report;
-        Ok(CreatedQueue { name, lease, relay, link, until })
+        Ok(CreatedQueue { name, lease, relay, link, until, paid })
     }
 
     /// The queues of this wallet, by name.
@@ -157,7 +166,8 @@ impl Wallet {
     /// [`WalletError::Store`].
     pub async fn queues(&self) -> Result<Vec<QueueReport>, WalletError> {
         let leases = self.store.all::<LeaseRecord>().await?;
-        let mut queues: Vec<QueueReport> = leases.iter().filter_map(report).collect();
+        let mut queues: Vec<QueueReport> =
+            leases.iter().filter_map(|lease| report(lease, self.now())).collect();
         queues.sort_by(|a, b| (&a.name, a.lease).cmp(&(&b.name, b.lease)));
         Ok(queues)
     }
@@ -183,7 +193,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`].
     pub async fn delete_queue(&self, name: &str) -> Result<QueueReport, WalletError> {
-        let mut lease = self.queue(name).await?;
+        let lease = self.queue(name).await?;
         let network = self.network().await;
         let client = network.relay(&lease.relay, self.environment.clock.clone())?;
         let key = lease.owner_key();
@@ -193,10 +203,9 @@ impl Wallet {
             }
             _ => {}
         }
-        lease.live = false;
-        self.store.commit(Changes::default().put(&lease)).await?;
+        let lease = self.change_lease(&lease.id, |lease| lease.live = false).await?;
         self.at("wallet.lease.deleted");
-        report(&lease).ok_or(WalletError::OtherAnswer)
+        report(&lease, self.now()).ok_or(WalletError::OtherAnswer)
     }
 
     /// The queue that `name` means: a live one of this name, or one whose lease starts so.
@@ -272,7 +281,7 @@ pub async fn send_to_queue(
 }
 
 /// Whether the same request may succeed a moment later.
-pub(super) fn may_pass(error: &CallError) -> bool {
+pub(crate) fn may_pass(error: &CallError) -> bool {
     match error {
         CallError::Transport(error) => !error.certainly_not_sent(),
         CallError::Problem(problem) => problem.problem.fault() == Fault::Server,
@@ -294,7 +303,7 @@ const fn keys(lease: &LeaseRecord) -> Option<&QueueKeys> {
     }
 }
 
-fn report(lease: &LeaseRecord) -> Option<QueueReport> {
+fn report(lease: &LeaseRecord, now: UnixSeconds) -> Option<QueueReport> {
     let queue = keys(lease)?;
     let link = QueueLink {
         relay: lease.relay.clone(),
@@ -308,6 +317,6 @@ fn report(lease: &LeaseRecord) -> Option<QueueReport> {
         relay: lease.relay.clone(),
         link: link.to_string(),
         until: lease.until,
-        live: lease.live,
+        live: lease.is_live(now),
     })
 }

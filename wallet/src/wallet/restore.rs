@@ -4,7 +4,10 @@
 //! expected. What was issued before is signed again by nobody: the vendor's stored answers are fetched, and the certificates
 //! in them are *in doubt*, because nothing tells whether the lost wallet had spent them.
 
-use scrip_protocol::{credits::Credits, problem::ProblemType};
+use scrip_protocol::{
+    credits::Credits,
+    problem::{Fault, Problem, ProblemType},
+};
 use serde::Serialize;
 
 use super::{
@@ -13,6 +16,7 @@ use super::{
 };
 use crate::{
     error::WalletError,
+    net::CallError,
     records::{Purchase, PurchaseState, RestoreRecord},
     store::Changes,
 };
@@ -26,8 +30,10 @@ pub struct Restored {
     pub in_doubt: Credits,
     /// What was bought and not yet issued, and is certain.
     pub newly_issued: Credits,
-    /// Purchases that give no pack, and how many.
+    /// How many purchases give no pack.
     pub unusable: u32,
+    /// How many could not be restored; what there is of them, [`Wallet::resume`] tries again.
+    pub failed: u32,
 }
 
 impl Wallet {
@@ -61,7 +67,16 @@ impl Wallet {
         self.refresh_manifest(&network.vendor(&self.vendor)?).await?;
         let mut restored = Restored::default();
         while progress.misses < progress.gap_limit {
-            let found = self.restore_grant(progress.next, &mut restored).await?;
+            let mut found = false;
+            match self.restore_grant(progress.next, &mut found, &mut restored).await {
+                Ok(()) => {}
+                Err(error) if ends_the_restore(&error, found) => return Err(error),
+                // One bad grant does not keep the others from being found.
+                Err(error) => {
+                    self.watch().warn(format!("purchase {}: {error}", progress.next));
+                    restored.failed += 1;
+                }
+            }
             progress.misses = if found { 0 } else { progress.misses + 1 };
             progress.next = progress.next.saturating_add(1);
             self.store.commit(Changes::default().put(&progress)).await?;
@@ -71,40 +86,62 @@ impl Wallet {
         Ok(restored)
     }
 
-    /// Whether there is a grant of this index; with its certificates, if so.
+    /// Finds the grant of this index, and says so in `found` also where its certificates cannot be had.
     async fn restore_grant(
         &self,
         grant: u32,
+        found: &mut bool,
         restored: &mut Restored,
-    ) -> Result<bool, WalletError> {
+    ) -> Result<(), WalletError> {
         let known = self.store.get::<Purchase>(&grant.to_be_bytes()).await?;
         if known.as_ref().is_some_and(|purchase| !is_open(purchase)) {
-            return Ok(true);
+            *found = true;
+            return Ok(());
         }
         // A client for each grant: on one connection, the vendor would see that they belong together.
         let client = self.network().await.vendor(&self.vendor)?;
         let secret = self.seed.grant_secret(&self.vendor.id, grant);
         let answer = match client.grant(&secret).await {
             Ok(answer) => answer,
-            Err(error) if is(&error, ProblemType::GrantUnknown) => return Ok(false),
+            Err(error) if is(&error, ProblemType::GrantUnknown) => return Ok(()),
             Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
         };
+        *found = true;
         restored.purchases += 1;
         let (minted, credits) = (answer.minted, answer.credits);
         let state = PurchaseState::Granted { answer: answer.clone() };
-        let mut purchase = known.unwrap_or(Purchase { grant, code: None, at: self.now(), state });
+        let new = || Purchase { grant, code: None, at: self.now(), state: PurchaseState::Asked };
+        let mut purchase = known.unwrap_or_else(new);
+        if matches!(purchase.state, PurchaseState::Asked | PurchaseState::Granted { .. }) {
+            purchase.state = state;
+            self.store.commit(Changes::default().put(&purchase)).await?;
+            self.at("wallet.restore.granted");
+        }
         let sum = |total: Credits| Credits::total([total, credits]);
         if !minted {
-            self.store.commit(Changes::default().put(&purchase)).await?;
             self.issue(&client, purchase).await?;
             restored.newly_issued = sum(restored.newly_issued);
-            return Ok(true);
+            return Ok(());
         }
         match self.collect_issued(&client, &mut purchase, answer).await {
             Ok(_) => restored.in_doubt = sum(restored.in_doubt),
             Err(WalletError::PurchaseUnusable) => restored.unusable += 1,
             Err(error) => return Err(error),
         }
-        Ok(true)
+        Ok(())
+    }
+}
+
+/// Whether it makes no sense to go on: the store or the way to the vendor fails, or the vendor fails to say whether there is
+/// such a grant at all.
+fn ends_the_restore(error: &WalletError, found: bool) -> bool {
+    match error {
+        WalletError::Store(_) | WalletError::Client(_) | WalletError::ShuttingDown => true,
+        WalletError::Call { error: CallError::Transport(_), .. } => true,
+        WalletError::Call { error, .. } => {
+            let client = |problem: &Problem| problem.problem.fault() == Fault::Client;
+            !found && !error.problem().is_some_and(client)
+        }
+        _ => false,
     }
 }

@@ -26,12 +26,15 @@ fn messages<S: Serializer>(errors: &[WalletError], serializer: S) -> Result<S::O
 }
 
 impl Wallet {
-    /// Finishes every purchase, restore, payment and upload that was begun.
+    /// Finishes every payment, purchase, restore and upload that was begun.
     ///
     /// # Errors
     /// [`WalletError::Store`]; all else is in the answer, so that one failure keeps nothing else from its end.
     pub async fn resume(&self, doubtful: Doubtful) -> Result<Resumed, WalletError> {
-        let mut resumed = self.settle_open().await?;
+        let mut resumed = self.settle_payments().await?;
+        let bought = self.settle_purchases().await?;
+        resumed.purchases = bought.purchases;
+        resumed.errors.extend(bought.errors);
         match self.resume_restore().await {
             Ok(restored) => resumed.restored = restored,
             Err(error) => resumed.errors.push(error),
@@ -45,22 +48,23 @@ impl Wallet {
         Ok(resumed)
     }
 
-    /// Finishes purchases and payments alone: what every command that uses the network does first. Where nothing is open,
-    /// nobody is called.
+    /// Finishes open payments alone: what every command that spends does first. Where none is open, no relay is called; and
+    /// no vendor ever is, because a call there and a payment at the same moment would tie the buyer to the spender.
     ///
     /// # Errors
     /// As [`Wallet::resume`].
-    pub async fn settle_open(&self) -> Result<Resumed, WalletError> {
-        let mut resumed = Resumed::default();
-        if self.has_open_purchases().await? {
-            match self.resume_purchases().await {
-                Ok(purchases) => resumed.purchases = purchases,
-                Err(error) => resumed.errors.push(error),
-            }
-        }
-        let (settled, open) = self.resume_payments().await?;
-        resumed.leases = self.reports(settled).await?;
-        resumed.errors.extend(open);
-        Ok(resumed)
+    pub async fn settle_payments(&self) -> Result<Resumed, WalletError> {
+        let (settled, errors) = self.resume_payments().await?;
+        let leases = self.reports(settled).await?;
+        Ok(Resumed { leases, errors, ..Resumed::default() })
+    }
+
+    /// Finishes open purchases alone: the other half of [`Wallet::settle_payments`], which calls no relay.
+    ///
+    /// # Errors
+    /// As [`Wallet::resume`].
+    pub async fn settle_purchases(&self) -> Result<Resumed, WalletError> {
+        let (purchases, errors) = self.resume_purchases().await?;
+        Ok(Resumed { purchases, errors, ..Resumed::default() })
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use scrip_protocol::{
+    address::RelayAddress,
     id::{PaymentId, ResourceId, decode_base64url},
     problem::{Problem, ProblemType},
     receipt::{Receipt, ReceiptEvent},
@@ -18,8 +19,8 @@ use crate::{
     net::{CallError, RelayClient},
     purse::Purse,
     records::{
-        Blob, CertificateRecord, CertificateState, LeaseRecord, PaymentRecord, PaymentState,
-        Purpose, Resource,
+        Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
+        PaymentState, Purpose, Resource,
     },
     store::Changes,
 };
@@ -56,7 +57,7 @@ impl Wallet {
             }
             if error.problem().is_some_and(|problem| problem.problem.nothing_taken()) {
                 self.release(payment.id, error.problem()).await?;
-                return Err(WalletError::PaymentRefused { relay: payment.relay.into(), error });
+                return Err(self.refused_payment(payment, error).await?);
             }
             if attempt == ATTEMPTS || certainly_not_sent(&error) {
                 let PaymentRecord { id: payment, relay, .. } = payment;
@@ -98,14 +99,16 @@ impl Wallet {
         }
         match self.finish_payment(client, payment, false).await {
             Ok(lease) => Ok(Some(lease)),
-            Err(WalletError::PaymentRefused { .. }) => Ok(None),
+            Err(WalletError::PaymentRefused { .. } | WalletError::RedeemedAfterRefusal { .. }) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     /// In flight → spent; the receipt, the certificates and the lease in one transaction.
     async fn settle(&self, id: PaymentId, bytes: Vec<u8>) -> Result<LeaseRecord, WalletError> {
-        let mut purse = self.purse.lock().await;
+        let purse = self.lock_purse().await;
         let mut payment = self.payment(id).await?;
         if !matches!(payment.state, PaymentState::InFlight { .. }) {
             drop(purse);
@@ -118,15 +121,14 @@ impl Wallet {
             certificates_of(&purse, &payment, |_| CertificateState::Spent { payment: id });
         let mut changes = Changes::default().put(&payment).put(&lease);
         changed.iter().for_each(|one| changes.add(one));
-        self.store.commit(changes).await?;
-        purse.enter(changed);
+        self.commit_purse(purse, changes, changed).await?;
         self.at("wallet.payment.settled");
         Ok(lease)
     }
 
     /// In flight → free again.
     async fn release(&self, id: PaymentId, problem: Option<&Problem>) -> Result<(), WalletError> {
-        let mut purse = self.purse.lock().await;
+        let purse = self.lock_purse().await;
         let mut payment = self.payment(id).await?;
         if !matches!(payment.state, PaymentState::InFlight { .. }) {
             return Ok(());
@@ -134,7 +136,8 @@ impl Wallet {
         let problem_type = problem.map(|problem| problem.problem);
         payment.state = PaymentState::Returned { problem: problem_type, at: self.now() };
         payment.purpose = None;
-        let proven = problem.and_then(|problem| proven_spent(problem, &payment));
+        let proof = problem.and_then(|problem| valid_proof(problem, &payment));
+        let proven = proof.map(|proof| proof.certificate_key);
         // Without a proof, it is unknown which of them a copy of this wallet has spent.
         let unproven = problem_type == Some(ProblemType::CertificateSpent) && proven.is_none();
         let changed = certificates_of(&purse, &payment, |one| match one.state {
@@ -145,10 +148,50 @@ impl Wallet {
         });
         let mut changes = Changes::default().put(&payment);
         changed.iter().for_each(|one| changes.add(one));
-        self.store.commit(changes).await?;
-        purse.enter(changed);
+        self.commit_purse(purse, changes, changed).await?;
         self.at("wallet.payment.released");
         Ok(())
+    }
+
+    /// What is said of a refusal: where its proof is about another payment of this wallet, the relay that took that one is
+    /// named.
+    async fn refused_payment(
+        &self,
+        payment: PaymentRecord,
+        error: CallError,
+    ) -> Result<WalletError, WalletError> {
+        let proof = error.problem().and_then(|problem| valid_proof(problem, &payment));
+        let redeemer = match proof {
+            Some(proof) => self.redeemer_after_refusal(&proof).await?,
+            None => None,
+        };
+        let relay = payment.relay.into();
+        Ok(match redeemer.map(Box::new) {
+            Some(redeemer) => WalletError::RedeemedAfterRefusal { relay, redeemer, error },
+            None => WalletError::PaymentRefused { relay, error },
+        })
+    }
+
+    /// The relay that refused the payment which a valid conflict proof says the certificate was spent in: then it broke its
+    /// promise to take nothing, and no copy of this wallet is to blame.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub(super) async fn redeemer_after_refusal(
+        &self,
+        proof: &ConflictProof,
+    ) -> Result<Option<RelayAddress>, WalletError> {
+        let payments = self.store.all::<PaymentRecord>().await?;
+        let returned = payments
+            .into_iter()
+            .filter(|payment| matches!(payment.state, PaymentState::Returned { .. }));
+        let mut refused = returned.filter(|payment| {
+            let same = |one: &PaidWith| {
+                one.key == proof.certificate_key && one.binding == proof.other_binding
+            };
+            payment.certificates.iter().any(same)
+        });
+        Ok(refused.next().map(|payment| payment.relay))
     }
 
     async fn payment(&self, id: PaymentId) -> Result<PaymentRecord, WalletError> {
@@ -227,15 +270,13 @@ fn check_receipt(payment: &PaymentRecord, bytes: &[u8]) -> Result<Receipt, Walle
     if fits { Ok(receipt) } else { Err(bad("it is about something else")) }
 }
 
-/// The certificate that a relay proves to have been spent for something else.
-fn proven_spent(
-    problem: &Problem,
-    payment: &PaymentRecord,
-) -> Option<scrip_protocol::keys::PublicKey> {
+/// The proof of a relay that a certificate of the payment was spent for something else, if it holds.
+fn valid_proof(problem: &Problem, payment: &PaymentRecord) -> Option<ConflictProof> {
     let proof = decode_base64url(problem.conflict.as_deref()?)?;
     let proof = ConflictProof::decode(&proof).ok()?;
     let own = payment.certificates.iter().find(|one| one.key == proof.certificate_key)?;
-    proof.verify(own.key.as_bytes(), &own.binding).ok().map(|()| own.key)
+    proof.verify(own.key.as_bytes(), &own.binding).ok()?;
+    Some(proof)
 }
 
 fn certificates_of(

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{ErrorKind, Read, Seek, SeekFrom},
     path::Path,
     sync::{
         Arc,
@@ -22,11 +22,15 @@ use super::upload::Job;
 use crate::{
     error::WalletError,
     file::Piece,
-    net::Route,
+    net::{CallError, Route},
     records::{Blob, ChunkKeys, LeaseRecord, Part, Purpose, Resource},
     secret::Secret,
-    store::Changes,
-    wallet::{apart, pay::Order, queue::may_pass, relays::Candidate},
+    wallet::{
+        apart,
+        pay::Order,
+        queue::{is_gone, may_pass},
+        relays::Candidate,
+    },
     watch::{Event, Watch},
 };
 
@@ -113,6 +117,8 @@ impl Job<'_> {
             request: ResourceRequest { days: self.upload.days, kind },
             per_period: relay.info.prices.chunk(sealed.class),
             doubtful: self.doubtful,
+            // The rehearsal has warned of the sum.
+            accept_excess: true,
         };
         // The relay's signed prices spare a question for each chunk.
         let price = order.announced();
@@ -121,7 +127,7 @@ impl Job<'_> {
 
     async fn send(
         &self,
-        mut lease: LeaseRecord,
+        lease: LeaseRecord,
         sealed: Sealed,
         relay: &Candidate,
     ) -> Result<LeaseRecord, WalletError> {
@@ -130,12 +136,20 @@ impl Job<'_> {
             return Err(WalletError::FileChanged(self.upload.path.clone()));
         }
         self.wallet.at("wallet.chunk.before_send");
-        self.upload_with_retries(&lease, &sealed, relay).await?;
-        self.wallet.at("wallet.chunk.after_answer");
-        if let Resource::Chunk { chunk } = &mut lease.resource {
-            chunk.uploaded = true;
+        match self.upload_with_retries(&lease, &sealed, relay).await {
+            Err(error) if is_gone(&error) => {
+                self.wallet.change_lease(&lease.id, |lease| lease.live = false).await?;
+                return Err(WalletError::UploadGivenUp(self.upload.path.clone()));
+            }
+            done => done.map_err(WalletError::call(&lease.relay.authority))?,
         }
-        self.wallet.store.commit(Changes::default().put(&lease)).await?;
+        self.wallet.at("wallet.chunk.after_answer");
+        let uploaded = |lease: &mut LeaseRecord| {
+            if let Resource::Chunk { chunk } = &mut lease.resource {
+                chunk.uploaded = true;
+            }
+        };
+        let lease = self.wallet.change_lease(&lease.id, uploaded).await?;
         self.wallet.at("wallet.chunk.stored");
         Ok(lease)
     }
@@ -145,7 +159,7 @@ impl Job<'_> {
         lease: &LeaseRecord,
         sealed: &Sealed,
         relay: &Candidate,
-    ) -> Result<(), WalletError> {
+    ) -> Result<(), CallError> {
         let key = lease.owner_key();
         let mut attempt = 0;
         loop {
@@ -162,7 +176,7 @@ impl Job<'_> {
                     self.progress.take_back(sent.load(Ordering::Relaxed));
                     tokio::time::sleep(PAUSE * attempt).await;
                 }
-                other => return other.map_err(WalletError::call(&lease.relay.authority)),
+                other => return other,
             }
         }
     }
@@ -220,7 +234,10 @@ pub(super) async fn read_piece(path: &Path, piece: Piece) -> Result<Vec<u8>, Wal
         let mut content = vec![0; piece.length];
         file.seek(SeekFrom::Start(piece.offset))
             .and_then(|_| file.read_exact(&mut content))
-            .map_err(WalletError::io("read", &path))?;
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => WalletError::FileChanged(path.clone()),
+                _ => WalletError::io("read", &path)(error),
+            })?;
         Ok(content)
     })
     .await?
@@ -233,7 +250,7 @@ pub(super) const fn chunk_of(lease: &LeaseRecord) -> Option<&ChunkKeys> {
     }
 }
 
-fn is_uploaded(lease: &LeaseRecord) -> bool {
+pub(in crate::wallet) fn is_uploaded(lease: &LeaseRecord) -> bool {
     chunk_of(lease).is_some_and(|chunk| chunk.uploaded)
 }
 

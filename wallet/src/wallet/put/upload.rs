@@ -9,23 +9,34 @@ use scrip_protocol::{
     resource::{PriceList, SizeClass},
     time::UnixSeconds,
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     Stored,
+    begin::{descriptor_class, measure, pieces_of},
     parts::{Progress, Sealed, chunk_of, index_of, read_piece},
 };
 use crate::{
     error::WalletError,
-    file::{Content, Descriptor, FileKeys, INLINE_MAX, Piece, Placement, fitting_class, pieces},
+    file::{Content, Descriptor, FileKeys, Piece, Placement, fitting_class},
     link::{FileLink, Location},
+    purse::is_excessive,
     records::{LeaseRecord, Part, PaymentRecord, PaymentState, Purpose, UploadRecord},
-    store::{Changes, Record},
-    wallet::{Doubtful, Wallet, apart, relays::Candidate},
+    store::Changes,
+    wallet::{Doubtful, Wallet, apart, leases::paid_for, relays::Candidate},
     watch::Event,
 };
 
 /// How many parts are on their way at a time: at most so many chunks are in memory.
 const PARALLEL: usize = 4;
+
+/// What an upload came to.
+struct Ends {
+    link: String,
+    /// When the first lease ends.
+    until: UnixSeconds,
+    paid: Credits,
+}
 
 /// An upload under way.
 pub(super) struct Job<'a> {
@@ -48,16 +59,17 @@ impl Wallet {
         upload: UploadRecord,
         doubtful: Doubtful,
     ) -> Result<Stored, WalletError> {
-        let pieces = match upload.size {
-            0..=INLINE_MAX => Vec::new(),
-            size => pieces(size).ok_or(WalletError::FileTooLarge)?,
-        };
+        let pieces = pieces_of(upload.size)?;
+        let descriptor = descriptor_class(&upload, &pieces)?;
         let total = pieces.iter().map(|piece| piece.class.bytes() as u64).sum::<u64>();
-        let total = (total + SizeClass::K64.bytes() as u64) * upload.relays.len() as u64;
+        let total = (total + descriptor.bytes() as u64) * upload.relays.len() as u64;
         self.watch().tell(Event::Started { what: "storing", total });
         let result = self.store_parts(&upload, &pieces, doubtful).await;
         self.watch().tell(Event::Finished);
-        let (link, until) = result?;
+        if let Err(WalletError::FileChanged(_) | WalletError::UploadGivenUp(_)) = &result {
+            self.give_up(&upload).await?;
+        }
+        let Ends { link, until, paid } = result?;
         let stored = Stored {
             upload: upload.id,
             link: link.clone(),
@@ -66,6 +78,7 @@ impl Wallet {
             chunks: pieces.len() + 1,
             relays: upload.relays.clone(),
             until,
+            paid,
         };
         let done = UploadRecord { link: Some(link), ..upload };
         self.store.commit(Changes::default().put(&done)).await?;
@@ -78,13 +91,12 @@ impl Wallet {
         upload: &UploadRecord,
         pieces: &[Piece],
         doubtful: Doubtful,
-    ) -> Result<(String, UnixSeconds), WalletError> {
+    ) -> Result<Ends, WalletError> {
         let job = self.job(upload, doubtful).await?;
         if let Err(error) = job.rehearse(pieces).await {
             if job.leases.is_empty() && job.open_payments.is_empty() {
                 // Nothing was paid: there is nothing to go on with.
-                let name = upload.name();
-                self.store.commit(Changes::default().delete::<UploadRecord>(&name)).await?;
+                self.give_up(upload).await?;
             }
             return Err(error);
         }
@@ -122,9 +134,9 @@ impl Job<'_> {
     /// Whether there is enough for all that is not paid yet, and what it will really cost. Each chunk is a payment of its
     /// own and there is no change: where small certificates run out, large ones pay for small chunks.
     async fn rehearse(&self, pieces: &[Piece]) -> Result<(), WalletError> {
-        // The smallest size stands for the descriptor, whose size is not known yet.
+        let descriptor = descriptor_class(self.upload, pieces)?;
         let parts = pieces.iter().map(|piece| (Part::Chunk(piece.index), piece.class));
-        let parts: Vec<_> = parts.chain([(Part::Descriptor, SizeClass::K64)]).collect();
+        let parts: Vec<_> = parts.chain([(Part::Descriptor, descriptor)]).collect();
         let mut prices = Vec::new();
         for (copy, relay) in (0..).zip(&self.relays) {
             let begun = |part: &Part| {
@@ -140,7 +152,7 @@ impl Job<'_> {
         let doubtful = self.doubtful == Doubtful::Spend;
         let purse = self.wallet.purse.lock().await;
         let paid = purse.rehearse(prices, self.wallet.now(), doubtful)?;
-        if paid.0 > price.0.saturating_add(price.0 / 2) {
+        if is_excessive(paid, price) {
             self.wallet.watch().warn(format!(
                 "this costs {price} and takes {paid}, as the wallet has too few small certificates; \
                  what is paid too much makes leases longer"
@@ -149,8 +161,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The link, and when the first lease ends.
-    async fn run(&self, pieces: &[Piece]) -> Result<(String, UnixSeconds), WalletError> {
+    async fn run(&self, pieces: &[Piece]) -> Result<Ends, WalletError> {
         let copies = self.copies();
         let parts: Vec<(Piece, u8)> =
             pieces.iter().flat_map(|piece| (0..copies).map(move |copy| (*piece, copy))).collect();
@@ -166,13 +177,18 @@ impl Job<'_> {
             .buffered(PARALLEL)
             .try_collect()
             .await?;
-        let until = leases.iter().chain(&descriptors).map(|lease| lease.until).min();
+        let all = || leases.iter().chain(&descriptors);
+        let until = all().map(|lease| lease.until).min().unwrap_or(self.wallet.now());
+        if until <= self.wallet.now() {
+            return Err(WalletError::UploadGivenUp(self.upload.path.clone()));
+        }
+        let paid = Credits::total(all().map(paid_for));
         let link = FileLink {
             size_class: class,
             copies: descriptors.iter().map(location).collect(),
             key: self.upload.key.duplicate(),
         };
-        Ok((link.to_string(), until.unwrap_or(self.wallet.now())))
+        Ok(Ends { link: link.to_string(), until, paid })
     }
 
     async fn bring_piece(&self, piece: Piece, copy: u8) -> Result<LeaseRecord, WalletError> {
@@ -216,8 +232,16 @@ impl Job<'_> {
         let content = if pieces.is_empty() {
             let length = usize::try_from(*size).map_err(|_| WalletError::FileTooLarge)?;
             let whole = Piece { index: 0, last: true, offset: 0, length, class: SizeClass::K64 };
-            Content::Inline(read_piece(path, whole).await?)
+            let content = read_piece(path, whole).await?;
+            if Sha256::digest(&content).as_slice() != digest.0 {
+                return Err(damaged());
+            }
+            Content::Inline(content)
         } else {
+            // What was sealed is what was measured only if the file is still the same after the last chunk was read.
+            if measure(path).await? != (*size, digest.0.clone()) {
+                return Err(damaged());
+            }
             let copies = leases.chunks(usize::from(self.copies()));
             let chunks = pieces.iter().zip(copies).map(|(piece, leases)| {
                 let placements: Option<Vec<Placement>> = leases
