@@ -502,7 +502,7 @@ async fn a_full_disk_is_a_failure_of_its_own_time_only() {
     store.add_vouchers(&many).await.expect("there is room again");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_rotations_under_load_with_two_issuers_on_one_postgres() {
     let Some(cluster) = Cluster::start("two rotations on one PostgreSQL") else { return };
     let setup = Setup::new(cluster.database().unwrap()).unwrap();
