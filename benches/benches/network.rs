@@ -106,7 +106,7 @@ async fn buy(network: &Network, vendor: &VendorClient, one: Prepared) -> Vec<Cer
         .map(|(n, key)| {
             (
                 key,
-                Blinding::start(&one.seed, manifest, key, Counter::new(one.index, n as u16))
+                Blinding::start(&one.seed, &manifest, key, Counter::new(one.index, n as u16))
                     .unwrap(),
             )
         })

@@ -3,6 +3,7 @@
 mod arguments;
 mod error;
 mod init;
+mod keys;
 mod print;
 mod start;
 
@@ -87,6 +88,7 @@ impl Session {
                 self.add_operator(&name, &key).await
             }
             Command::Operator(OperatorCommand::List) => self.list_operators().await,
+            Command::Keys(command) => keys::run(&self, command).await,
             Command::Status => self.status().await,
             Command::Address => self.address().await,
         }

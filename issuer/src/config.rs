@@ -47,7 +47,7 @@ pub struct Config {
     /// The signer.
     #[serde(default)]
     pub signer: SignerConfig,
-    /// The keys that `init` makes.
+    /// The keys and their schedule.
     #[serde(default)]
     pub epoch: EpochConfig,
     /// What is sold.
@@ -65,7 +65,7 @@ pub struct SignerConfig {
     pub queue: usize,
 }
 
-/// Denominations and windows of the first epoch.
+/// Denominations and windows of every epoch that is made from now on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EpochConfig {
@@ -77,6 +77,10 @@ pub struct EpochConfig {
     pub spend_for: HumanDuration,
     /// How long after that operators can still redeem them.
     pub redeem_for: HumanDuration,
+    /// How long after that it is kept what was redeemed, and with which evidence.
+    pub keep_for: HumanDuration,
+    /// How long before an epoch stops issuing the keys of the next one are made and published.
+    pub ahead: HumanDuration,
 }
 
 /// A product.
@@ -120,9 +124,11 @@ impl Default for EpochConfig {
     fn default() -> Self {
         Self {
             denominations: (0..=12).filter_map(Exponent::new).collect(),
-            issue_for: HumanDuration(180 * DAY),
-            spend_for: HumanDuration(180 * DAY),
-            redeem_for: HumanDuration(30 * DAY),
+            issue_for: HumanDuration(30 * DAY),
+            spend_for: HumanDuration(365 * DAY),
+            redeem_for: HumanDuration(8 * DAY),
+            keep_for: HumanDuration(30 * DAY),
+            ahead: HumanDuration(7 * DAY),
         }
     }
 }

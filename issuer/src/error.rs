@@ -1,9 +1,12 @@
-//! Why an issuer is not made, or does not start.
+//! Why an issuer is not made, does not start, or does not change its keys.
 
-use scrip_protocol::{credits::Exponent, manifest::ManifestError};
+use scrip_protocol::{
+    credits::Exponent,
+    manifest::{ManifestError, SuccessionError},
+};
 use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
-use crate::{signer::BadKey, store::StoreError};
+use crate::{epochs::ChangeError, signer::BadKey, store::StoreError};
 
 /// Why `init` made nothing.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +56,7 @@ pub enum StartError {
         name: String,
     },
     /// A product asks for a denomination that no key has.
-    #[error("the product `{product}` contains 2^{}, which no key of the manifest signs; correct its pack", exponent.get())]
+    #[error("the product `{product}` contains 2^{}, which no key signs; correct its pack, or `epoch.denominations`", exponent.get())]
     ProductWithoutKey {
         /// The product.
         product: String,
@@ -69,4 +72,33 @@ pub enum StartError {
     /// The server cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
+}
+
+/// Why there is no new version of the manifest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// The windows cannot be changed so.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The keys do not open.
+    #[error(transparent)]
+    Keys(#[from] StartError),
+    /// No keys were made, or what was made breaks a rule.
+    #[error(transparent)]
+    Make(#[from] InitError),
+    /// What was made takes back what the manifest before promises. Nobody would accept it.
+    #[error("{0}; the manifest stays as it is: correct the durations under `[epoch]`")]
+    Promise(#[from] SuccessionError),
+    /// Others published a version every time.
+    #[error(
+        "other processes changed the manifest {attempts} times meanwhile; see `scrip-issuer keys list`, and try again"
+    )]
+    Overtaken {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

@@ -37,7 +37,8 @@ pub fn router(issuer: Issuer) -> Router {
 
 /// `GET /v1/manifest`
 async fn manifest(State(issuer): State<Issuer>) -> Response {
-    answer(media::MANIFEST, issuer.manifest().bytes().to_vec())
+    // The newest of all processes: a wallet that saw it at another one would take an older one for an attack.
+    answer(media::MANIFEST, issuer.newest_ring().await.manifest.bytes().to_vec())
 }
 
 /// A `200` that nobody between here and the client keeps.

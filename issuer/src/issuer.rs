@@ -1,14 +1,12 @@
 //! The running issuer: everything that its use cases need.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
     address::VendorAddress,
     id::{KeyId, VendorId},
-    keys::SigningKey,
     manifest::Manifest,
-    time::UnixSeconds,
 };
 use scrip_runtime::{
     clock::{Clock, SharedClock},
@@ -20,11 +18,14 @@ use scrip_runtime::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    background,
     config::Config,
     error::{InitError, StartError},
     http,
     init::{self, InitOptions},
-    keys::{KeyRing, SealedRing},
+    keys::Vault,
+    ring::{CurrentRing, Ring},
+    rotation::check_products,
     signer::{Signer, raw},
     store::Store,
 };
@@ -38,9 +39,9 @@ pub struct Issuer {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Store,
-    pub(crate) manifest: Arc<Manifest>,
-    pub(crate) receipt_key: SigningKey,
-    pub(crate) keys: BTreeMap<KeyId, Arc<raw::PrivateKey>>,
+    pub(crate) vendor_id: VendorId,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) ring: CurrentRing,
     pub(crate) signer: Signer,
     /// As many checks of redemption batches as there are signing threads; more wait.
     pub(crate) checks: Semaphore,
@@ -75,21 +76,17 @@ impl Issuer {
         rng: RngFactory,
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.database, config.database_connections, false).await?;
-        let sealed = SealedRing::read(&store).await?;
-        // Deriving the sealing key takes a good part of a second.
-        let opened = tokio::task::spawn_blocking(move || sealed.open(&passphrase));
-        let ring = opened.await.map_err(|_| StartError::Interrupted)??;
-        check_products(&config, &ring.manifest)?;
-        warn_of_expiry(&ring.manifest, clock.now());
-        let KeyRing { manifest, receipt, denominations } = ring;
+        let vault = Arc::new(Vault::of(&store, passphrase).await?);
+        let ring = Ring::read(&store, &vault, None, clock.now()).await?;
+        check_products(&config)?;
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
         let inner = Inner {
             config,
             store,
-            manifest: Arc::new(manifest),
-            receipt_key: receipt,
-            keys: denominations,
+            vendor_id: ring.manifest.vendor_id(),
+            vault,
+            ring: CurrentRing::new(ring),
             signer,
             checks: Semaphore::new(threads.get()),
             clock,
@@ -101,7 +98,7 @@ impl Issuer {
 
     /// The vendor's id.
     pub fn vendor_id(&self) -> VendorId {
-        self.inner.manifest.vendor_id()
+        self.inner.vendor_id
     }
 
     /// The vendor's address as configured.
@@ -109,9 +106,9 @@ impl Issuer {
         VendorAddress { id: self.vendor_id(), authority: self.inner.config.authority() }
     }
 
-    /// The signed manifest.
-    pub fn manifest(&self) -> &Manifest {
-        &self.inner.manifest
+    /// The signed manifest of this moment.
+    pub fn manifest(&self) -> Arc<Manifest> {
+        self.ring().manifest.clone()
     }
 
     /// The configuration.
@@ -130,8 +127,8 @@ impl Issuer {
     }
 
     /// The private key with this id, for benches.
-    pub fn private_key(&self, id: &KeyId) -> Option<&Arc<raw::PrivateKey>> {
-        self.inner.keys.get(id)
+    pub fn private_key(&self, id: &KeyId) -> Option<Arc<raw::PrivateKey>> {
+        self.ring().private(id).cloned()
     }
 
     /// All routes of this issuer.
@@ -147,7 +144,7 @@ impl Issuer {
         bind(&self.inner.config.listen()).await
     }
 
-    /// Serves on `bound` until `shutdown` resolves.
+    /// Serves on `bound` until `shutdown` resolves. Meanwhile the keys follow their schedule.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -156,30 +153,9 @@ impl Issuer {
         bound: Bound,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        bound.serve(self.router(), self.inner.config.limits(), shutdown).await
-    }
-}
-
-/// A pack that no key can sign would be sold and never delivered.
-fn check_products(config: &Config, manifest: &Manifest) -> Result<(), StartError> {
-    for (name, product) in &config.products {
-        let unsigned = product
-            .pack
-            .entries()
-            .map(|(exponent, _)| exponent)
-            .find(|exponent| manifest.keys().all(|key| key.exponent() != *exponent));
-        if let Some(exponent) = unsigned {
-            return Err(StartError::ProductWithoutKey { product: name.clone(), exponent });
+        tokio::select! {
+            served = bound.serve(self.router(), self.inner.config.limits(), shutdown) => served,
+            never = background::run(self.clone()) => match never {},
         }
-    }
-    Ok(())
-}
-
-fn warn_of_expiry(manifest: &Manifest, now: UnixSeconds) {
-    const NOTICE: u64 = 14 * 86_400;
-    if manifest.issuing_at(now).next().is_none() {
-        tracing::warn!("no key issues now: redemptions are accepted, purchases are refused");
-    } else if manifest.issuing_at(now.plus(NOTICE)).next().is_none() {
-        tracing::warn!("the keys stop issuing within 14 days");
     }
 }

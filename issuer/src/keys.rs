@@ -1,22 +1,16 @@
 //! Making, sealing and opening the issuer's keys.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
 };
+use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    credits::Exponent,
-    id::{KeyId, VendorId},
-    keys::SigningKey,
-    limits::RSA,
-    manifest::Manifest,
-    rsa::TokenPublicKey,
+    credits::Exponent, id::KeyId, keys::SigningKey, limits::RSA, rsa::TokenPublicKey,
 };
 use scrip_runtime::{
     passphrase::Passphrase,
-    sealed::{KdfHeader, SealingKey, open_with_key},
+    sealed::{KdfHeader, SealedError, SealingKey, open_with_key, seal_with_key},
 };
 use zeroize::Zeroizing;
 
@@ -26,11 +20,12 @@ use crate::{
     store::{SealedKey, Store},
 };
 
-/// The name of the root key, which signs manifests and stays sealed while the issuer runs.
+/// The name of the root key, which signs manifests, and is opened for nothing else.
 pub(crate) const ROOT: &str = "root";
 /// The name of the key that signs redemption outcomes.
 pub(crate) const RECEIPT: &str = "receipt";
-const DENOMINATION: &str = "denomination/";
+/// What the names of denomination keys begin with.
+pub(crate) const DENOMINATION: &str = "denomination/";
 
 /// The name of a denomination key.
 pub(crate) fn denomination(epoch: u32, exponent: Exponent) -> String {
@@ -55,6 +50,20 @@ pub(crate) fn generate_rsa() -> Result<NewRsaKey, InitError> {
     Ok(NewRsaKey { modulus, private: Zeroizing::new(private.to_vec()) })
 }
 
+/// Makes a key whose id ends in a byte that is not among `last_bytes`, and adds it: RFC 9578 requests name a key by that
+/// byte alone.
+pub(crate) fn generate_distinct(last_bytes: &mut [bool; 256]) -> Result<NewRsaKey, InitError> {
+    loop {
+        let key = generate_rsa()?;
+        let public =
+            TokenPublicKey::from_modulus(key.modulus).map_err(|_| InitError::KeyGeneration)?;
+        let last = usize::from(public.id().as_bytes()[31]);
+        if !std::mem::replace(&mut last_bytes[last], true) {
+            return Ok(key);
+        }
+    }
+}
+
 /// The PKCS#1 key within a PKCS#8 document of an RSA key of 2048 bits or so, whose lengths all take two bytes:
 /// `SEQUENCE { INTEGER 0, SEQUENCE { rsaEncryption, NULL }, OCTET STRING { pkcs1 } }`.
 fn pkcs1_of_pkcs8(der: &[u8]) -> Option<&[u8]> {
@@ -72,67 +81,56 @@ fn long_element(tag: u8, der: &[u8]) -> Option<&[u8]> {
     (found == tag && length == content.len()).then_some(content)
 }
 
-/// The keys that a running issuer holds: all but the root key.
-pub(crate) struct KeyRing {
-    pub(crate) manifest: Manifest,
-    pub(crate) receipt: SigningKey,
-    pub(crate) denominations: BTreeMap<KeyId, Arc<raw::PrivateKey>>,
+/// What opens and seals the private keys: derived once from the passphrase, and held as long as the issuer runs.
+pub(crate) struct Vault {
+    key: SealingKey,
 }
 
-/// What the database holds of the keys, still sealed.
-pub(crate) struct SealedRing {
-    header: Vec<u8>,
-    vendor_id: VendorId,
-    manifest: Vec<u8>,
-    receipt: Vec<SealedKey>,
-    denominations: Vec<SealedKey>,
-}
-
-impl SealedRing {
-    pub(crate) async fn read(store: &Store) -> Result<Self, StartError> {
-        let (vendor_id, manifest) = store.manifest().await?;
-        Ok(Self {
-            header: store.kdf_header().await?,
-            vendor_id,
-            manifest,
-            receipt: store.sealed_keys(RECEIPT).await?,
-            denominations: store.sealed_keys(DENOMINATION).await?,
-        })
+impl Vault {
+    pub(crate) fn new(passphrase: &Passphrase, header: &KdfHeader) -> Self {
+        Self { key: SealingKey::derive(passphrase, header) }
     }
 
-    /// Opens the keys and checks that they are the manifest's. Takes as long as the passphrase's derivation does.
-    pub(crate) fn open(self, passphrase: &Passphrase) -> Result<KeyRing, StartError> {
-        let key = SealingKey::derive(passphrase, &KdfHeader::decode(&self.header)?);
-        let manifest = Manifest::open(&self.manifest, &self.vendor_id)?;
-        let receipt = self.receipt.first().map(|sealed| open_receipt(&key, sealed)).transpose()?;
-        let receipt = receipt.filter(|receipt| receipt.public() == *manifest.receipt_key());
-        let receipt = receipt.ok_or_else(|| StartError::KeyMissing { name: RECEIPT.into() })?;
-        let mut denominations = BTreeMap::new();
-        for sealed in &self.denominations {
-            let private = open_with_key(&key, sealed.name.as_bytes(), &sealed.sealed)?;
-            let private = raw::PrivateKey::from_pkcs1(&private)?;
-            let modulus = private.modulus().try_into().map_err(|_| BadKey)?;
-            let id = TokenPublicKey::from_modulus(modulus).map_err(|_| BadKey)?.id();
-            let listed = manifest.key(&id).map(|key| denomination(key.epoch(), key.exponent()));
-            if listed.as_ref() != Some(&sealed.name) {
-                return Err(StartError::KeyMissing { name: sealed.name.clone() });
-            }
-            denominations.insert(id, Arc::new(private));
-        }
-        let without_private = manifest.keys().find(|key| !denominations.contains_key(&key.id()));
-        if let Some(key) = without_private {
-            let name = denomination(key.epoch(), key.exponent());
-            return Err(StartError::KeyMissing { name });
-        }
-        Ok(KeyRing { manifest, receipt, denominations })
+    /// Derives the key for the private keys in `store`, away from the async runtime: it takes a good part of a second.
+    /// Whether the passphrase is right shows when a key is opened.
+    pub(crate) async fn of(store: &Store, passphrase: Passphrase) -> Result<Self, StartError> {
+        let header = KdfHeader::decode(&store.kdf_header().await?)?;
+        let derived = tokio::task::spawn_blocking(move || Self::new(&passphrase, &header));
+        derived.await.map_err(|_| StartError::Interrupted)
     }
-}
 
-fn open_receipt(key: &SealingKey, sealed: &SealedKey) -> Result<SigningKey, StartError> {
-    let seed = open_with_key(key, sealed.name.as_bytes(), &sealed.sealed)?;
-    let missing = || StartError::KeyMissing { name: sealed.name.clone() };
-    let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| missing())?;
-    Ok(SigningKey::from_seed(seed))
+    pub(crate) fn seal(
+        &self,
+        name: &str,
+        secret: &[u8],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> SealedKey {
+        let sealed = seal_with_key(&self.key, name.as_bytes(), secret, rng);
+        SealedKey { name: name.to_owned(), sealed }
+    }
+
+    /// Opens an Ed25519 key.
+    pub(crate) fn open_signing_key(&self, sealed: &SealedKey) -> Result<SigningKey, StartError> {
+        let seed = self.open(sealed)?;
+        let missing = || StartError::KeyMissing { name: sealed.name.clone() };
+        let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| missing())?;
+        Ok(SigningKey::from_seed(seed))
+    }
+
+    /// Opens an RSA key, with its id.
+    pub(crate) fn open_rsa(
+        &self,
+        sealed: &SealedKey,
+    ) -> Result<(KeyId, raw::PrivateKey), StartError> {
+        let private = raw::PrivateKey::from_pkcs1(&self.open(sealed)?)?;
+        let modulus = private.modulus().try_into().map_err(|_| BadKey)?;
+        let id = TokenPublicKey::from_modulus(modulus).map_err(|_| BadKey)?.id();
+        Ok((id, private))
+    }
+
+    fn open(&self, sealed: &SealedKey) -> Result<Zeroizing<Vec<u8>>, SealedError> {
+        open_with_key(&self.key, sealed.name.as_bytes(), &sealed.sealed)
+    }
 }
 
 #[cfg(test)]

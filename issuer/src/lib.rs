@@ -2,7 +2,7 @@
 //! double spends. `protocol-spec/` fixes what it says; this crate is laid out as
 //!
 //! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`operators`],
-//!   [`status`]; they make the checks of the specification in its order and know neither HTTP nor SQL;
+//!   [`status`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
 //! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
 //! - [`http`], which parses and encodes; [`cli`], the program; [`Issuer`], all of it together in one process.
 //!
@@ -11,10 +11,15 @@
 
 #![deny(unsafe_code)]
 
+mod background;
+mod epochs;
 mod error;
 mod issuer;
 mod keys;
 mod pack;
+mod past;
+mod ring;
+mod rotation;
 
 pub mod cli;
 pub mod config;
@@ -24,6 +29,7 @@ pub mod init;
 pub mod operators;
 pub mod packs;
 pub mod redemption;
+pub mod schedule;
 pub mod signer;
 pub mod status;
 pub mod store;
@@ -37,8 +43,11 @@ mod tests;
 
 pub use self::{
     config::Config,
-    error::{InitError, StartError},
+    epochs::{Change, ChangeError},
+    error::{InitError, RotateError, StartError},
     init::InitOptions,
     issuer::Issuer,
     pack::{Pack, PackError},
+    past::Dropped,
+    rotation::Rotation,
 };

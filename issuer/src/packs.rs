@@ -7,11 +7,13 @@ use scrip_protocol::{
     issuance::{BlindedItem, IssuanceAnswer, IssuanceRequest, SignedItem},
     manifest::DenominationKey,
     seed::GrantSecret,
+    time::UnixSeconds,
 };
 
 use crate::{
     issuer::Issuer,
     pack::Pack,
+    ring::Ring,
     signer::{Job, SignError, in_range, raw},
     store::{Minted, StoreError, StoredPack},
 };
@@ -84,7 +86,10 @@ impl Issuer {
             Ok(answer) => return Ok(answer),
             Err(pack) => pack,
         };
-        let checked = self.check_items(&pack, request)?;
+        let now = self.inner.clock.now();
+        let signs = |ring: &Ring| request.items.iter().all(|item| ring.signs(&item.key_id, now));
+        let ring = self.ring_that(signs).await;
+        let checked = check_items(&ring, &pack, request, now)?;
         let answer = self.sign_items(&checked).await?;
         let stored = StoredPack { request_digest, answer };
         self.inner.steps.at("issuer.answer.before_store");
@@ -125,32 +130,6 @@ impl Issuer {
         }
     }
 
-    /// Checks 6 to 8.
-    fn check_items<'a>(
-        &'a self,
-        pack: &Pack,
-        request: &'a IssuanceRequest,
-    ) -> Result<Vec<Checked<'a>>, PackIssueError> {
-        let now = self.inner.clock.now();
-        let check = |item: &'a BlindedItem| {
-            let key = self.inner.manifest.key(&item.key_id).ok_or(PackIssueError::KeyUnknown)?;
-            let private =
-                self.inner.keys.get(&item.key_id).ok_or(PackIssueError::KeyUnknown)?.clone();
-            if !key.windows().issues_at(now) {
-                return Err(PackIssueError::KeyOutsideWindow);
-            }
-            Ok(Checked { item, key, private })
-        };
-        let checked = request.items.iter().map(check).collect::<Result<Vec<_>, _>>()?;
-        if !pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
-            return Err(PackIssueError::PackMismatch);
-        }
-        let all_in_range = checked
-            .iter()
-            .all(|checked| in_range(&checked.item.blinded_message, checked.key.public().modulus()));
-        if all_in_range { Ok(checked) } else { Err(PackIssueError::OutOfRange) }
-    }
-
     /// The encoded answer, every signature checked.
     async fn sign_items(&self, checked: &[Checked<'_>]) -> Result<Vec<u8>, PackIssueError> {
         let job = |checked: &Checked<'_>| Job {
@@ -164,6 +143,31 @@ impl Issuer {
         });
         Ok(IssuanceAnswer { items: signed.collect() }.encode())
     }
+}
+
+/// Checks 6 to 8.
+fn check_items<'a>(
+    ring: &'a Ring,
+    pack: &Pack,
+    request: &'a IssuanceRequest,
+    now: UnixSeconds,
+) -> Result<Vec<Checked<'a>>, PackIssueError> {
+    let check = |item: &'a BlindedItem| {
+        let key = ring.manifest.key(&item.key_id).ok_or(PackIssueError::KeyUnknown)?;
+        if !key.windows().signs_at(now) {
+            return Err(PackIssueError::KeyOutsideWindow);
+        }
+        let private = ring.private(&item.key_id).ok_or(PackIssueError::KeyUnknown)?.clone();
+        Ok(Checked { item, key, private })
+    };
+    let checked = request.items.iter().map(check).collect::<Result<Vec<_>, _>>()?;
+    if !pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
+        return Err(PackIssueError::PackMismatch);
+    }
+    let all_in_range = checked
+        .iter()
+        .all(|checked| in_range(&checked.item.blinded_message, checked.key.public().modulus()));
+    if all_in_range { Ok(checked) } else { Err(PackIssueError::OutOfRange) }
 }
 
 /// How many certificates by epoch and exponent, for the books.

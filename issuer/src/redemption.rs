@@ -13,6 +13,7 @@ use scrip_runtime::random::RngFactory;
 
 use crate::{
     issuer::Issuer,
+    ring::Ring,
     store::{BatchRecord, Decision, SpendRecord, StoreError},
 };
 
@@ -50,7 +51,12 @@ impl Issuer {
         let digest = signed.digest();
         let batch = signed.verify(&operator.key).map_err(|_| RedemptionError::SignatureInvalid)?;
         let today = self.inner.clock.today();
-        let items = self.check_batch_items(batch).await?;
+        let knows = |ring: &Ring| {
+            let known = |item: &RedemptionItem| ring.manifest.key(&item.token.key_id).is_some();
+            batch.items.iter().all(known)
+        };
+        let ring = self.ring_that(knows).await;
+        let items = self.check_batch_items(&ring, batch).await?;
         let record = BatchRecord {
             number: random_number(&self.inner.rng),
             digest,
@@ -68,18 +74,19 @@ impl Issuer {
             batch_digest: digest,
             results,
         };
-        Ok(outcome.sign(&self.inner.receipt_key))
+        Ok(outcome.sign(&ring.receipt))
     }
 
     /// The checks of each item that need no database, away from the async runtime: a full batch takes some 35 ms.
     async fn check_batch_items(
         &self,
+        ring: &Ring,
         batch: RedemptionBatch,
     ) -> Result<Vec<Decision>, RedemptionError> {
         let _permit =
             self.inner.checks.acquire().await.map_err(|_| RedemptionError::Interrupted)?;
         let (manifest, rng, now) =
-            (self.inner.manifest.clone(), self.inner.rng.clone(), self.inner.clock.now());
+            (ring.manifest.clone(), self.inner.rng.clone(), self.inner.clock.now());
         tokio::task::spawn_blocking(move || check(&manifest, batch, now, &rng))
             .await
             .map_err(|_| RedemptionError::Interrupted)

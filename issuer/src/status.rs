@@ -100,8 +100,8 @@ impl Issuer {
     /// # Errors
     /// [`StoreError`].
     pub async fn status(&self) -> Result<Status, StoreError> {
-        collect(&self.inner.store, &self.inner.config, self.manifest(), self.inner.clock.now())
-            .await
+        let manifest = self.manifest();
+        collect(&self.inner.store, &self.inner.config, &manifest, self.inner.clock.now()).await
     }
 }
 

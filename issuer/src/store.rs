@@ -12,6 +12,7 @@
 //! sequences, and nothing that only one engine has. Every transaction has a name and runs in `Store::run_tx`, which tries
 //! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
 
+mod dropping;
 mod error;
 mod grants;
 mod keys;
@@ -41,7 +42,7 @@ pub(crate) use self::error::TxError;
 pub use self::{
     error::StoreError,
     grants::{GrantRow, Minted},
-    keys::{KeyMaterial, SealedKey},
+    keys::{KeyMaterial, ManifestVersion, SealedKey},
     operators::{AddedOperator, OperatorRow},
     packs::StoredPack,
     redemptions::{BatchRecord, Decision, RecordedSpend, SpendRecord},

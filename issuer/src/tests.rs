@@ -4,6 +4,7 @@ mod issuance;
 mod privacy;
 mod redemption;
 mod restart;
+pub(crate) mod rotation;
 mod support;
 mod surface;
 mod tokens;

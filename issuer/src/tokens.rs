@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     issuer::Issuer,
     pack::Pack,
+    ring::Ring,
     signer::{Job, SignError, in_range},
     store::{Minted, StoreError, TokenTaken},
 };
@@ -64,12 +65,14 @@ impl Issuer {
             Ok(answer) => return Ok(answer),
             Err(pack) => pack,
         };
-        let key = self.truncated(request.truncated_key_id).ok_or(TokenIssueError::KeyUnknown)?;
+        let (last_byte, now) = (request.truncated_key_id, self.inner.clock.now());
+        let ring = self.ring_that(|ring| ring.truncated(last_byte, now).is_some()).await;
+        let key = ring.truncated(last_byte, now).ok_or(TokenIssueError::KeyUnknown)?;
         let limit = pack.count(key.exponent());
         if self.inner.store.tokens_taken(&grant_id, key.exponent()).await? >= limit {
             return Err(TokenIssueError::GrantUsed);
         }
-        let answer = self.sign_one(key, &request.blinded_message).await?;
+        let answer = self.sign_one(&ring, key, &request.blinded_message).await?;
         self.inner.steps.at("issuer.token.before_store");
         let denomination = (key.epoch(), key.exponent());
         let taken = self
@@ -103,21 +106,16 @@ impl Issuer {
         }
     }
 
-    /// The issuing key whose id ends in this byte; the manifest has at most one.
-    fn truncated(&self, last_byte: u8) -> Option<&DenominationKey> {
-        let ends_so = |key: &&DenominationKey| key.id().as_bytes().last() == Some(&last_byte);
-        self.inner.manifest.issuing_at(self.inner.clock.now()).find(ends_so)
-    }
-
     async fn sign_one(
         &self,
+        ring: &Ring,
         key: &DenominationKey,
         message: &[u8; RSA],
     ) -> Result<[u8; RSA], TokenIssueError> {
         if !in_range(message, key.public().modulus()) {
             return Err(TokenIssueError::OutOfRange);
         }
-        let private = self.inner.keys.get(&key.id()).ok_or(TokenIssueError::KeyUnknown)?.clone();
+        let private = ring.private(&key.id()).ok_or(TokenIssueError::KeyUnknown)?.clone();
         let signatures =
             self.inner.signer.sign(vec![Job { key: private, message: *message }]).await?;
         signatures.first().copied().ok_or(TokenIssueError::Overloaded)

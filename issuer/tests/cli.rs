@@ -117,6 +117,45 @@ fn a_vendor_is_made_run_and_looked_at() {
     assert_eq!(printed(directory, &["address"]).trim(), address);
 }
 
+#[test]
+fn keys_are_listed_rotated_and_revoked_beside_a_running_issuer() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path();
+    printed(directory, &["init", "--listen", "127.0.0.1:0", "--name", "vendor.example"]);
+    let server = start(directory);
+    let listed = || json(&printed(directory, &["keys", "list", "--json"]));
+    let before = listed();
+    assert_eq!(
+        (&before["manifest_version"], &before["epochs"][0]["state"]),
+        (&1.into(), &"issuing".into())
+    );
+    assert_eq!(before["next"]["issue_from"], before["epochs"][0]["issue_until"]);
+    assert_eq!(before["epochs"][0]["exponents"].as_array().unwrap().len(), 13);
+
+    let rotated = printed(directory, &["keys", "rotate"]);
+    assert!(
+        rotated.contains("manifest version 2") && rotated.contains("next: its keys"),
+        "{rotated}"
+    );
+    let after = listed();
+    assert_eq!(after["epochs"][0]["state"], "spending");
+    assert_eq!(after["epochs"][0]["issue_until"], after["epochs"][1]["issue_from"]);
+    printed(directory, &["keys", "revoke", "--epoch", "1"]);
+    assert_eq!(listed()["epochs"][0]["state"], "redeeming");
+    // The running issuer has taken it over: its manifest is larger by 13 keys.
+    assert!(server.get("/v1/manifest").len() > 2 * 13 * 257);
+
+    let (code, message) = failed(&mut issuer(directory, &["keys", "revoke", "--epoch", "1"]));
+    assert!(code == 2 && message.contains("nothing to revoke"), "{message}");
+    let (code, message) = failed(&mut issuer(directory, &["keys", "revoke", "--epoch", "7"]));
+    assert!(code == 2 && message.contains("keys list"), "{message}");
+    let wrong = "SCRIP_ISSUER_PASSPHRASE";
+    let (code, message) = failed(issuer(directory, &["keys", "rotate"]).env(wrong, "wrong"));
+    assert!(code == 1 && message.contains("the passphrase is wrong"), "{message}");
+    let (code, log) = server.stop();
+    assert!(code == Some(0) && !log.contains("ERROR"), "{log}");
+}
+
 #[cfg(unix)]
 fn only_the_owner_may_read(directory: &Path) {
     use std::os::unix::fs::PermissionsExt;

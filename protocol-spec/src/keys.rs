@@ -76,15 +76,15 @@ impl PublicKey {
 /// An Ed25519 private key, with its public half.
 pub struct SigningKey {
     seed: Zeroizing<[u8; 32]>,
-    key: zebra::SigningKey,
+    key: Zeroizing<zebra::SigningKey>,
     public: PublicKey,
 }
 
 impl SigningKey {
     /// The key of a 32-byte seed (RFC 8032, section 5.1.5).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let key = zebra::SigningKey::from(*seed);
-        let public = PublicKey::from_bytes(zebra::VerificationKeyBytes::from(&key).into());
+        let key = Zeroizing::new(zebra::SigningKey::from(*seed));
+        let public = PublicKey::from_bytes(zebra::VerificationKeyBytes::from(&*key).into());
         Self { seed: Zeroizing::new(*seed), key, public }
     }
 

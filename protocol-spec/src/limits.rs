@@ -2,6 +2,8 @@
 
 /// Bytes of a signed key manifest.
 pub const MAX_MANIFEST: usize = 1 << 20;
+/// Seconds around an issue window in which the vendor answers requests for signatures all the same.
+pub const ISSUE_GRACE: u64 = 900;
 /// Certificates of one issuance request.
 pub const MAX_PACK: usize = 512;
 /// Certificates of one payment.

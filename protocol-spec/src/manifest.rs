@@ -1,5 +1,7 @@
 //! The key manifest (keys.md): every denomination key of a vendor with its windows, signed by the root key.
 
+mod succession;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::codec::{DecodeError, Reader, Writer};
@@ -7,10 +9,12 @@ use crate::credits::{Credits, Exponent};
 use crate::hash::{Label, hash};
 use crate::id::{KeyId, ManifestDigest, VendorId};
 use crate::keys::{PublicKey, Signature, SigningKey};
-use crate::limits::{MAX_MANIFEST, RSA};
+use crate::limits::{ISSUE_GRACE, MAX_MANIFEST, RSA};
 use crate::rsa::TokenPublicKey;
 use crate::time::UnixSeconds;
 use crate::token::TokenChallenge;
+
+pub use self::succession::SuccessionError;
 
 const FORMAT: u16 = 1;
 const KEY: usize = 1 + RSA;
@@ -32,6 +36,14 @@ impl Windows {
     /// Whether blind signatures are made at `now`.
     pub fn issues_at(&self, now: UnixSeconds) -> bool {
         self.issue_from <= now && now < self.issue_until
+    }
+
+    /// Whether the vendor still answers requests for signatures at `now`: within [`ISSUE_GRACE`] of the issue window,
+    /// for clocks that differ and requests that were made before it ended, and never when nothing could be spent.
+    pub fn signs_at(&self, now: UnixSeconds) -> bool {
+        self.issue_from <= now.plus(ISSUE_GRACE)
+            && now < self.issue_until.plus(ISSUE_GRACE)
+            && now < self.spend_until
     }
 
     /// Whether relays accept payments at `now`.
@@ -214,6 +226,7 @@ impl DenominationKey {
 pub struct Manifest {
     bytes: Vec<u8>,
     digest: ManifestDigest,
+    root_key: PublicKey,
     vendor: VendorId,
     version: u64,
     challenge: TokenChallenge,
@@ -240,6 +253,7 @@ impl Manifest {
         Ok(Self {
             bytes: bytes.to_vec(),
             digest: ManifestDigest::from_bytes(hash(Label::ManifestDigest, &[bytes])),
+            root_key: body.root_key,
             vendor: *vendor,
             version: body.version,
             challenge_digest: challenge.digest(),
@@ -248,6 +262,29 @@ impl Manifest {
             epochs: body.epochs.iter().map(|epoch| (epoch.number, epoch.windows)).collect(),
             keys,
         })
+    }
+
+    /// What was signed, to make the next version of it.
+    pub fn body(&self) -> ManifestBody {
+        let keys_of = |number: u32| {
+            let of_epoch = self.keys.values().filter(|key| key.epoch == number);
+            let mut keys: Vec<_> =
+                of_epoch.map(|key| (key.exponent, *key.public.modulus())).collect();
+            keys.sort_by_key(|(exponent, _)| *exponent);
+            keys
+        };
+        let epoch = |(number, windows): &(u32, Windows)| EpochBody {
+            number: *number,
+            windows: *windows,
+            keys: keys_of(*number),
+        };
+        ManifestBody {
+            root_key: self.root_key,
+            version: self.version,
+            issuer_name: self.challenge.issuer_name.clone(),
+            receipt_key: self.receipt_key,
+            epochs: self.epochs.iter().map(epoch).collect(),
+        }
     }
 
     /// The signed bytes.

@@ -142,6 +142,46 @@ fn manifest() {
 }
 
 #[test]
+fn succession() {
+    let world = World::new();
+    let signed = |change: &dyn Fn(&mut scrip_protocol::manifest::ManifestBody)| {
+        let mut body = world.body.clone();
+        body.version = 2;
+        change(&mut body);
+        body.sign(&world.root)
+    };
+    let cases = [
+        ("nothing but the version", signed(&|_| ())),
+        ("an end of issuing before its time", signed(&|b| b.epochs[0].windows.issue_until.0 -= 1)),
+        ("an end of spending before its time", signed(&|b| b.epochs[0].windows.spend_until.0 -= 1)),
+        ("an end of issuing put off", signed(&|b| b.epochs[0].windows.issue_until.0 += 1)),
+        (
+            "an earlier start, so that it issues longer",
+            signed(&|b| b.epochs[0].windows.issue_from.0 -= 1),
+        ),
+        (
+            "an end of redemption before its time",
+            signed(&|b| b.epochs[0].windows.redeem_until.0 -= 1),
+        ),
+        ("a key gone", signed(&|b| b.epochs[0].keys.truncate(2))),
+        ("an epoch gone", signed(&|b| b.epochs.clear())),
+        ("another issuer name", signed(&|b| b.issuer_name = "other.example".into())),
+        ("version 1 again", signed(&|b| b.version = 1)),
+    ];
+    let cases = cases.map(|(comment, bytes)| {
+        let offered = Manifest::open(&bytes, &world.vendor_id()).unwrap();
+        let result = match offered.may_follow(&world.manifest) {
+            Ok(()) => json!("ok"),
+            Err(error) => json!({"error": format!("{error:?}")}),
+        };
+        json!({"comment": comment, "manifest": hex(bytes), "result": result})
+    });
+    let held = hex(world.manifest.bytes());
+    let vendor_id = hex(world.vendor_id().as_bytes());
+    check("succession.json", json!({"vendor_id": vendor_id, "held": held, "cases": cases}));
+}
+
+#[test]
 fn spending() {
     let world = World::new();
     let certificates = [world.certificate(0, 0), world.certificate(2, 1)];

@@ -8,7 +8,7 @@ use scrip_protocol::credits::{Credits, Exponent};
 use scrip_protocol::id::{BatchId, KeyId, OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, IssuanceRequest};
 use scrip_protocol::keys::{Signature, SigningKey};
-use scrip_protocol::limits::{MAX_ISSUANCE, MAX_PAID_REQUEST, MAX_REDEMPTION_BATCH};
+use scrip_protocol::limits::{ISSUE_GRACE, MAX_ISSUANCE, MAX_PAID_REQUEST, MAX_REDEMPTION_BATCH};
 use scrip_protocol::media;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::{Problem, ProblemType};
@@ -186,7 +186,7 @@ async fn grant(network: &Network, seed: u8) -> Grant {
         .map(|(position, k)| {
             let key = manifest.issuing(Exponent::new(k).unwrap(), network.clock.now()).unwrap();
             let counter = Counter::new(0, position as u16);
-            Blinding::start(&seed, manifest, key, counter).unwrap().item().clone()
+            Blinding::start(&seed, &manifest, key, counter).unwrap().item().clone()
         })
         .collect();
     Grant { secret, request: IssuanceRequest { items } }
@@ -266,7 +266,7 @@ async fn bad_vouchers_and_late_keys_are_refused_by_name() {
     network.clock.advance(31 * 86_400);
     assert_eq!(problem(&turn_in(&fresh, 3).await), ProblemType::VoucherExpired);
     let (_, windows) = network.vendor.issuer().unwrap().manifest().epochs()[0];
-    network.clock.set(windows.issue_until);
+    network.clock.set(windows.issue_until.plus(ISSUE_GRACE));
     assert_eq!(
         problem(&issue(&network, &secret, request.encode()).await),
         ProblemType::KeyOutsideWindow

@@ -100,6 +100,28 @@ async fn the_issuer_dies_while_it_sells() {
     }
 }
 
+/// `keys rotate` beside a running issuer: there is the old version, or the new one with its keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_dies_beside_a_running_issuer() {
+    for (step, version) in
+        [("issuer.manifest.before_publish", 1), ("issuer.manifest.after_publish", 2)]
+    {
+        let network = network().await;
+        let wallet = network.funded_wallet("alice", 1).await.unwrap();
+        let directory = network.issuer_dir().into_os_string();
+        let arguments = ["--dir".into(), directory, "keys".into(), "rotate".into()];
+        let rotation = launcher(&network).start("issuer", arguments, Some(step)).unwrap();
+        let died = rotation.killed_at_its_step().await;
+        died.unwrap_or_else(|error| panic!("{step}: {error}"));
+        let issuer = network.vendor.issuer().unwrap();
+        issuer.reload().await.unwrap();
+        assert_eq!(issuer.manifest().version(), version, "{step}");
+        wallet.buy(&network.vendor.voucher(PRODUCT).await.unwrap()).await.unwrap();
+        wallet.create_queue(queue_at(&network, 0, "q")).await.unwrap();
+        books_balance(&network, &wallet, 2, step).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_issuer_dies_in_the_middle_of_a_redemption() {
     for step in [

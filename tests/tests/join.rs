@@ -199,7 +199,7 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     network.redeem_all().await.unwrap();
 
     let issuer = network.vendor.issuer().unwrap();
-    let known = known(issuer.manifest(), &issuer.address().to_string());
+    let known = known(&issuer.manifest(), &issuer.address().to_string());
     let mut public = vec![*issuer.vendor_id().as_bytes(), *issuer.manifest().challenge_digest()];
     public.extend(issuer.manifest().keys().map(|key| *key.id().as_bytes()));
     public.extend(network.relays.iter().map(|relay| *relay.address().id.as_bytes()));

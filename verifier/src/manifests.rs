@@ -1,7 +1,7 @@
 //! The manifests of the accepted vendors, kept on disk: a relay works while its vendors are down.
 //!
-//! A manifest never goes back in version, and two digests of one version are kept as evidence that a vendor shows
-//! different keys to different people (keys.md, "The manifest").
+//! A manifest never goes back in version and never takes back what it promised, and two digests of one version are kept
+//! as evidence that a vendor shows different keys to different people (keys.md).
 
 mod equivocation;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use std::{
 use scrip_protocol::{
     address::VendorAddress,
     id::{ManifestDigest, VendorId},
-    manifest::{Manifest, ManifestError},
+    manifest::{Manifest, ManifestError, SuccessionError},
 };
 use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
 use tokio::sync::Notify;
@@ -96,6 +96,19 @@ pub enum RefreshError {
         /// The digest of the other one.
         offered: ManifestDigest,
     },
+    /// The vendor signed a newer manifest that takes back what the held one promises.
+    #[error(
+        "the vendor's manifest of version {offered} breaks what version {held} promises: {rule}; both are kept as \
+         evidence, version {held} stays in use; ask the vendor"
+    )]
+    Broken {
+        /// The version that is held.
+        held: u64,
+        /// The version that was offered.
+        offered: u64,
+        /// What it breaks.
+        rule: SuccessionError,
+    },
     /// The new manifest could not be stored, and is not used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -143,8 +156,8 @@ impl Manifests {
         self.slots.get(vendor)?.held()
     }
 
-    /// The digests of all manifests that contradict each other, two or more for each version that a vendor signed twice. The
-    /// manifests themselves lie in the directory.
+    /// The digests of all manifests that contradict each other: two of one version, or a newer one that breaks what an
+    /// older one promised. The manifests themselves lie in the directory.
     ///
     /// # Errors
     /// [`ManifestsError::Read`].
@@ -190,6 +203,11 @@ impl Manifests {
             if offered.version() < held.version() {
                 let (held, offered) = (held.version(), offered.version());
                 return Err(RefreshError::Older { held, offered });
+            }
+            if let Err(rule) = offered.may_follow(&held) {
+                equivocation::keep(&self.directory, &offered, &held)?;
+                let (held, offered) = (held.version(), offered.version());
+                return Err(RefreshError::Broken { held, offered, rule });
             }
         }
         // On disk first: after a crash an older version must not be what is held.

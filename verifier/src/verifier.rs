@@ -225,7 +225,7 @@ impl Verifier {
                 Ok(Refreshed::Updated { version }) => {
                     tracing::info!(%vendor, version, "holding a new manifest");
                 }
-                Err(error @ RefreshError::Equivocation { .. }) => {
+                Err(error @ (RefreshError::Equivocation { .. } | RefreshError::Broken { .. })) => {
                     tracing::error!(%vendor, %error, "evidence against a vendor");
                 }
                 Err(error) => tracing::warn!(%vendor, %error, "the manifest was not refreshed"),

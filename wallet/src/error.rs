@@ -8,7 +8,7 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{ManifestDigest, PaymentId},
     issuance::FinishError,
-    manifest::ManifestError,
+    manifest::{ManifestError, SuccessionError},
     problem::{Fault, ProblemType},
 };
 use scrip_runtime::client::{ClientError, TransportError};
@@ -55,6 +55,18 @@ pub enum WalletError {
         held: u64,
         /// What the vendor shows.
         offered: u64,
+    },
+    /// The vendor takes back what an older manifest promised.
+    #[error(
+        "the vendor's manifest of version {offered} breaks what version {held} promises: {rule}"
+    )]
+    ManifestBroken {
+        /// What the wallet has.
+        held: u64,
+        /// What the vendor shows.
+        offered: u64,
+        /// What it breaks.
+        rule: SuccessionError,
     },
     /// The vendor signed two manifests with one version.
     #[error(
@@ -360,7 +372,9 @@ impl WalletError {
             Self::Client(_) => "correct the proxy or the extra root certificates",
             Self::Words(_) => "check their order and spelling; there must be 24",
             Self::Manifest(_) => "check the vendor's address; if it is right, ask the vendor",
-            Self::ManifestRolledBack { .. } | Self::ManifestSplit { .. } => {
+            Self::ManifestRolledBack { .. }
+            | Self::ManifestBroken { .. }
+            | Self::ManifestSplit { .. } => {
                 "buy nothing now; keep this message and show it to the vendor and to others who use it"
             }
             Self::ManifestContradicted { .. } => {

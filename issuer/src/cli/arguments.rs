@@ -37,6 +37,9 @@ pub(super) enum Command {
     /// Add and list operators.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Show, rotate and revoke the denomination keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show what was issued and redeemed.
     Status,
     /// Show the vendor's address.
@@ -88,4 +91,19 @@ pub(super) enum OperatorCommand {
     },
     /// List the operators.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// List the epochs with their windows, and what comes next.
+    List,
+    /// Let the next epoch issue from now on, and the present one no longer. Running issuers follow within seconds.
+    Rotate,
+    /// End the issuing and the spending of an epoch at once, as after a theft of its keys: the certificates that users
+    /// hold of it become worthless. What operators took before can still be redeemed.
+    Revoke {
+        /// The epoch's number.
+        #[arg(long, value_name = "N")]
+        epoch: u32,
+    },
 }

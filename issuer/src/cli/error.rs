@@ -8,7 +8,7 @@ use scrip_runtime::{
 };
 
 use crate::{
-    error::{InitError, StartError},
+    error::{InitError, RotateError, StartError},
     operators::AddOperatorError,
     store::StoreError,
     vouchers::CreateVouchersError,
@@ -37,6 +37,8 @@ pub(super) enum CliError {
     Init(#[from] InitError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -67,10 +69,16 @@ impl CliError {
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
             | Self::Init(InitError::Denominations | InitError::Manifest(_))
             | Self::Start(StartError::ProductWithoutKey { .. })
+            | Self::Rotate(
+                RotateError::Change(_)
+                | RotateError::Keys(StartError::ProductWithoutKey { .. })
+                | RotateError::Make(InitError::Denominations),
+            )
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::File(_)
             | Self::Init(_)
             | Self::Start(_)
+            | Self::Rotate(_)
             | Self::Serve(_)
             | Self::Vouchers(CreateVouchersError::Store(_))
             | Self::Operators(_)

@@ -2,11 +2,16 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId};
+use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId, time::UnixSeconds};
 use serde_json::{Value, json};
 
 use super::error::CliError;
-use crate::{status::Status, store::OperatorRow, vouchers::NewVouchers};
+use crate::{
+    schedule::{EpochState, Schedule},
+    status::Status,
+    store::OperatorRow,
+    vouchers::NewVouchers,
+};
 
 /// Prints for people, or JSON for programs.
 pub(super) struct Printer {
@@ -75,6 +80,11 @@ impl Printer {
         self.print(json!({ "operators": value.collect::<Vec<_>>() }), &text)
     }
 
+    pub(super) fn schedule(&self, schedule: &Schedule) -> Result<(), CliError> {
+        let value = serde_json::to_value(schedule).unwrap_or(Value::Null); // numbers and text always are JSON
+        self.print(value, &schedule_text(schedule))
+    }
+
     pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
         let value = serde_json::to_value(status).unwrap_or(Value::Null); // numbers and text always are JSON
         self.print(value, &status_text(status))
@@ -85,6 +95,48 @@ impl Printer {
         let written = if self.json { writeln!(out, "{value}") } else { writeln!(out, "{text}") };
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
+}
+
+fn schedule_text(schedule: &Schedule) -> String {
+    let mut text = format!(
+        "manifest version {}, digest {}\n\n",
+        schedule.manifest_version, schedule.manifest_digest
+    );
+    text.push_str(
+        "epoch  state      issues from       until             spent until       redeemed until\n",
+    );
+    for epoch in &schedule.epochs {
+        let state = match epoch.state {
+            EpochState::Waiting => "waiting",
+            EpochState::Issuing => "issuing",
+            EpochState::Spending => "spending",
+            EpochState::Redeeming => "redeeming",
+            EpochState::Ended => "ended",
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:>5}  {state:<9}  {}  {}  {}  {}",
+            epoch.epoch,
+            minute(epoch.issue_from),
+            minute(epoch.issue_until),
+            minute(epoch.spend_until),
+            minute(epoch.redeem_until),
+        );
+    }
+    let next = schedule.next;
+    let _ = write!(
+        text,
+        "\nnext: its keys are made {}, and issue from {} (UTC)",
+        minute(next.made_at),
+        minute(next.issue_from)
+    );
+    text
+}
+
+fn minute(time: UnixSeconds) -> String {
+    let of_day = time.0 % 86_400;
+    format!("{} {:02}:{:02}", time.day(), of_day / 3_600, of_day / 60 % 60)
 }
 
 fn status_text(status: &Status) -> String {

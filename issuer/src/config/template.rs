@@ -47,14 +47,19 @@ database = {database}
 # Signatures that may wait before requests are answered "overloaded".
 # queue = 8192
 
-# The first epoch of keys, read by `scrip-issuer init` alone. A key of exponent k signs certificates
-# of 2^k credits. It signs for `issue_for` from the day of `init`; its certificates can be spent for
-# `spend_for` after that, and redeemed for `redeem_for` after that.
+# The epochs of keys; what is changed here holds for those that are made after it. A key of exponent
+# k signs certificates of 2^k credits. It signs for `issue_for`; its certificates can be spent for
+# `spend_for` after that, and redeemed for `redeem_for` after that. What was redeemed is kept for
+# `keep_for` after that, and the sums for ever.
 # [epoch]
 # denominations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
-# issue_for = "180d"
-# spend_for = "180d"
-# redeem_for = "30d"
+# issue_for = "30d"
+# spend_for = "365d"
+# redeem_for = "8d"
+# keep_for = "30d"
+# How long before an epoch stops issuing the next one's keys are made and published. Relays that have
+# not asked for the manifest in this time do not know the new keys.
+# ahead = "7d"
 
 # What is sold: exponent = number of certificates. Everybody who buys a product gets this same pack,
 # so that the amount says nothing; a change holds for vouchers that are made after it.

@@ -13,7 +13,7 @@ use crate::issuer::Issuer;
 const TOKEN_TYPE: u16 = 0x0002;
 /// The path in the directory is relative to the directory's own host.
 const REQUEST_URI: &str = "/v1/token-request";
-/// Clients may keep the directory for this long; windows are far longer.
+/// Clients may keep the directory for this long: less than the vendor signs on after a window's end.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("max-age=600");
 
 #[derive(Serialize)]
@@ -34,8 +34,8 @@ struct TokenKey {
 
 /// `GET /.well-known/private-token-issuer-directory`: the keys that issue now, by exponent.
 pub(super) async fn directory(State(issuer): State<Issuer>) -> Result<Response, Refusal> {
-    let mut keys: Vec<&DenominationKey> =
-        issuer.manifest().issuing_at(issuer.inner.clock.now()).collect();
+    let manifest = issuer.newest_ring().await.manifest.clone();
+    let mut keys: Vec<&DenominationKey> = manifest.issuing_at(issuer.inner.clock.now()).collect();
     keys.sort_by_key(|key| (key.exponent(), key.epoch()));
     let token_key = |key: &&DenominationKey| TokenKey {
         token_type: TOKEN_TYPE,

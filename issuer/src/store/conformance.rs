@@ -15,8 +15,9 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{
-    AddedOperator, BatchRecord, Decision, KeyMaterial, Minted, NewVoucher, SealedKey, SpendRecord,
-    Store, StoreError, StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
+    AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted, NewVoucher,
+    SealedKey, SpendRecord, Store, StoreError, StoredPack, TokenTaken, TxError, VoucherUse,
+    dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -97,6 +98,7 @@ fn is_double_spend_of(result: &ItemResult, resource: u8) -> bool {
 async fn conforms(stores: &[Store]) {
     let store = &stores[0];
     keys_are_stored_once(store).await;
+    one_of_many_publishes_a_version(stores).await;
     vouchers_become_grants_once(store).await;
     packs_are_stored_once(stores).await;
     tokens_stay_within_the_pack(stores).await;
@@ -109,19 +111,25 @@ async fn conforms(stores: &[Store]) {
     crossing_batches_do_not_block_each_other(stores).await;
     a_failed_transaction_leaves_nothing(store).await;
     the_books_add_up(store).await;
+    what_is_past_is_dropped(stores).await;
 }
 
 async fn keys_are_stored_once(store: &Store) {
     assert!(matches!(store.kdf_header().await, Err(StoreError::NotInitialised)));
     assert!(matches!(store.manifest().await, Err(StoreError::NotInitialised)));
     let key = |name: &str, byte| SealedKey { name: name.into(), sealed: vec![byte; 40] };
-    let material = |byte| KeyMaterial {
-        kdf_header: vec![byte; 37],
-        keys: vec![key("root", byte), key("denomination/1/0", byte), key("denomination/1/1", byte)],
+    let version = |version, byte, keys| ManifestVersion {
         vendor_id: VendorId::from_bytes([byte; 32]),
-        version: 1,
+        version,
         manifest: vec![byte; 5_000],
+        keys,
     };
+    let material = |byte| {
+        let keys = ["root", "denomination/1/0", "denomination/1/1"];
+        let version = version(1, byte, keys.map(|name| key(name, byte)).into());
+        KeyMaterial { kdf_header: vec![byte; 37], version }
+    };
+    assert_eq!(store.manifest_version().await.unwrap(), 0);
     assert!(store.initialise(&material(1)).await.unwrap());
     assert!(!store.initialise(&material(2)).await.unwrap());
     assert_eq!(store.kdf_header().await.unwrap(), [1; 37]);
@@ -129,6 +137,32 @@ async fn keys_are_stored_once(store: &Store) {
     let names: Vec<String> =
         store.sealed_keys("denomination/").await.unwrap().into_iter().map(|key| key.name).collect();
     assert_eq!(names, ["denomination/1/0", "denomination/1/1"]);
+    assert_eq!(store.manifest_version().await.unwrap(), 1);
+    assert!(!store.publish(&version(1, 3, vec![key("denomination/2/0", 3)])).await.unwrap());
+    assert_eq!(store.sealed_keys("denomination/").await.unwrap().len(), 2, "discarded");
+}
+
+/// Eight processes make the next epoch at once.
+async fn one_of_many_publishes_a_version(stores: &[Store]) {
+    let version = |byte: u8| ManifestVersion {
+        vendor_id: VendorId::from_bytes([1; 32]),
+        version: 2,
+        manifest: vec![byte; 700],
+        keys: vec![SealedKey { name: "denomination/2/0".into(), sealed: vec![byte; 40] }],
+    };
+    let attempts = (10..18).map(|byte: u8| {
+        let (store, version) = (&stores[usize::from(byte) % stores.len()], version(byte));
+        async move { store.publish(&version).await.unwrap() }
+    });
+    let won: Vec<bool> = join_all(attempts).await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    let winner = 10 + won.iter().position(|won| *won).unwrap() as u8;
+    for store in stores {
+        assert_eq!(store.manifest_version().await.unwrap(), 2);
+        assert_eq!(store.manifest().await.unwrap().1, [winner; 700]);
+        let keys = store.sealed_keys("denomination/2/").await.unwrap();
+        assert_eq!((keys.len(), keys[0].sealed[0]), (1, winner));
+    }
 }
 
 async fn vouchers_become_grants_once(store: &Store) {
@@ -319,6 +353,35 @@ async fn crossing_batches_do_not_block_each_other(stores: &[Store]) {
     assert_eq!(accepted.count(), 200);
 }
 
+/// Two processes drop epoch 1, and nothing of epoch 2; days are dropped by themselves.
+async fn what_is_past_is_dropped(stores: &[Store]) {
+    let store = &stores[0];
+    let other_epoch = SpendRecord { epoch: 2, ..spend(6_000, 1) };
+    record(store, &batch(230, vec![spend(6_000, 1), other_epoch])).await;
+    let later = BatchRecord { day: Day(TODAY.0 + 1), ..batch(231, vec![spend(6_001, 1)]) };
+    record(store, &later).await;
+    let before = everything(store).await;
+    let of_epoch_2 = 2; // with that of `batches_are_decided`
+    let mut left = true;
+    while left {
+        let round = (0..8).map(|at| stores[at % stores.len()].drop_spent(1, 100));
+        left = join_all(round).await.into_iter().any(|dropped| dropped.unwrap() > 0);
+    }
+    let after = everything(store).await;
+    assert_eq!((after["spent"].len(), after["evidence"].len()), (of_epoch_2, of_epoch_2));
+    assert_eq!(after["redeemed"], before["redeemed"], "the sums stay");
+    assert_eq!(store.drop_spent(1, 100).await.unwrap(), 0);
+
+    assert_eq!(store.drop_batches(TODAY, 100).await.unwrap(), 0);
+    assert_eq!(store.drop_batches(Day(TODAY.0 + 1), 1).await.unwrap(), 1);
+    while store.drop_batches(Day(TODAY.0 + 1), 10).await.unwrap() > 0 {}
+    assert_eq!(everything(store).await["batches"].len(), 1);
+
+    let names = ["denomination/1/0", "nothing"].map(String::from);
+    assert_eq!(store.drop_keys(&names).await.unwrap(), 1);
+    assert_eq!(store.sealed_keys("denomination/1/").await.unwrap().len(), 1);
+}
+
 async fn a_failed_transaction_leaves_nothing(store: &Store) {
     let before = everything(store).await;
     let failed = store.run_tx("fails", |tx| {
@@ -437,6 +500,14 @@ async fn a_full_disk_is_a_failure_of_its_own_time_only() {
     assert!(matches!(full, Err(StoreError::Failed { .. })), "{full:?}");
     limit("PRAGMA max_page_count = 1000000").await;
     store.add_vouchers(&many).await.expect("there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_rotations_under_load_with_two_issuers_on_one_postgres() {
+    let Some(cluster) = Cluster::start("two rotations on one PostgreSQL") else { return };
+    let setup = Setup::new(cluster.database().unwrap()).unwrap();
+    let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
+    crate::tests::rotation::under_load(&Arc::new(one), &Arc::new(two)).await;
 }
 
 #[tokio::test]

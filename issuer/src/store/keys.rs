@@ -19,14 +19,21 @@ pub struct SealedKey {
 pub struct KeyMaterial {
     /// How the passphrase becomes the sealing key.
     pub kdf_header: Vec<u8>,
-    /// The private keys.
-    pub keys: Vec<SealedKey>,
+    /// The first manifest, with all private keys.
+    pub version: ManifestVersion,
+}
+
+/// A version of the manifest and the private keys that are new in it, stored at once or not at all.
+#[derive(Clone, Debug)]
+pub struct ManifestVersion {
     /// The vendor's id.
     pub vendor_id: VendorId,
     /// The version of the manifest.
     pub version: u64,
     /// The signed manifest.
     pub manifest: Vec<u8>,
+    /// The private keys.
+    pub keys: Vec<SealedKey>,
 }
 
 impl Store {
@@ -40,11 +47,33 @@ impl Store {
                 if !tx.insert_vault(&material.kdf_header).await? {
                     return Ok(false);
                 }
-                for key in &material.keys {
-                    tx.insert_sealed_key(key).await?;
-                }
-                tx.insert_manifest(material).await?;
-                Ok(true)
+                // There is no vault without a manifest, so that none can be in the way.
+                tx.insert_version(&material.version).await
+            })
+        })
+        .await
+    }
+
+    /// Stores the next version of the manifest with its new private keys. `false` where another process stored this
+    /// version first: then nothing is changed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn publish(&self, version: &ManifestVersion) -> Result<bool, StoreError> {
+        self.run_tx("publish", |tx| Box::pin(async move { tx.insert_version(version).await })).await
+    }
+
+    /// The version of the latest manifest; 0 where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn manifest_version(&self) -> Result<u64, StoreError> {
+        self.read("manifest_version", |tx| {
+            Box::pin(async move {
+                let sql = "-- manifest_version()
+                    SELECT COALESCE(MAX(version), 0) AS version FROM manifests";
+                let row = sqlx::query(sql).fetch_one(tx.connection()).await?;
+                rows::integer(&row, "version", "manifests")
             })
         })
         .await
@@ -126,17 +155,25 @@ impl Tx<'_> {
         Ok(())
     }
 
-    async fn insert_manifest(&mut self, material: &KeyMaterial) -> Result<(), TxError> {
-        let sql = "-- insert_manifest()
-            INSERT INTO manifests (version, vendor_id, manifest) VALUES ($1, $2, $3)";
-        let version = i64::try_from(material.version)
-            .map_err(|_| StoreError::Damaged { table: "manifests" })?;
-        sqlx::query(sql)
+    /// The primary key of `manifests` decides which of several processes makes a version.
+    async fn insert_version(&mut self, new: &ManifestVersion) -> Result<bool, TxError> {
+        let sql = "-- insert_version()
+            INSERT INTO manifests (version, vendor_id, manifest) VALUES ($1, $2, $3)
+            ON CONFLICT DO NOTHING";
+        let version =
+            i64::try_from(new.version).map_err(|_| StoreError::Damaged { table: "manifests" })?;
+        let inserted = sqlx::query(sql)
             .bind(version)
-            .bind(material.vendor_id.as_bytes().as_slice())
-            .bind(material.manifest.as_slice())
+            .bind(new.vendor_id.as_bytes().as_slice())
+            .bind(new.manifest.as_slice())
             .execute(self.connection())
             .await?;
-        Ok(())
+        if inserted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        for key in &new.keys {
+            self.insert_sealed_key(key).await?;
+        }
+        Ok(true)
     }
 }

@@ -5,7 +5,10 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Backend, Store, StoreError, error::TxError};
 
 /// Every migration, oldest first. A database is at the version of the last one that was applied.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_issuer.sql"))];
+const MIGRATIONS: [(i64, &str); 2] = [
+    (1, include_str!("migrations/0001_issuer.sql")),
+    (2, include_str!("migrations/0002_dropping.sql")),
+];
 
 /// The version that this program brings a database to.
 pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use scrip_protocol::{
     issuance::{GrantAnswer, PackEntry},
-    limits::{MAX_ISSUANCE, MAX_JSON, RSA},
+    limits::{ISSUE_GRACE, MAX_ISSUANCE, MAX_JSON, RSA},
     media,
     problem::ProblemType,
     seed::GrantSecret,
@@ -197,7 +197,7 @@ async fn refused_requests_mint_nothing() {
 }
 
 #[tokio::test]
-async fn keys_issue_in_their_window_alone() {
+async fn keys_issue_in_their_window_and_a_little_around_it() {
     let vendor = TestIssuer::start().await.unwrap();
     let issuer = &vendor.issuer;
     let mut wallet = Wallet::new(1);
@@ -205,13 +205,15 @@ async fn keys_issue_in_their_window_alone() {
     let (index, secret) = wallet.grant(issuer, "starter").await;
     let (_, request) = wallet.blind(issuer, index, &STARTER);
     let before = database(issuer).await;
-    for outside in [windows.issue_from.minus(1), windows.issue_until] {
+    let (first, last) =
+        (windows.issue_from.minus(ISSUE_GRACE), windows.issue_until.plus(ISSUE_GRACE - 1));
+    for outside in [first.minus(1), last.plus(1)] {
         vendor.clock.set(outside);
         let answer = issue(issuer, Some(&secret), request.encode()).await;
         assert_eq!(answer.problem(), ProblemType::KeyOutsideWindow);
     }
     assert_eq!(database(issuer).await, before);
-    vendor.clock.set(windows.issue_until.minus(1));
+    vendor.clock.set(last);
     assert_eq!(issue(issuer, Some(&secret), request.encode()).await.status, 200);
 }
 

@@ -9,12 +9,13 @@ use scrip_protocol::{
     id::{BatchId, OperatorId},
     issuance::{Blinding, Certificate, IssuanceAnswer, IssuanceRequest},
     keys::{Signature, SigningKey},
+    manifest::Manifest,
     media,
     problem::{Problem, ProblemType},
     redemption::{ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome},
     seed::{Counter, GrantSecret, WalletSeed},
     spend::Commitment,
-    time::Day,
+    time::{Day, UnixSeconds},
 };
 use tower::ServiceExt;
 
@@ -125,8 +126,17 @@ impl Wallet {
         index: u32,
         exponents: &[u8],
     ) -> (Vec<Blinding>, IssuanceRequest) {
-        let manifest = issuer.manifest();
-        let now = manifest.epochs()[0].1.issue_from;
+        self.blind_with(&issuer.manifest(), issuer.inner.clock.now(), index, exponents)
+    }
+
+    /// The same, with the keys that issue at `now` by a manifest that the wallet has.
+    pub(super) fn blind_with(
+        &self,
+        manifest: &Manifest,
+        now: UnixSeconds,
+        index: u32,
+        exponents: &[u8],
+    ) -> (Vec<Blinding>, IssuanceRequest) {
         let blindings: Vec<Blinding> = (0..)
             .zip(exponents)
             .map(|(position, exponent)| {
@@ -164,8 +174,9 @@ impl Wallet {
 pub(super) fn finish(issuer: &Issuer, blindings: Vec<Blinding>, answer: &[u8]) -> Vec<Certificate> {
     let answer = IssuanceAnswer::decode(answer).unwrap();
     assert_eq!(answer.items.len(), blindings.len());
+    let manifest = issuer.manifest();
     let finish_one = |(blinding, signed): (Blinding, _)| {
-        let key = issuer.manifest().key(&blinding.item().key_id).unwrap();
+        let key = manifest.key(&blinding.item().key_id).unwrap();
         blinding.finish(key, signed).unwrap()
     };
     blindings.into_iter().zip(&answer.items).map(finish_one).collect()

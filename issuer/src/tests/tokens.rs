@@ -75,7 +75,8 @@ async fn each_token_uses_up_one_certificate_of_its_denomination() {
     for (blinding, answer) in blindings.into_iter().zip(answers).filter(|(_, a)| a.status == 200) {
         let key_id = blinding.item().key_id;
         let blind_signature = answer.success(media::TOKEN_RESPONSE).try_into().unwrap();
-        let key = issuer.manifest().key(&key_id).unwrap();
+        let manifest = issuer.manifest();
+        let key = manifest.key(&key_id).unwrap();
         blinding.finish(key, &SignedItem { key_id, blind_signature }).unwrap();
     }
     assert_eq!(issuer.status().await.unwrap().credits_issued.0, 2 + 2 + 4);

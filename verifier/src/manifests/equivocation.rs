@@ -1,4 +1,5 @@
-//! Evidence that a vendor signed two manifests of one version: the one that came second, beside the one that is held.
+//! Evidence that a vendor signed two manifests that contradict each other: the one that came second, beside the one that
+//! is held.
 
 use std::path::{Path, PathBuf};
 

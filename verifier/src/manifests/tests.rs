@@ -101,6 +101,28 @@ async fn a_vendor_that_contradicts_itself_all_day_does_not_fill_the_disk() {
 }
 
 #[tokio::test]
+async fn windows_get_shorter_and_never_longer() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    world.vendor.publish(|body| {
+        body.version = 2;
+        body.epochs[0].windows.spend_until = body.epochs[0].windows.issue_until;
+    });
+    let refreshed = world.refresh(&manifests).await.unwrap();
+    assert_eq!(refreshed, Refreshed::Updated { version: 2 });
+    let held = manifests.held(&world.vendor.id()).unwrap().digest();
+    world.vendor.publish(|body| body.version = 3);
+    let refreshed = world.refresh(&manifests).await;
+    let Err(RefreshError::Broken { held: 2, offered: 3, rule }) = refreshed else {
+        panic!("{refreshed:?}")
+    };
+    assert!(matches!(rule, SuccessionError::Lengthened { .. }));
+    assert_eq!(manifests.held(&world.vendor.id()).unwrap().digest(), held, "the first stays");
+    assert_eq!(world.open().equivocations(&world.vendor.id()).unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn what_another_key_signed_changes_nothing() {
     let world = World::new();
     let manifests = world.open();

@@ -102,6 +102,18 @@ async fn two_manifests_of_one_version_are_evidence() {
 }
 
 #[tokio::test]
+async fn a_manifest_keeps_what_an_older_one_promised() {
+    let world = World::new(0).await;
+    let wallet = world.create("wallet").await;
+    wallet.buy("GOOD-1").await.unwrap();
+    world.vendor.set_version(2, "another.name");
+    let error = wallet.buy("GOOD-2").await.unwrap_err();
+    assert!(matches!(error, WalletError::ManifestBroken { held: 1, offered: 2, .. }), "{error}");
+    world.vendor.set_version(2, "vendor.test");
+    wallet.buy("GOOD-2").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_manifest_never_goes_back() {
     let world = World::new(0).await;
     let wallet = world.create("wallet").await;

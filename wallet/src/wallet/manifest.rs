@@ -18,7 +18,8 @@ use crate::{
 };
 
 impl Wallet {
-    /// Fetches the manifest, and refuses one that goes back or that says something else than another of its version.
+    /// Fetches the manifest, and refuses one that goes back, that says something else than another of its version, or
+    /// that takes back what an older one promised (keys.md, "From one version to the next").
     pub(super) async fn refresh_manifest(
         &self,
         client: &VendorClient,
@@ -30,6 +31,8 @@ impl Wallet {
         if let Some(held) = held {
             digests = held.digests;
             refuse_step_back(&digests, &manifest)?;
+            let held = Manifest::open(&held.manifest.0, &self.vendor.id)?;
+            refuse_broken_promise(&held, &manifest)?;
         }
         self.compare_with_relays(&manifest).await?;
         if digests.insert(manifest.version(), manifest.digest()).is_none() {
@@ -94,6 +97,17 @@ fn compare(
         }),
         _ => Ok(()),
     }
+}
+
+fn refuse_broken_promise(held: &Manifest, manifest: &Manifest) -> Result<(), WalletError> {
+    if held.version() == manifest.version() {
+        return Ok(());
+    }
+    manifest.may_follow(held).map_err(|rule| WalletError::ManifestBroken {
+        held: held.version(),
+        offered: manifest.version(),
+        rule,
+    })
 }
 
 fn refuse_step_back(

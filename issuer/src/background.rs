@@ -1,0 +1,38 @@
+//! What runs beside the server: the keys' schedule, and dropping what is past.
+
+use std::{convert::Infallible, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::issuer::Issuer;
+
+/// How often the database is asked for a newer manifest: one small query.
+const ROUND: Duration = Duration::from_secs(2);
+/// Rounds from one dropping of what is past to the next: an hour. The first comes after a minute.
+const DROP: u32 = 1_800;
+/// Rounds without an attempt to make keys after one that failed.
+const PAUSE: u32 = 30;
+
+/// Runs until it is dropped.
+pub(crate) async fn run(issuer: Issuer) -> Infallible {
+    let (mut pause, mut until_drop) = (0_u32, PAUSE);
+    loop {
+        let tended = match pause {
+            0 => issuer.tend_keys().await,
+            _ => issuer.reload().await.map(drop).map_err(Into::into),
+        };
+        pause = pause.saturating_sub(1);
+        if let Err(error) = tended {
+            tracing::error!(%error, "the keys were not tended; trying again in a minute");
+            pause = PAUSE;
+        }
+        until_drop -= 1;
+        if until_drop == 0 {
+            until_drop = DROP;
+            if let Err(error) = issuer.drop_past().await {
+                tracing::error!(%error, "what is past was not dropped; trying again in an hour");
+            }
+        }
+        sleep(ROUND).await;
+    }
+}

@@ -1,0 +1,37 @@
+//! `keys list`, `keys rotate`, `keys revoke`
+
+use scrip_runtime::passphrase::passphrase;
+
+use super::{Session, arguments::KeysCommand, error::CliError};
+use crate::{
+    config::{Config, ENV_PREFIX},
+    epochs::Change,
+    rotation::Rotation,
+    schedule::{self, Schedule},
+    store::Store,
+};
+
+pub(super) async fn run(session: &Session, command: KeysCommand) -> Result<(), CliError> {
+    let (config, store) = session.open_store().await?;
+    let shown = show_or_change(session, command, &config, &store).await;
+    store.close().await;
+    session.printer.schedule(&shown?)
+}
+
+async fn show_or_change(
+    session: &Session,
+    command: KeysCommand,
+    config: &Config,
+    store: &Store,
+) -> Result<Schedule, CliError> {
+    let now = session.clock.now();
+    let change = match command {
+        KeysCommand::List => return Ok(schedule::read(store, config, now).await?),
+        KeysCommand::Rotate => Change::Rotate,
+        KeysCommand::Revoke { epoch } => Change::Revoke { epoch },
+    };
+    let passphrase = passphrase(ENV_PREFIX, session.env.iter().cloned(), true)?;
+    let rotation = Rotation::unlock(store, config, passphrase, &session.steps, &session.rng);
+    rotation.await?.change(change, now).await?;
+    Ok(schedule::read(store, config, now).await?)
+}

@@ -1,0 +1,75 @@
+//! Dropping what is past: private keys when they sign no more, records when nobody can redeem any more.
+//!
+//! What is left of an epoch is its sums. Everything here can be cut short anywhere and done again, and by several
+//! processes at once.
+
+use scrip_protocol::{
+    manifest::{DenominationKey, Windows},
+    time::{Day, UnixSeconds},
+};
+
+use crate::{issuer::Issuer, keys::denomination, store::StoreError};
+
+/// Rows of one transaction: few enough that redemptions hardly wait.
+const BATCH: u16 = 512;
+/// How long after its last signature a private key is deleted: the clocks of processes differ by less.
+const KEY_MARGIN: u64 = 86_400;
+
+/// How much was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Private keys.
+    pub keys: u64,
+    /// Recorded spends, each with its evidence.
+    pub spends: usize,
+    /// Answers to batches.
+    pub batches: u64,
+}
+
+impl Issuer {
+    /// Drops what is past, in transactions of bounded size.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was dropped before stays dropped.
+    pub async fn drop_past(&self) -> Result<Dropped, StoreError> {
+        let (store, steps) = (&self.inner.store, &self.inner.steps);
+        let (now, manifest) = (self.inner.clock.now(), self.manifest());
+        let keep_for = self.inner.config.epoch.keep_for.0;
+        let is_past = |windows: &Windows| windows.redeem_until.plus(keep_for) <= now;
+
+        let silent = manifest.keys().filter(|key| signs_no_more(key, now));
+        let names: Vec<String> =
+            silent.map(|key| denomination(key.epoch(), key.exponent())).collect();
+        steps.at("issuer.drop.before");
+        let mut dropped = Dropped { keys: store.drop_keys(&names).await?, ..Dropped::default() };
+        for (epoch, _) in manifest.epochs().iter().filter(|(_, windows)| is_past(windows)) {
+            loop {
+                let some = store.drop_spent(*epoch, BATCH).await?;
+                dropped.spends += some;
+                steps.at("issuer.drop.between");
+                if some < usize::from(BATCH) {
+                    break;
+                }
+            }
+        }
+        // A batch names epochs that had begun on its day, or that began within the day after.
+        let kept = manifest.epochs().iter().filter(|(_, windows)| !is_past(windows));
+        let first = kept.map(|(_, windows)| windows.issue_from.day()).min();
+        let before = Day(first.unwrap_or(now.day()).0.saturating_sub(1));
+        loop {
+            let some = store.drop_batches(before, BATCH).await?;
+            dropped.batches += some;
+            if some < u64::from(BATCH) {
+                break;
+            }
+        }
+        steps.at("issuer.drop.after");
+        Ok(dropped)
+    }
+}
+
+fn signs_no_more(key: &DenominationKey, now: UnixSeconds) -> bool {
+    let windows = key.windows();
+    let before = now.minus(KEY_MARGIN);
+    !windows.signs_at(before.max(windows.issue_from))
+}

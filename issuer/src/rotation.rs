@@ -1,0 +1,216 @@
+//! Making the next version of the manifest (keys.md, "From one version to the next"): new windows, new keys, signed by
+//! the root key, and stored as one.
+//!
+//! Any process on the database may do so, and several at once: the primary key of the version decides, and whoever loses
+//! discards what it made. The root key is opened for the signature and wiped after it.
+
+use std::sync::Arc;
+
+use rand_core::{CryptoRng, RngCore};
+use scrip_protocol::{
+    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    time::UnixSeconds,
+};
+use scrip_runtime::{passphrase::Passphrase, random::RngFactory, steps::Steps};
+
+use crate::{
+    config::{Config, EpochConfig},
+    epochs::{self, Change, Needs},
+    error::{InitError, RotateError, StartError},
+    init::exponents,
+    issuer::Issuer,
+    keys::{ROOT, Vault, denomination, generate_distinct},
+    store::{ManifestVersion, SealedKey, Store},
+};
+
+/// How often a change is tried on top of what others published meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// Whoever may change the epochs: it can open the keys.
+pub struct Rotation<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) config: &'a Config,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) steps: &'a Steps,
+    pub(crate) rng: &'a RngFactory,
+}
+
+impl<'a> Rotation<'a> {
+    /// Derives the sealing key from the passphrase. Whether it is right shows when the root key is opened.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn unlock(
+        store: &'a Store,
+        config: &'a Config,
+        passphrase: Passphrase,
+        steps: &'a Steps,
+        rng: &'a RngFactory,
+    ) -> Result<Self, StartError> {
+        let vault = Arc::new(Vault::of(store, passphrase).await?);
+        Ok(Self { store, config, vault, steps, rng })
+    }
+
+    /// Makes `change` and returns the manifest of then; `None` where there was nothing to change. Running issuers take
+    /// it over within seconds.
+    ///
+    /// # Errors
+    /// [`RotateError`]; nothing was changed.
+    pub async fn change(
+        &self,
+        change: Change,
+        now: UnixSeconds,
+    ) -> Result<Option<Manifest>, RotateError> {
+        check_products(self.config)?;
+        for _ in 0..ATTEMPTS {
+            let (vendor_id, bytes) = self.store.manifest().await?;
+            let held = Manifest::open(&bytes, &vendor_id).map_err(StartError::Manifest)?;
+            let mut body = held.body();
+            let needs = match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
+                Needs::Nothing => return Ok(None),
+                needs => needs,
+            };
+            let next = self.make(held, body, needs, now).await?;
+            self.steps.at("issuer.manifest.before_publish");
+            let published = self.store.publish(&next).await?;
+            self.steps.at("issuer.manifest.after_publish");
+            if published {
+                let made = Manifest::open(&next.manifest, &vendor_id);
+                return Ok(Some(made.map_err(InitError::Manifest)?));
+            }
+        }
+        Err(RotateError::Overtaken { attempts: ATTEMPTS })
+    }
+
+    /// Makes the keys and signs, away from the async runtime: an RSA key takes a good part of a second.
+    async fn make(
+        &self,
+        held: Manifest,
+        body: ManifestBody,
+        needs: Needs,
+        now: UnixSeconds,
+    ) -> Result<ManifestVersion, RotateError> {
+        let root = self.store.sealed_keys(ROOT).await?.into_iter().next();
+        let root = root.ok_or_else(|| StartError::KeyMissing { name: ROOT.into() })?;
+        let (vault, rng, epoch) = (self.vault.clone(), self.rng.clone(), self.config.epoch.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let maker = Maker { held: &held, vault: &vault, root: &root, config: &epoch, now };
+            maker.make(body, needs, &mut &mut *rng())
+        });
+        made.await.map_err(|_| StartError::Interrupted)?
+    }
+}
+
+impl Issuer {
+    /// Makes a change to the epochs and takes it over at once. Other processes on the database follow within seconds.
+    ///
+    /// # Errors
+    /// [`RotateError`]; nothing was changed then.
+    pub async fn change_epochs(&self, change: Change) -> Result<bool, RotateError> {
+        let rotation = Rotation {
+            store: &self.inner.store,
+            config: &self.inner.config,
+            vault: self.inner.vault.clone(),
+            steps: &self.inner.steps,
+            rng: &self.inner.rng,
+        };
+        let changed = rotation.change(change, self.inner.clock.now()).await?.is_some();
+        self.reload().await?;
+        Ok(changed)
+    }
+
+    /// What a running issuer does every few seconds: takes over a newer manifest, and makes the next epoch's keys when
+    /// it is time.
+    ///
+    /// # Errors
+    /// [`RotateError`]; the keys that are held stay in use.
+    pub async fn tend_keys(&self) -> Result<(), RotateError> {
+        self.reload().await?;
+        let now = self.inner.clock.now();
+        let manifest = self.manifest();
+        let windows = manifest.epochs().iter().map(|(_, windows)| windows);
+        let (made_at, _) = epochs::upcoming(windows, &self.inner.config.epoch, now);
+        if made_at <= now && self.change_epochs(Change::Next).await? {
+            tracing::info!(version = self.manifest().version(), "made the keys of the next epoch");
+        }
+        Ok(())
+    }
+}
+
+/// What the next version is made of.
+struct Maker<'a> {
+    held: &'a Manifest,
+    vault: &'a Vault,
+    root: &'a SealedKey,
+    config: &'a EpochConfig,
+    now: UnixSeconds,
+}
+
+impl Maker<'_> {
+    fn make(
+        &self,
+        mut body: ManifestBody,
+        needs: Needs,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<ManifestVersion, RotateError> {
+        let mut keys = Vec::new();
+        if let Needs::Epoch(windows) = needs {
+            let (epoch, sealed) = self.new_epoch(&body, windows, rng)?;
+            body.epochs.push(epoch);
+            keys = sealed;
+        }
+        body.version += 1;
+        let root = self.vault.open_signing_key(self.root)?;
+        let manifest = body.sign(&root);
+        drop(root);
+        let vendor_id = self.held.vendor_id();
+        // The rules are checked where every reader checks them.
+        let made = Manifest::open(&manifest, &vendor_id).map_err(InitError::Manifest)?;
+        made.may_follow(self.held)?;
+        Ok(ManifestVersion { vendor_id, version: body.version, manifest, keys })
+    }
+
+    fn new_epoch(
+        &self,
+        body: &ManifestBody,
+        windows: Windows,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<(EpochBody, Vec<SealedKey>), RotateError> {
+        let number = body.epochs.last().map_or(0, |epoch| epoch.number) + 1;
+        let mut last_bytes = self.last_bytes();
+        let (mut keys, mut sealed) = (Vec::new(), Vec::new());
+        for exponent in exponents(self.config)? {
+            let key = generate_distinct(&mut last_bytes)?;
+            sealed.push(self.vault.seal(&denomination(number, exponent), &key.private, rng));
+            keys.push((exponent, key.modulus));
+        }
+        Ok((EpochBody { number, windows, keys }, sealed))
+    }
+
+    /// The last bytes that are taken: those of every key that signs now or later.
+    fn last_bytes(&self) -> [bool; 256] {
+        let mut taken = [false; 256];
+        for key in self.held.keys() {
+            let windows = key.windows();
+            if windows.signs_at(self.now.max(windows.issue_from)) {
+                taken[usize::from(key.id().as_bytes()[31])] = true;
+            }
+        }
+        taken
+    }
+}
+
+/// A pack that the next keys cannot sign would be sold and never delivered.
+pub(crate) fn check_products(config: &Config) -> Result<(), StartError> {
+    for (name, product) in &config.products {
+        let unsigned = product
+            .pack
+            .entries()
+            .map(|(exponent, _)| exponent)
+            .find(|exponent| !config.epoch.denominations.contains(exponent));
+        if let Some(exponent) = unsigned {
+            return Err(StartError::ProductWithoutKey { product: name.clone(), exponent });
+        }
+    }
+    Ok(())
+}

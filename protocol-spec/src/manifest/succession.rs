@@ -1,0 +1,96 @@
+//! What a newer manifest may change of an older one (keys.md, "From one version to the next").
+
+use super::{Manifest, Windows};
+
+/// Why a manifest may not take the place of the one that is held. The vendor's fault: it broke what it had signed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessionError {
+    /// They are of two vendors.
+    #[error("the two manifests are of different vendors")]
+    OtherVendor,
+    /// Its version is not above that of the held one.
+    #[error("version {offered} is not above version {held}")]
+    Version {
+        /// The version that is held.
+        held: u64,
+        /// The version that was offered.
+        offered: u64,
+    },
+    /// The issuer name is another one, so that no certificate would answer the challenge any more.
+    #[error("the issuer name has changed")]
+    IssuerName,
+    /// An epoch is gone, or its keys are others.
+    #[error("epoch {epoch} is gone, or its keys have changed")]
+    Keys {
+        /// The epoch's number.
+        epoch: u32,
+    },
+    /// A new epoch has a number that does not come after all known ones.
+    #[error("epoch {epoch} is new and does not come after the epochs before")]
+    Inserted {
+        /// The epoch's number.
+        epoch: u32,
+    },
+    /// A window of a known epoch became longer or ends later, or the end of redemption moved.
+    #[error("a window of epoch {epoch} became longer, or the end of its redemption moved")]
+    Lengthened {
+        /// The epoch's number.
+        epoch: u32,
+    },
+}
+
+impl Windows {
+    /// Whether these may take the place of `held` for the same keys: nothing begins or ends later, the issue window is
+    /// not longer, and operators have as long to redeem as before.
+    fn may_follow(&self, held: &Self) -> bool {
+        let issuing = |windows: &Self| windows.issue_until.0.saturating_sub(windows.issue_from.0);
+        self.issue_from <= held.issue_from
+            && self.issue_until <= held.issue_until
+            && issuing(self) <= issuing(held)
+            && self.spend_until <= held.spend_until
+            && self.redeem_until == held.redeem_until
+    }
+}
+
+impl Manifest {
+    /// Whether a reader that holds `held` may take this manifest in its place. Versions between the two may have been
+    /// missed: what may follow what may follow may follow.
+    ///
+    /// # Errors
+    /// [`SuccessionError`] names the first rule that it breaks.
+    pub fn may_follow(&self, held: &Self) -> Result<(), SuccessionError> {
+        if self.vendor != held.vendor {
+            return Err(SuccessionError::OtherVendor);
+        }
+        if self.version <= held.version {
+            return Err(SuccessionError::Version { held: held.version, offered: self.version });
+        }
+        if self.challenge_digest != held.challenge_digest {
+            return Err(SuccessionError::IssuerName);
+        }
+        for (epoch, windows) in &held.epochs {
+            let epoch = *epoch;
+            let found = self.epochs.iter().find(|(number, _)| *number == epoch);
+            let (_, offered) = found.ok_or(SuccessionError::Keys { epoch })?;
+            if !self.keys_of(epoch).eq(held.keys_of(epoch)) {
+                return Err(SuccessionError::Keys { epoch });
+            }
+            if !offered.may_follow(windows) {
+                return Err(SuccessionError::Lengthened { epoch });
+            }
+        }
+        let last = held.epochs.last().map(|(number, _)| *number);
+        let is_known = |epoch: &u32| held.epochs.iter().any(|(number, _)| number == epoch);
+        let mut new = self.epochs.iter().map(|(number, _)| *number).filter(|n| !is_known(n));
+        match new.find(|number| Some(*number) < last) {
+            Some(epoch) => Err(SuccessionError::Inserted { epoch }),
+            None => Ok(()),
+        }
+    }
+
+    /// Id and exponent of each key of an epoch, by id.
+    fn keys_of(&self, epoch: u32) -> impl Iterator<Item = (crate::id::KeyId, u8)> + '_ {
+        let of_epoch = self.keys.iter().filter(move |(_, key)| key.epoch == epoch);
+        of_epoch.map(|(id, key)| (*id, key.exponent.get()))
+    }
+}
