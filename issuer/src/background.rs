@@ -21,10 +21,14 @@ pub(crate) async fn run(issuer: Issuer) -> Infallible {
             0 => issuer.tend_keys().await,
             _ => issuer.reload().await.map(drop).map_err(Into::into),
         };
-        pause = pause.saturating_sub(1);
-        if let Err(error) = tended {
-            tracing::error!(%error, "the keys were not tended; trying again in a minute");
-            pause = PAUSE;
+        match tended {
+            Ok(()) => pause = pause.saturating_sub(1),
+            Err(error) => {
+                if pause == 0 {
+                    tracing::error!(%error, "the keys were not tended; trying again in a minute");
+                }
+                pause = PAUSE;
+            }
         }
         until_drop -= 1;
         if until_drop == 0 {
