@@ -93,7 +93,8 @@ async fn a_foreign_client_gets_tokens_and_one_of_them_buys_a_queue() {
     let challenge =
         [&[0, 2], &(name.len() as u16).to_be_bytes()[..], name.as_bytes(), &[0, 0, 0]].concat();
     let challenge_digest: [u8; 32] = Sha256::digest(&challenge).into();
-    let two = issuer.manifest().issuing(Exponent::new(1).unwrap(), network.clock.now()).unwrap();
+    let manifest = issuer.manifest();
+    let two = manifest.issuing(Exponent::new(1).unwrap(), network.clock.now()).unwrap();
     let spki = two.public().spki();
     assert!(keys.contains(&spki));
 
