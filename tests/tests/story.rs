@@ -164,3 +164,17 @@ async fn buying_and_spending_take_different_ways() {
     assert_eq!(buying.targets(), vendor);
     assert_eq!(spending.targets(), relays);
 }
+
+/// Somebody else answers at the vendor's address: the voucher is not shown to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_goes_to_nobody_but_its_vendor() {
+    let alone = || Plan { relays: 0, ..Plan::default() };
+    let mut network = Network::planned(alone()).await.unwrap();
+    let stranger = Network::planned(alone()).await.unwrap();
+    network.vendor.seen_at(stranger.vendor.listens_at());
+    let wallet = network.wallet("alice").await.unwrap();
+    let voucher = stranger.vendor.voucher(PRODUCT).await.unwrap();
+    assert!(wallet.buy(&voucher).await.is_err());
+    let status = stranger.vendor.issuer().unwrap().status().await.unwrap();
+    assert_eq!(status.vouchers.used, 0, "the stranger could have used it");
+}

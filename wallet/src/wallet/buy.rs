@@ -96,6 +96,8 @@ impl Wallet {
         client: &VendorClient,
         purchase: &mut Purchase,
     ) -> Result<(), WalletError> {
+        // The code is worth money: it goes only to whoever shows a manifest that this vendor signed.
+        self.refresh_manifest(client).await.map_err(still_open)?;
         let code = purchase.code.clone().unwrap_or_default();
         for _ in 0..MAX_SKIPPED {
             let request = GrantRequest::Voucher { code: code.clone() };
