@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use scrip_runtime::{log, signals};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Session, error::CliError};
-use crate::config::ENV_PREFIX;
+use crate::{config::ENV_PREFIX, relay::Relay};
 
 /// How long the first start waits for the vendors. Without their manifests nothing can be paid, and the relay asks on.
 const FIRST_MANIFESTS: Duration = Duration::from_secs(10);
+
+/// How soon it asks again: relay and vendor are often started together.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(session: &Session) -> Result<(), CliError> {
     log::init(ENV_PREFIX)?;
@@ -17,11 +20,21 @@ pub(super) async fn run(session: &Session) -> Result<(), CliError> {
     let bound = relay.bind().await?;
     if !relay.holds_all_manifests() {
         // Whether it succeeds is seen in the log; the background task goes on asking.
-        let _ = timeout(FIRST_MANIFESTS, relay.refresh_manifests()).await;
+        let _ = timeout(FIRST_MANIFESTS, first_manifests(&relay)).await;
     }
     let scheme = if relay.config().tls.is_some() { "https" } else { "http" };
     session.printer.listening(scheme, bound.address())?;
     relay.serve(bound, signals::terminated()).await?;
     relay.close().await;
     Ok(())
+}
+
+async fn first_manifests(relay: &Relay) {
+    loop {
+        relay.refresh_manifests().await;
+        if relay.holds_all_manifests() {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
 }
