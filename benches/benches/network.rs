@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use scrip_protocol::credits::Exponent;
 use scrip_protocol::issuance::{Blinding, Certificate, GrantRequest, IssuanceRequest};
 use scrip_protocol::keys::SigningKey;
+use scrip_protocol::manifest::KeyUse;
 use scrip_protocol::payment::{PaidRequest, Payment};
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
 use scrip_protocol::seed::{Counter, WalletSeed};
@@ -100,7 +101,7 @@ async fn buy(network: &Network, vendor: &VendorClient, one: Prepared) -> Vec<Cer
     vendor.create_grant(&secret, &GrantRequest::Voucher { code: one.voucher }).await.unwrap();
     let keys = (0..=4)
         .flat_map(|k| [k, k])
-        .map(|k| manifest.issuing(Exponent::new(k).unwrap(), now).unwrap());
+        .map(|k| manifest.issuing(KeyUse::Production, Exponent::new(k).unwrap(), now).unwrap());
     let blindings: Vec<_> = keys
         .enumerate()
         .map(|(n, key)| {

@@ -9,7 +9,7 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::manifest::{EpochBody, Manifest, ManifestBody, Windows};
+use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows};
 use scrip_protocol::payment::{Evidence, Payment};
 use scrip_protocol::seed::{Counter, WalletSeed};
 use scrip_protocol::spend::Salt;
@@ -66,6 +66,7 @@ impl Fixture {
         let windows = Windows {
             issue_from: NOW,
             issue_until: NOW.plus(1_000_000),
+            renew_from: NOW.plus(1_500_000),
             spend_until: NOW.plus(2_000_000),
             redeem_until: NOW.plus(3_000_000),
         };
@@ -76,6 +77,7 @@ impl Fixture {
             receipt_key: root.public(),
             epochs: vec![EpochBody {
                 number: 1,
+                key_use: KeyUse::Production,
                 windows,
                 keys: vec![(Exponent::new(0).unwrap(), modulus)],
             }],

@@ -75,6 +75,8 @@ pub struct EpochConfig {
     pub issue_for: HumanDuration,
     /// How long after that their certificates can still be spent.
     pub spend_for: HumanDuration,
+    /// How long before the end of that they can be exchanged for new ones; never before the keys stop signing.
+    pub renew_for: HumanDuration,
     /// How long after that operators can still redeem them.
     pub redeem_for: HumanDuration,
     /// How long after that it is kept what was redeemed, and with which evidence.
@@ -126,6 +128,7 @@ impl Default for EpochConfig {
             denominations: (0..=12).filter_map(Exponent::new).collect(),
             issue_for: HumanDuration(30 * DAY),
             spend_for: HumanDuration(365 * DAY),
+            renew_for: HumanDuration(30 * DAY),
             redeem_for: HumanDuration(8 * DAY),
             keep_for: HumanDuration(30 * DAY),
             ahead: HumanDuration(7 * DAY),

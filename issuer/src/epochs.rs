@@ -93,6 +93,7 @@ pub(crate) fn windows(config: &EpochConfig, issue_from: UnixSeconds) -> Windows 
     Windows {
         issue_from,
         issue_until,
+        renew_from: spend_until.minus(config.renew_for.0).max(issue_until),
         spend_until,
         redeem_until: spend_until.plus(config.redeem_for.0),
     }
@@ -137,6 +138,7 @@ fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<(),
     }
     windows.issue_until = windows.issue_until.min(now);
     windows.issue_from = windows.issue_from.min(windows.issue_until.minus(1));
+    windows.renew_from = windows.renew_from.min(now);
     windows.spend_until = now;
     Ok(())
 }

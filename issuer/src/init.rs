@@ -6,7 +6,7 @@ use scrip_protocol::{
     credits::Exponent,
     id::VendorId,
     keys::SigningKey,
-    manifest::{EpochBody, Manifest, ManifestBody},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody},
     time::UnixSeconds,
 };
 use scrip_runtime::{
@@ -91,6 +91,7 @@ fn make(
         // From the day's beginning, so that a wallet whose clock is a little late can buy at once.
         epochs: vec![EpochBody {
             number: FIRST_EPOCH,
+            key_use: KeyUse::Production,
             windows: windows(epoch, now.day().start()),
             keys: moduli,
         }],

@@ -42,9 +42,9 @@ impl Issuer {
             silent.map(|key| denomination(key.epoch(), key.exponent())).collect();
         steps.at("issuer.drop.before");
         let mut dropped = Dropped { keys: store.drop_keys(&names).await?, ..Dropped::default() };
-        for (epoch, _) in manifest.epochs().iter().filter(|(_, windows)| is_past(windows)) {
+        for epoch in manifest.epochs().iter().filter(|epoch| is_past(&epoch.windows)) {
             loop {
-                let some = store.drop_spent(*epoch, BATCH).await?;
+                let some = store.drop_spent(epoch.number, BATCH).await?;
                 dropped.spends += some;
                 steps.at("issuer.drop.between");
                 if some < usize::from(BATCH) {
@@ -53,8 +53,8 @@ impl Issuer {
             }
         }
         // A batch names epochs that had begun on its day, or that began within the day after.
-        let kept = manifest.epochs().iter().filter(|(_, windows)| !is_past(windows));
-        let first = kept.map(|(_, windows)| windows.issue_from.day()).min();
+        let kept = manifest.epochs().iter().filter(|epoch| !is_past(&epoch.windows));
+        let first = kept.map(|epoch| epoch.windows.issue_from.day()).min();
         let before = Day(first.unwrap_or(now.day()).0.saturating_sub(1));
         loop {
             let some = store.drop_batches(before, BATCH).await?;

@@ -11,7 +11,7 @@ use std::{
 use scrip_protocol::{
     id::{KeyId, VendorId},
     keys::SigningKey,
-    manifest::{DenominationKey, Manifest},
+    manifest::{DenominationKey, KeyUse, Manifest},
     time::UnixSeconds,
 };
 
@@ -59,7 +59,7 @@ impl Ring {
     /// around the end of one, that is the one that issues.
     pub(crate) fn truncated(&self, last_byte: u8, now: UnixSeconds) -> Option<&DenominationKey> {
         let ends_so = |key: &&DenominationKey| key.id().as_bytes().last() == Some(&last_byte);
-        let issuing = self.manifest.issuing_at(now).find(ends_so);
+        let issuing = self.manifest.issuing_at(KeyUse::Production, now).find(ends_so);
         issuing.or_else(|| {
             self.manifest.keys().filter(|key| key.windows().signs_at(now)).find(ends_so)
         })

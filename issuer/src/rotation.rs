@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
     time::UnixSeconds,
 };
 use scrip_runtime::{passphrase::Passphrase, random::RngFactory, steps::Steps};
@@ -128,7 +128,7 @@ impl Issuer {
         self.reload().await?;
         let now = self.inner.clock.now();
         let manifest = self.manifest();
-        let windows = manifest.epochs().iter().map(|(_, windows)| windows);
+        let windows = manifest.epochs().iter().map(|epoch| &epoch.windows);
         let (made_at, _) = epochs::upcoming(windows, &self.inner.config.epoch, now);
         if made_at <= now && self.change_epochs(Change::Next).await? {
             tracing::info!(version = self.manifest().version(), "made the keys of the next epoch");
@@ -184,7 +184,7 @@ impl Maker<'_> {
             sealed.push(self.vault.seal(&denomination(number, exponent), &key.private, rng));
             keys.push((exponent, key.modulus));
         }
-        Ok((EpochBody { number, windows, keys }, sealed))
+        Ok((EpochBody { number, key_use: KeyUse::Production, windows, keys }, sealed))
     }
 
     /// The last bytes that are taken: those of every key that signs now or later.

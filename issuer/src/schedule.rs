@@ -3,7 +3,7 @@
 use scrip_protocol::{
     credits::Exponent,
     id::ManifestDigest,
-    manifest::{Manifest, Windows},
+    manifest::{Epoch, KeyUse, Manifest, Windows},
     time::UnixSeconds,
 };
 use serde::Serialize;
@@ -28,12 +28,17 @@ pub struct Schedule {
 pub struct EpochStatus {
     /// Its number.
     pub epoch: u32,
+    /// What its keys sign.
+    #[serde(rename = "use")]
+    pub key_use: KeyUse,
     /// What can be done with its keys now.
     pub state: EpochState,
     /// The first second in which its keys sign.
     pub issue_from: UnixSeconds,
     /// The first second in which they no longer do.
     pub issue_until: UnixSeconds,
+    /// The first second in which its certificates can be exchanged for new ones.
+    pub renew_from: UnixSeconds,
     /// The first second in which relays no longer accept its certificates.
     pub spend_until: UnixSeconds,
     /// The first second in which they can no longer be redeemed.
@@ -83,17 +88,20 @@ pub async fn read(
 /// The schedule of a manifest.
 pub(crate) fn of(manifest: &Manifest, config: &Config, now: UnixSeconds) -> Schedule {
     let epochs = manifest.epochs();
-    let windows = epochs.iter().map(|(_, windows)| windows);
+    let windows = epochs.iter().map(|epoch| &epoch.windows);
     let (made_at, issue_from) = upcoming(windows, &config.epoch, now);
-    let status = |(epoch, windows): &(u32, Windows)| {
-        let of_epoch = manifest.keys().filter(|key| key.epoch() == *epoch);
+    let status = |epoch: &Epoch| {
+        let windows = &epoch.windows;
+        let of_epoch = manifest.keys().filter(|key| key.epoch() == epoch.number);
         let mut exponents: Vec<Exponent> = of_epoch.map(|key| key.exponent()).collect();
         exponents.sort_unstable();
         EpochStatus {
-            epoch: *epoch,
+            epoch: epoch.number,
+            key_use: epoch.key_use,
             state: state(windows, now),
             issue_from: windows.issue_from,
             issue_until: windows.issue_until,
+            renew_from: windows.renew_from,
             spend_until: windows.spend_until,
             redeem_until: windows.redeem_until,
             exponents,

@@ -1,6 +1,7 @@
 //! The key manifest (keys.md): every denomination key of a vendor with its windows, signed by the root key.
 
 mod succession;
+mod windows;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,73 +10,36 @@ use crate::credits::{Credits, Exponent};
 use crate::hash::{Label, hash};
 use crate::id::{KeyId, ManifestDigest, VendorId};
 use crate::keys::{PublicKey, Signature, SigningKey};
-use crate::limits::{ISSUE_GRACE, MAX_MANIFEST, RSA};
+use crate::limits::{MAX_MANIFEST, RSA};
 use crate::rsa::TokenPublicKey;
 use crate::time::UnixSeconds;
 use crate::token::TokenChallenge;
 
-pub use self::succession::SuccessionError;
+pub use self::{
+    succession::SuccessionError,
+    windows::{KeyUse, Windows},
+};
 
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 const KEY: usize = 1 + RSA;
-
-/// When the keys of an epoch may be used. Each window contains its first second and not its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// Blind signatures are made from here …
-    pub issue_from: UnixSeconds,
-    /// … until here.
-    pub issue_until: UnixSeconds,
-    /// Relays accept payments until here.
-    pub spend_until: UnixSeconds,
-    /// The vendor accepts redemptions until here.
-    pub redeem_until: UnixSeconds,
-}
-
-impl Windows {
-    /// Whether blind signatures are made at `now`.
-    pub fn issues_at(&self, now: UnixSeconds) -> bool {
-        self.issue_from <= now && now < self.issue_until
-    }
-
-    /// Whether the vendor still answers requests for signatures at `now`: within [`ISSUE_GRACE`] of the issue window,
-    /// for clocks that differ and requests that were made before it ended, and never when nothing could be spent.
-    pub fn signs_at(&self, now: UnixSeconds) -> bool {
-        self.issue_from <= now.plus(ISSUE_GRACE)
-            && now < self.issue_until.plus(ISSUE_GRACE)
-            && now < self.spend_until
-    }
-
-    /// Whether relays accept payments at `now`.
-    pub fn spends_at(&self, now: UnixSeconds) -> bool {
-        self.issue_from <= now && now < self.spend_until
-    }
-
-    /// Whether the vendor accepts redemptions at `now`.
-    pub fn redeems_at(&self, now: UnixSeconds) -> bool {
-        now < self.redeem_until
-    }
-
-    fn are_in_order(&self) -> bool {
-        self.issue_from < self.issue_until
-            && self.issue_until <= self.spend_until
-            && self.spend_until <= self.redeem_until
-    }
-
-    fn issuing_overlaps(&self, other: &Self) -> bool {
-        self.issue_from < other.issue_until && other.issue_from < self.issue_until
-    }
-}
 
 /// An epoch as it stands in a manifest that is being made.
 #[derive(Clone)]
 pub struct EpochBody {
     /// Its number; epochs ascend.
     pub number: u32,
+    /// What its keys sign.
+    pub key_use: KeyUse,
     /// The windows of all its keys.
     pub windows: Windows,
     /// Exponent and modulus of each key, ascending by exponent.
     pub keys: Vec<(Exponent, [u8; RSA])>,
+}
+
+impl EpochBody {
+    fn epoch(&self) -> Epoch {
+        Epoch { number: self.number, key_use: self.key_use, windows: self.windows }
+    }
 }
 
 /// A manifest that is being made.
@@ -113,8 +77,10 @@ impl ManifestBody {
 fn write_epoch(writer: &mut Writer, epoch: &EpochBody) {
     writer
         .u32(epoch.number)
+        .u8(epoch.key_use.to_wire())
         .u64(epoch.windows.issue_from.0)
         .u64(epoch.windows.issue_until.0)
+        .u64(epoch.windows.renew_from.0)
         .u64(epoch.windows.spend_until.0)
         .u64(epoch.windows.redeem_until.0)
         .nested(2, |writer| {
@@ -126,9 +92,11 @@ fn write_epoch(writer: &mut Writer, epoch: &EpochBody) {
 
 fn read_epoch(reader: &mut Reader<'_>) -> Result<EpochBody, DecodeError> {
     let number = reader.u32()?;
+    let key_use = KeyUse::from_wire(reader.u8()?).ok_or(DecodeError::BadValue("use"))?;
     let windows = Windows {
         issue_from: UnixSeconds(reader.u64()?),
         issue_until: UnixSeconds(reader.u64()?),
+        renew_from: UnixSeconds(reader.u64()?),
         spend_until: UnixSeconds(reader.u64()?),
         redeem_until: UnixSeconds(reader.u64()?),
     };
@@ -136,7 +104,7 @@ fn read_epoch(reader: &mut Reader<'_>) -> Result<EpochBody, DecodeError> {
         let exponent = Exponent::new(reader.u8()?).ok_or(DecodeError::BadValue("exponent"))?;
         Ok((exponent, reader.array()?))
     })?;
-    Ok(EpochBody { number, windows, keys })
+    Ok(EpochBody { number, key_use, windows, keys })
 }
 
 /// Why a manifest is refused. The vendor's fault, or that of whoever stands between.
@@ -184,9 +152,19 @@ pub enum ManifestError {
 #[derive(Clone)]
 pub struct DenominationKey {
     public: TokenPublicKey,
-    epoch: u32,
+    epoch: Epoch,
     exponent: Exponent,
-    windows: Windows,
+}
+
+/// An epoch of a verified manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number.
+    pub number: u32,
+    /// What its keys sign.
+    pub key_use: KeyUse,
+    /// When they may be used.
+    pub windows: Windows,
 }
 
 impl DenominationKey {
@@ -197,7 +175,12 @@ impl DenominationKey {
 
     /// The number of its epoch.
     pub fn epoch(&self) -> u32 {
-        self.epoch
+        self.epoch.number
+    }
+
+    /// What it signs.
+    pub fn key_use(&self) -> KeyUse {
+        self.epoch.key_use
     }
 
     /// Its exponent.
@@ -212,7 +195,7 @@ impl DenominationKey {
 
     /// When it may be used.
     pub fn windows(&self) -> &Windows {
-        &self.windows
+        &self.epoch.windows
     }
 
     /// The RSA key.
@@ -232,7 +215,7 @@ pub struct Manifest {
     challenge: TokenChallenge,
     challenge_digest: [u8; 32],
     receipt_key: PublicKey,
-    epochs: Vec<(u32, Windows)>,
+    epochs: Vec<Epoch>,
     keys: BTreeMap<KeyId, DenominationKey>,
 }
 
@@ -259,7 +242,7 @@ impl Manifest {
             challenge_digest: challenge.digest(),
             challenge,
             receipt_key: body.receipt_key,
-            epochs: body.epochs.iter().map(|epoch| (epoch.number, epoch.windows)).collect(),
+            epochs: body.epochs.iter().map(EpochBody::epoch).collect(),
             keys,
         })
     }
@@ -267,16 +250,17 @@ impl Manifest {
     /// What was signed, to make the next version of it.
     pub fn body(&self) -> ManifestBody {
         let keys_of = |number: u32| {
-            let of_epoch = self.keys.values().filter(|key| key.epoch == number);
+            let of_epoch = self.keys.values().filter(|key| key.epoch() == number);
             let mut keys: Vec<_> =
                 of_epoch.map(|key| (key.exponent, *key.public.modulus())).collect();
             keys.sort_by_key(|(exponent, _)| *exponent);
             keys
         };
-        let epoch = |(number, windows): &(u32, Windows)| EpochBody {
-            number: *number,
-            windows: *windows,
-            keys: keys_of(*number),
+        let epoch = |epoch: &Epoch| EpochBody {
+            number: epoch.number,
+            key_use: epoch.key_use,
+            windows: epoch.windows,
+            keys: keys_of(epoch.number),
         };
         ManifestBody {
             root_key: self.root_key,
@@ -322,8 +306,8 @@ impl Manifest {
         &self.receipt_key
     }
 
-    /// Number and windows of each epoch, ascending.
-    pub fn epochs(&self) -> &[(u32, Windows)] {
+    /// Its epochs, ascending by number.
+    pub fn epochs(&self) -> &[Epoch] {
         &self.epochs
     }
 
@@ -337,14 +321,25 @@ impl Manifest {
         self.keys.values()
     }
 
-    /// The keys that issue at `now`; where two of one denomination do, during an overlap of epochs, both.
-    pub fn issuing_at(&self, now: UnixSeconds) -> impl Iterator<Item = &DenominationKey> {
-        self.keys.values().filter(move |key| key.windows.issues_at(now))
+    /// The keys of this use that issue at `now`.
+    pub fn issuing_at(
+        &self,
+        key_use: KeyUse,
+        now: UnixSeconds,
+    ) -> impl Iterator<Item = &DenominationKey> {
+        let issues = move |key: &&DenominationKey| key.key_use() == key_use;
+        self.keys.values().filter(issues).filter(move |key| key.windows().issues_at(now))
     }
 
-    /// The newest key that issues certificates of `exponent` at `now`: the one that a wallet asks for.
-    pub fn issuing(&self, exponent: Exponent, now: UnixSeconds) -> Option<&DenominationKey> {
-        self.issuing_at(now).filter(|key| key.exponent == exponent).max_by_key(|key| key.epoch)
+    /// The newest key of this use that issues certificates of `exponent` at `now`: the one that a wallet asks for.
+    pub fn issuing(
+        &self,
+        key_use: KeyUse,
+        exponent: Exponent,
+        now: UnixSeconds,
+    ) -> Option<&DenominationKey> {
+        let issuing = self.issuing_at(key_use, now).filter(|key| key.exponent == exponent);
+        issuing.max_by_key(|key| key.epoch())
     }
 }
 
@@ -394,19 +389,14 @@ fn collect_keys(epochs: &[EpochBody]) -> Result<BTreeMap<KeyId, DenominationKey>
         let mut last_bytes: HashSet<u8> = epochs[..at]
             .iter()
             .filter(|other| other.windows.issuing_overlaps(&epoch.windows))
-            .flat_map(|other| keys.values().filter(|key| key.epoch == other.number))
+            .flat_map(|other| keys.values().filter(|key| key.epoch() == other.number))
             .map(|key| key.id().as_bytes()[31])
             .collect();
         for (exponent, modulus) in &epoch.keys {
             let public = TokenPublicKey::from_modulus(*modulus)
                 .map_err(|_| ManifestError::Modulus { epoch: number })?;
             let id = public.id();
-            let key = DenominationKey {
-                public,
-                epoch: number,
-                exponent: *exponent,
-                windows: epoch.windows,
-            };
+            let key = DenominationKey { public, epoch: epoch.epoch(), exponent: *exponent };
             let last_byte_is_new = last_bytes.insert(id.as_bytes()[31]);
             if keys.insert(id, key).is_some() || !last_byte_is_new {
                 return Err(ManifestError::Collision { epoch: number });

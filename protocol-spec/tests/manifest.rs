@@ -9,7 +9,7 @@ use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
 use scrip_protocol::manifest::{
-    EpochBody, Manifest, ManifestBody, ManifestError, SuccessionError, Windows,
+    EpochBody, KeyUse, Manifest, ManifestBody, ManifestError, SuccessionError, Windows,
 };
 use scrip_protocol::time::Day;
 use world::{World, windows};
@@ -43,6 +43,9 @@ fn each_rule_has_its_error() {
         change(&|b| b.epochs[0].windows.redeem_until = b.epochs[0].windows.issue_until),
         Err(ManifestError::Windows { epoch: 7 })
     );
+    let wrong_order = Err(ManifestError::Windows { epoch: 7 });
+    assert_eq!(change(&|b| b.epochs[0].windows.renew_from.0 -= 336 * 86_400), wrong_order);
+    assert_eq!(change(&|b| b.epochs[0].windows.renew_from.0 += 31 * 86_400), wrong_order);
     assert_eq!(
         change(&|b| b.epochs[0].keys[1].1[255] &= 0xfe),
         Err(ManifestError::Modulus { epoch: 7 })
@@ -90,13 +93,20 @@ fn open_signed_by(world: &World, key: &SigningKey) -> Result<(), ManifestError> 
 #[test]
 fn windows_contain_their_first_second_and_not_their_last() {
     let world = World::new();
-    let key = world.manifest.issuing(Exponent::new(0).unwrap(), world.now()).unwrap();
+    let key =
+        world.manifest.issuing(KeyUse::Production, Exponent::new(0).unwrap(), world.now()).unwrap();
     let w = key.windows();
     assert!(w.issues_at(w.issue_from) && !w.issues_at(w.issue_from.minus(1)));
     assert!(!w.issues_at(w.issue_until) && w.issues_at(w.issue_until.minus(1)));
     assert!(!w.spends_at(w.spend_until) && w.spends_at(w.issue_until));
+    assert!(w.renews_at(w.renew_from) && !w.renews_at(w.renew_from.minus(1)));
+    assert!(w.renews_at(w.spend_until.minus(1)) && !w.renews_at(w.spend_until));
     assert!(!w.redeems_at(w.redeem_until) && w.redeems_at(w.spend_until));
-    assert!(world.manifest.issuing(Exponent::new(9).unwrap(), world.now()).is_none());
+    let issuing = |key_use, k| {
+        world.manifest.issuing(key_use, Exponent::new(k).unwrap(), world.now()).is_some()
+    };
+    assert!(issuing(KeyUse::Production, 0) && !issuing(KeyUse::Production, 9));
+    assert!(!issuing(KeyUse::Test, 0));
 }
 
 #[test]
@@ -123,7 +133,12 @@ fn two_epochs(world: &World) -> ManifestBody {
     let mut body = world.body.clone();
     let key = body.epochs[0].keys.pop().unwrap();
     let next = windows(body.epochs[0].windows.issue_until.day());
-    body.epochs.push(EpochBody { number: 9, windows: next, keys: vec![key] });
+    body.epochs.push(EpochBody {
+        number: 9,
+        key_use: KeyUse::Production,
+        windows: next,
+        keys: vec![key],
+    });
     body
 }
 
@@ -138,7 +153,13 @@ fn windows_may_be_shortened_and_never_lengthened() {
     let lengthened = Err(SuccessionError::Lengthened { epoch: 9 });
     assert_eq!(follow(&|_| ()), Ok(()));
     assert_eq!(follow(&|w| w.issue_until = w.issue_until.minus(5)), Ok(()));
-    assert_eq!(follow(&|w| w.spend_until = w.issue_until), Ok(()));
+    let revoked = |w: &mut Windows| {
+        w.renew_from = w.issue_until;
+        w.spend_until = w.issue_until;
+    };
+    assert_eq!(follow(&revoked), Ok(()));
+    assert_eq!(follow(&|w| w.renew_from = w.renew_from.minus(5)), Ok(()), "opened earlier");
+    assert_eq!(follow(&|w| w.renew_from = w.renew_from.plus(5)), lengthened);
     let earlier = |w: &mut Windows| {
         w.issue_from = w.issue_from.minus(5);
         w.issue_until = w.issue_until.minus(5);
@@ -161,7 +182,8 @@ fn epochs_stay_and_new_ones_come_last() {
         let mut modulus = world.body.epochs[0].keys[0].1;
         modulus[200] = last;
         let keys = vec![(Exponent::new(0).unwrap(), modulus)];
-        EpochBody { number, windows: windows(Day(world::TODAY.0 + 400)), keys }
+        let windows = windows(Day(world::TODAY.0 + 400));
+        EpochBody { number, key_use: KeyUse::Production, windows, keys }
     };
     assert_eq!(follow(&|b| b.epochs.push(stranger(10, 1))), Ok(()));
     assert_eq!(follow(&|b| b.receipt_key = world.operator.public()), Ok(()));
@@ -174,6 +196,7 @@ fn epochs_stay_and_new_ones_come_last() {
     assert_eq!(follow(&|b| b.epochs[0].keys.truncate(1)), gone(7));
     assert_eq!(follow(&|b| drop(b.epochs[1].keys.splice(0..0, stranger(0, 1).keys))), gone(9));
     assert_eq!(follow(&|b| b.epochs[1].keys[0].0 = Exponent::new(5).unwrap()), gone(9));
+    assert_eq!(follow(&|b| b.epochs[1].key_use = KeyUse::Test), gone(9));
     assert_eq!(follow(&|b| b.issuer_name = "other".into()), Err(SuccessionError::IssuerName));
     let same = Err(SuccessionError::Version { held: 1, offered: 1 });
     assert_eq!(follow(&|b| b.version = 1), same);

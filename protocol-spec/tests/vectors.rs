@@ -10,7 +10,7 @@ use scrip_protocol::hash::Label;
 use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
 use scrip_protocol::issuance::Blinding;
 use scrip_protocol::keys::PublicKey;
-use scrip_protocol::manifest::Manifest;
+use scrip_protocol::manifest::{KeyUse, Manifest};
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
@@ -59,7 +59,7 @@ fn identifiers() {
 fn derivation() {
     let world = World::new();
     let keys: Vec<_> = world.body.epochs[0].keys.iter().map(|(exponent, modulus)| {
-        let key = world.manifest.issuing(*exponent, world.now()).unwrap();
+        let key = world.manifest.issuing(KeyUse::Production, *exponent, world.now()).unwrap();
         assert_eq!(key.public().modulus(), modulus);
         let certificates: Vec<_> = [Counter::new(0, 0), Counter::new(0, 1), Counter::new(3, 500)]
             .into_iter()
@@ -104,6 +104,17 @@ fn derivation() {
     );
 }
 
+/// Where the `use` of the first epoch stands, after the head with the issuer name, the length of the epochs and its number.
+const USE_AT: usize = 2 + 32 + 8 + (1 + "vendor.example".len()) + 32 + 3 + 4;
+
+/// The manifest with a signature over what it says now.
+fn resigned(world: &World, mut manifest: Vec<u8>) -> Vec<u8> {
+    manifest.truncate(manifest.len() - 64);
+    let signature = world.root.sign(Label::Manifest, &manifest);
+    manifest.extend_from_slice(signature.as_bytes());
+    manifest
+}
+
 #[test]
 fn manifest() {
     let world = World::new();
@@ -115,14 +126,26 @@ fn manifest() {
     cases.push(("cut by a byte", good[..good.len() - 1].to_vec()));
     cases.push(("a byte too long", [&good[..], &[0]].concat()));
     let mut format = good.clone();
-    format[1] = 2;
-    cases.push(("format 2", format));
+    format[1] = 1;
+    cases.push(("format 1, which had no use and no renewal", format));
     let signed = |change: &dyn Fn(&mut scrip_protocol::manifest::ManifestBody)| {
         let mut body = world.body.clone();
         change(&mut body);
         body.sign(&world.root)
     };
     cases.push(("an issuer name with a space", signed(&|b| b.issuer_name = "a b".into())));
+    cases.push((
+        "renew_from before issue_until",
+        signed(&|b| b.epochs[0].windows.renew_from.0 = b.epochs[0].windows.issue_until.0 - 1),
+    ));
+    cases.push((
+        "renew_from after spend_until",
+        signed(&|b| b.epochs[0].windows.renew_from.0 = b.epochs[0].windows.spend_until.0 + 1),
+    ));
+    cases.push(("test keys", signed(&|b| b.epochs[0].key_use = KeyUse::Test)));
+    let mut use_0 = good.clone();
+    use_0[USE_AT] = 0;
+    cases.push(("use 0", resigned(&world, use_0)));
     cases.push((
         "spend_until before issue_until",
         signed(&|b| b.epochs[0].windows.spend_until = b.epochs[0].windows.issue_from),
@@ -154,6 +177,12 @@ fn succession() {
         ("nothing but the version", signed(&|_| ())),
         ("an end of issuing before its time", signed(&|b| b.epochs[0].windows.issue_until.0 -= 1)),
         ("an end of spending before its time", signed(&|b| b.epochs[0].windows.spend_until.0 -= 1)),
+        (
+            "a renewal that opens before its time",
+            signed(&|b| b.epochs[0].windows.renew_from.0 -= 1),
+        ),
+        ("a renewal put off", signed(&|b| b.epochs[0].windows.renew_from.0 += 1)),
+        ("keys of another use", signed(&|b| b.epochs[0].key_use = KeyUse::Test)),
         ("an end of issuing put off", signed(&|b| b.epochs[0].windows.issue_until.0 += 1)),
         (
             "an earlier start, so that it issues longer",

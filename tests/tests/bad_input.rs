@@ -9,6 +9,7 @@ use scrip_protocol::id::{BatchId, KeyId, OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, IssuanceRequest};
 use scrip_protocol::keys::{Signature, SigningKey};
 use scrip_protocol::limits::{ISSUE_GRACE, MAX_ISSUANCE, MAX_PAID_REQUEST, MAX_REDEMPTION_BATCH};
+use scrip_protocol::manifest::KeyUse;
 use scrip_protocol::media;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::{Problem, ProblemType};
@@ -153,7 +154,7 @@ async fn a_key_outside_of_its_window_pays_nothing() {
         (network.relays[0].address().authority.clone(), network.relays[0].address().id);
     let draft = || wallet.draft_payment(&operator, &[1], Credits(1), Doubtful::Keep);
     assert!(draft().await.is_ok());
-    let (_, windows) = network.vendor.issuer().unwrap().manifest().epochs()[0];
+    let windows = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     // The wallet keeps a distance to the end; the day must still be adjacent.
     network.clock.set(windows.spend_until.minus(20 * 3_600));
     let paid = wallet
@@ -184,7 +185,9 @@ async fn grant(network: &Network, seed: u8) -> Grant {
     let items = exponents
         .enumerate()
         .map(|(position, k)| {
-            let key = manifest.issuing(Exponent::new(k).unwrap(), network.clock.now()).unwrap();
+            let key = manifest
+                .issuing(KeyUse::Production, Exponent::new(k).unwrap(), network.clock.now())
+                .unwrap();
             let counter = Counter::new(0, position as u16);
             Blinding::start(&seed, &manifest, key, counter).unwrap().item().clone()
         })
@@ -265,7 +268,7 @@ async fn bad_vouchers_and_late_keys_are_refused_by_name() {
     let Grant { secret, request } = grant(&network, 4).await;
     network.clock.advance(31 * 86_400);
     assert_eq!(problem(&turn_in(&fresh, 3).await), ProblemType::VoucherExpired);
-    let (_, windows) = network.vendor.issuer().unwrap().manifest().epochs()[0];
+    let windows = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     network.clock.set(windows.issue_until.plus(ISSUE_GRACE));
     assert_eq!(
         problem(&issue(&network, &secret, request.encode()).await),

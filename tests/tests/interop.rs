@@ -9,6 +9,7 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::OperatorId;
 use scrip_protocol::issuance::Certificate;
 use scrip_protocol::keys::SigningKey;
+use scrip_protocol::manifest::KeyUse;
 use scrip_protocol::media;
 use scrip_protocol::payment::{PaidRequest, Payment};
 use scrip_protocol::problem::{Problem, ProblemType};
@@ -94,7 +95,9 @@ async fn a_foreign_client_gets_tokens_and_one_of_them_buys_a_queue() {
         [&[0, 2], &(name.len() as u16).to_be_bytes()[..], name.as_bytes(), &[0, 0, 0]].concat();
     let challenge_digest: [u8; 32] = Sha256::digest(&challenge).into();
     let manifest = issuer.manifest();
-    let two = manifest.issuing(Exponent::new(1).unwrap(), network.clock.now()).unwrap();
+    let two = manifest
+        .issuing(KeyUse::Production, Exponent::new(1).unwrap(), network.clock.now())
+        .unwrap();
     let spki = two.public().spki();
     assert!(keys.contains(&spki));
 

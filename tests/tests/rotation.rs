@@ -10,7 +10,7 @@ const DAY: u64 = 86_400;
 
 /// When an epoch stops issuing.
 fn end_of(network: &Network, epoch: usize) -> UnixSeconds {
-    network.vendor.issuer().unwrap().manifest().epochs()[epoch].1.issue_until
+    network.vendor.issuer().unwrap().manifest().epochs()[epoch].windows.issue_until
 }
 
 /// Buys a pack and pays each relay for a queue.

@@ -49,12 +49,13 @@ database = {database}
 
 # The epochs of keys; what is changed here holds for those that are made after it. A key of exponent
 # k signs certificates of 2^k credits. It signs for `issue_for`; its certificates can be spent for
-# `spend_for` after that, and redeemed for `redeem_for` after that. What was redeemed is kept for
-# `keep_for` after that, and the sums for ever.
+# `spend_for` after that, exchanged for new ones in the last `renew_for` of it, and redeemed for
+# `redeem_for` after it. What was redeemed is kept for `keep_for` after that, and the sums for ever.
 # [epoch]
 # denominations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 # issue_for = "30d"
 # spend_for = "365d"
+# renew_for = "30d"
 # redeem_for = "8d"
 # keep_for = "30d"
 # How long before an epoch stops issuing the next one's keys are made and published. Relays that have

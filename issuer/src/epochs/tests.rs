@@ -1,5 +1,7 @@
 use scrip_runtime::config::HumanDuration;
 
+use scrip_protocol::manifest::KeyUse;
+
 use super::*;
 
 const NOW: UnixSeconds = UnixSeconds(20_500 * 86_400 + 5);
@@ -20,6 +22,7 @@ fn epochs(from: &[i64]) -> Vec<EpochBody> {
     let begins = |from: i64| UnixSeconds(NOW.0.checked_add_signed(from).unwrap());
     let epoch = |(number, from): (u32, &i64)| EpochBody {
         number,
+        key_use: KeyUse::Production,
         windows: windows(&config(), begins(*from)),
         keys: Vec::new(),
     };

@@ -3,7 +3,11 @@
 use axum::{extract::State, response::Response};
 use data_encoding::BASE64URL;
 use http::{HeaderValue, header};
-use scrip_protocol::{manifest::DenominationKey, media, problem::ProblemType};
+use scrip_protocol::{
+    manifest::{DenominationKey, KeyUse},
+    media,
+    problem::ProblemType,
+};
 use serde::Serialize;
 
 use super::{answer, refusal::Refusal};
@@ -35,7 +39,8 @@ struct TokenKey {
 /// `GET /.well-known/private-token-issuer-directory`: the keys that issue now, by exponent.
 pub(super) async fn directory(State(issuer): State<Issuer>) -> Result<Response, Refusal> {
     let manifest = issuer.newest_ring().await.manifest.clone();
-    let mut keys: Vec<&DenominationKey> = manifest.issuing_at(issuer.inner.clock.now()).collect();
+    let now = issuer.inner.clock.now();
+    let mut keys: Vec<&DenominationKey> = manifest.issuing_at(KeyUse::Production, now).collect();
     keys.sort_by_key(|key| (key.exponent(), key.epoch()));
     let token_key = |key: &&DenominationKey| TokenKey {
         token_type: TOKEN_TYPE,

@@ -201,7 +201,7 @@ async fn keys_issue_in_their_window_and_a_little_around_it() {
     let vendor = TestIssuer::start().await.unwrap();
     let issuer = &vendor.issuer;
     let mut wallet = Wallet::new(1);
-    let windows = issuer.manifest().epochs()[0].1;
+    let windows = issuer.manifest().epochs()[0].windows;
     let (index, secret) = wallet.grant(issuer, "starter").await;
     let (_, request) = wallet.blind(issuer, index, &STARTER);
     let before = database(issuer).await;

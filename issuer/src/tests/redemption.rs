@@ -88,7 +88,7 @@ async fn each_item_fails_its_first_check() {
     let mut identity = [0; 32]; // the neutral element: every signature of this form would verify
     identity[0] = 1;
     let unreduced = [0xff; 32];
-    let windows = vendor.issuer.manifest().epochs()[0].1;
+    let windows = vendor.issuer.manifest().epochs()[0].windows;
     let (first, last) = (windows.issue_from.day().0 - 1, windows.spend_until.day().0 + 1);
     let days = [first - 1, last + 1, 0, u32::MAX];
     let cases = [
@@ -144,7 +144,7 @@ async fn after_the_window_only_the_record_counts() {
     let first = operator.redeem(&vendor, vec![recorded.clone()]).await;
     assert_eq!(first, [ItemResult::Accepted]);
 
-    let redeem_until = vendor.issuer.manifest().epochs()[0].1.redeem_until;
+    let redeem_until = vendor.issuer.manifest().epochs()[0].windows.redeem_until;
     vendor.clock.set(redeem_until);
     let items = vec![
         recorded.clone(),

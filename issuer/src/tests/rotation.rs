@@ -30,7 +30,7 @@ use crate::{
 const DAY: u64 = 86_400;
 
 fn windows(issuer: &Issuer, epoch: usize) -> Windows {
-    issuer.manifest().epochs()[epoch].1
+    issuer.manifest().epochs()[epoch].windows
 }
 
 /// What `GET /v1/manifest` answers.
@@ -89,7 +89,10 @@ pub(crate) async fn under_load(one: &Arc<TestIssuer>, two: &Arc<TestIssuer>) {
     let manifest = served(&one.issuer).await;
     assert_eq!((manifest.version(), manifest.epochs().len()), (3, 3));
     for pair in manifest.epochs().windows(2) {
-        assert_eq!(pair[0].1.issue_until, pair[1].1.issue_from, "neither a gap nor an overlap");
+        assert_eq!(
+            pair[0].windows.issue_until, pair[1].windows.issue_from,
+            "neither a gap nor an overlap"
+        );
     }
     let status = two.issuer.status().await.unwrap();
     let credits = 12 * bought.load(Ordering::Relaxed) as u64;
@@ -172,7 +175,7 @@ async fn what_was_begun_before_the_end_is_signed_after_it() {
     let old = issuer.manifest();
     issuer.change_epochs(Change::Rotate).await.unwrap();
     let now = vendor.clock.now();
-    assert_eq!(issuer.manifest().epochs()[0].1.issue_until, now);
+    assert_eq!(issuer.manifest().epochs()[0].windows.issue_until, now);
     let (index, secret) = wallet.grant(issuer, "starter").await;
     let (_, late) = wallet.blind_with(&old, now, index, &STARTER);
     let (_, new) = wallet.blind(issuer, index, &STARTER);
@@ -198,7 +201,7 @@ async fn a_revoked_epoch_neither_issues_nor_is_spent_but_is_redeemed() {
     let after = issuer.manifest();
     after.may_follow(&before).unwrap();
     let now = vendor.clock.now();
-    assert!(!after.epochs()[0].1.spends_at(now) && after.epochs()[1].1.issues_at(now));
+    assert!(!after.epochs()[0].windows.spends_at(now) && after.epochs()[1].windows.issues_at(now));
     let (index, secret) = wallet.grant(issuer, "starter").await;
     let (_, request) = wallet.blind_with(&before, now, index, &STARTER);
     let path = "/v1/issuance";

@@ -9,7 +9,7 @@ use scrip_protocol::{
     id::{BatchId, OperatorId},
     issuance::{Blinding, Certificate, IssuanceAnswer, IssuanceRequest},
     keys::{Signature, SigningKey},
-    manifest::Manifest,
+    manifest::{KeyUse, Manifest},
     media,
     problem::{Problem, ProblemType},
     redemption::{ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome},
@@ -140,7 +140,7 @@ impl Wallet {
         let blindings: Vec<Blinding> = (0..)
             .zip(exponents)
             .map(|(position, exponent)| {
-                let key = manifest.issuing(k(*exponent), now).unwrap();
+                let key = manifest.issuing(KeyUse::Production, k(*exponent), now).unwrap();
                 Blinding::start(&self.seed, manifest, key, Counter::new(index, position)).unwrap()
             })
             .collect();

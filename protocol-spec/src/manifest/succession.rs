@@ -19,8 +19,8 @@ pub enum SuccessionError {
     /// The issuer name is another one, so that no certificate would answer the challenge any more.
     #[error("the issuer name has changed")]
     IssuerName,
-    /// An epoch is gone, or its keys are others.
-    #[error("epoch {epoch} is gone, or its keys have changed")]
+    /// An epoch is gone, or its keys or their use are others.
+    #[error("epoch {epoch} is gone, or its keys or their use have changed")]
     Keys {
         /// The epoch's number.
         epoch: u32,
@@ -47,6 +47,7 @@ impl Windows {
         self.issue_from <= held.issue_from
             && self.issue_until <= held.issue_until
             && issuing(self) <= issuing(held)
+            && self.renew_from <= held.renew_from
             && self.spend_until <= held.spend_until
             && self.redeem_until == held.redeem_until
     }
@@ -68,20 +69,21 @@ impl Manifest {
         if self.challenge_digest != held.challenge_digest {
             return Err(SuccessionError::IssuerName);
         }
-        for (epoch, windows) in &held.epochs {
-            let epoch = *epoch;
-            let found = self.epochs.iter().find(|(number, _)| *number == epoch);
-            let (_, offered) = found.ok_or(SuccessionError::Keys { epoch })?;
-            if !self.keys_of(epoch).eq(held.keys_of(epoch)) {
+        for known in &held.epochs {
+            let epoch = known.number;
+            let found = self.epochs.iter().find(|offered| offered.number == epoch);
+            let offered = found.ok_or(SuccessionError::Keys { epoch })?;
+            let same_keys = self.keys_of(epoch).eq(held.keys_of(epoch));
+            if !same_keys || offered.key_use != known.key_use {
                 return Err(SuccessionError::Keys { epoch });
             }
-            if !offered.may_follow(windows) {
+            if !offered.windows.may_follow(&known.windows) {
                 return Err(SuccessionError::Lengthened { epoch });
             }
         }
-        let last = held.epochs.last().map(|(number, _)| *number);
-        let is_known = |epoch: &u32| held.epochs.iter().any(|(number, _)| number == epoch);
-        let mut new = self.epochs.iter().map(|(number, _)| *number).filter(|n| !is_known(n));
+        let last = held.epochs.last().map(|known| known.number);
+        let is_known = |epoch: &u32| held.epochs.iter().any(|known| known.number == *epoch);
+        let mut new = self.epochs.iter().map(|epoch| epoch.number).filter(|n| !is_known(n));
         match new.find(|number| Some(*number) < last) {
             Some(epoch) => Err(SuccessionError::Inserted { epoch }),
             None => Ok(()),
@@ -90,7 +92,7 @@ impl Manifest {
 
     /// Id and exponent of each key of an epoch, by id.
     fn keys_of(&self, epoch: u32) -> impl Iterator<Item = (crate::id::KeyId, u8)> + '_ {
-        let of_epoch = self.keys.iter().filter(move |(_, key)| key.epoch == epoch);
+        let of_epoch = self.keys.iter().filter(move |(_, key)| key.epoch() == epoch);
         of_epoch.map(|(id, key)| (*id, key.exponent.get()))
     }
 }

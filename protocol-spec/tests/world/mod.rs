@@ -7,7 +7,7 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, Certificate, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::manifest::{EpochBody, Manifest, ManifestBody, Windows};
+use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows};
 use scrip_protocol::payment::{PaidRequest, Payment};
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
 use scrip_protocol::seed::{Counter, WalletSeed};
@@ -43,6 +43,7 @@ pub fn windows(from: Day) -> Windows {
     Windows {
         issue_from: from.start(),
         issue_until: from.start().plus(30 * 86_400),
+        renew_from: from.start().plus(365 * 86_400),
         spend_until: from.start().plus(395 * 86_400),
         redeem_until: from.start().plus(403 * 86_400),
     }
@@ -73,7 +74,12 @@ impl World {
             version: 1,
             issuer_name: "vendor.example".into(),
             receipt_key: receipt.public(),
-            epochs: vec![EpochBody { number: 7, windows: windows(Day(TODAY.0 - 10)), keys }],
+            epochs: vec![EpochBody {
+                number: 7,
+                key_use: KeyUse::Production,
+                windows: windows(Day(TODAY.0 - 10)),
+                keys,
+            }],
         };
         let manifest = Manifest::open(&body.sign(&root), &VendorId::of(&root.public())).unwrap();
         Self {
@@ -110,7 +116,7 @@ impl World {
     /// The certificate of 2^`exponent` credits at `position` of the wallet's first grant.
     pub fn certificate(&self, exponent: u8, position: u16) -> Certificate {
         let exponent = Exponent::new(exponent).unwrap();
-        let key = self.manifest.issuing(exponent, self.now()).unwrap();
+        let key = self.manifest.issuing(KeyUse::Production, exponent, self.now()).unwrap();
         let counter = Counter::new(0, position);
         let blinding = Blinding::start(&self.seed, &self.manifest, key, counter).unwrap();
         let answer = self.sign_blindly(&blinding);

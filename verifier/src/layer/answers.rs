@@ -11,7 +11,7 @@ use scrip_protocol::{
     credits::Credits,
     id::encode_base64url,
     limits::{MAX_JSON_ANSWER, MAX_RECEIPT},
-    manifest::Manifest,
+    manifest::{KeyUse, Manifest},
     media,
     problem::{Problem, ProblemType},
     time::UnixSeconds,
@@ -56,7 +56,7 @@ pub(super) fn payment_required(verifier: &Verifier, quote: Quote) -> Response<Fu
 /// is none it is left out, as that section allows.
 fn challenge(manifest: &Manifest, price: Credits, now: UnixSeconds) -> String {
     let key = manifest
-        .issuing_at(now)
+        .issuing_at(KeyUse::Production, now)
         .filter(|key| key.value() <= price)
         .max_by_key(|key| (key.exponent(), key.epoch()));
     let challenge = padded(&manifest.challenge().encode());

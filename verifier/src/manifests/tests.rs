@@ -107,6 +107,7 @@ async fn windows_get_shorter_and_never_longer() {
     world.refresh(&manifests).await.unwrap();
     world.vendor.publish(|body| {
         body.version = 2;
+        body.epochs[0].windows.renew_from = body.epochs[0].windows.issue_until;
         body.epochs[0].windows.spend_until = body.epochs[0].windows.issue_until;
     });
     let refreshed = world.refresh(&manifests).await.unwrap();

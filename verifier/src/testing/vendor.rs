@@ -21,7 +21,7 @@ use scrip_protocol::{
     id::{OperatorId, VendorId},
     issuance::Certificate,
     keys::{PublicKey, Signature, SigningKey},
-    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
     payment::{PaidRequest, Payment},
     redemption::{
         ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionItem,
@@ -247,12 +247,14 @@ fn epoch(at: usize, keys: &[KeyPair]) -> EpochBody {
     let windows = Windows {
         issue_from: start,
         issue_until: start.plus(90 * DAY),
+        renew_from: start.plus(150 * DAY),
         spend_until: start.plus(180 * DAY),
         redeem_until: start.plus(210 * DAY),
     };
     let keys = keys[at * DENOMINATIONS..][..DENOMINATIONS].iter().zip(0..);
     EpochBody {
         number: at as u32 + 1,
+        key_use: KeyUse::Production,
         windows,
         keys: keys.filter_map(|(pair, k)| Some((Exponent::new(k)?, modulus(pair)))).collect(),
     }

@@ -24,7 +24,7 @@ use scrip_protocol::{
     id::{GrantId, KeyId, VendorId},
     issuance::{GrantAnswer, GrantRequest, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem},
     keys::SigningKey,
-    manifest::{EpochBody, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
     media,
     problem::ProblemType,
     seed::GrantSecret,
@@ -116,15 +116,21 @@ impl FakeVendor {
         let windows = |from: u64, until: u64| Windows {
             issue_from: START.plus(from * SECONDS_PER_DAY),
             issue_until: START.plus(until * SECONDS_PER_DAY),
+            renew_from: START.plus((until + 70) * SECONDS_PER_DAY),
             spend_until: START.plus((until + 100) * SECONDS_PER_DAY),
             redeem_until: START.plus((until + 130) * SECONDS_PER_DAY),
         };
-        let mut epochs =
-            vec![EpochBody { number: 1, windows: windows(0, 30), keys: (0..4).map(key).collect() }];
+        let epoch = |number, windows, keys| EpochBody {
+            number,
+            key_use: KeyUse::Production,
+            windows,
+            keys,
+        };
+        let mut epochs = vec![epoch(1, windows(0, 30), (0..4).map(key).collect())];
         if books.manifest_version > 1 {
             let next = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k) + 4].modulus);
             let keys = (0..4).map(next).collect();
-            epochs.push(EpochBody { number: 2, windows: windows(30, 60), keys });
+            epochs.push(epoch(2, windows(30, 60), keys));
         }
         let body = ManifestBody {
             root_key: self.root.public(),

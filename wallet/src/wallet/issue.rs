@@ -9,7 +9,7 @@ use scrip_protocol::{
     id::KeyId,
     issuance::{Blinding, Certificate, GrantAnswer, IssuanceAnswer, IssuanceRequest},
     limits::MAX_PACK,
-    manifest::Manifest,
+    manifest::{KeyUse, Manifest},
     problem::ProblemType,
     seed::{Counter, WalletSeed},
     time::UnixSeconds,
@@ -130,7 +130,7 @@ impl Wallet {
         let mut keys = Vec::new();
         for entry in &answer.pack {
             let key = manifest
-                .issuing(entry.exponent, now)
+                .issuing(KeyUse::Production, entry.exponent, now)
                 .ok_or(WalletError::NoIssuingKey(entry.exponent))?;
             keys.extend(std::iter::repeat_n(key.id(), entry.count.into()));
             if keys.len() > MAX_PACK {
