@@ -7,6 +7,7 @@ mod directory;
 mod issuance;
 mod redemptions;
 mod refusal;
+mod renewals;
 mod request;
 
 use axum::{
@@ -30,6 +31,8 @@ pub fn router(issuer: Issuer) -> Router {
         .route("/v1/token-request", post(issuance::issue_token))
         .route("/.well-known/private-token-issuer-directory", get(directory::directory))
         .route("/v1/redemptions", post(redemptions::redeem))
+        .route("/v1/renewals", post(renewals::renew))
+        .route("/v1/inquiries", post(renewals::inquire))
         .fallback(async || Refusal::Surface(ProblemType::NotFound))
         .method_not_allowed_fallback(async || Refusal::Surface(ProblemType::MethodNotAllowed))
         .with_state(issuer)

@@ -1,7 +1,8 @@
 //! `scrip-issuer`, the vendor's server: sells packs of certificates, signs them blindly, accepts redemptions and detects
 //! double spends. `protocol-spec/` fixes what it says; this crate is laid out as
 //!
-//! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`operators`],
+//! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`renewal`],
+//!   [`operators`],
 //!   [`status`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
 //! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
 //! - [`http`], which parses and encodes; [`cli`], the program; [`Issuer`], all of it together in one process.
@@ -18,6 +19,7 @@ mod issuer;
 mod keys;
 mod pack;
 mod past;
+mod random;
 mod ring;
 mod rotation;
 
@@ -29,6 +31,7 @@ pub mod init;
 pub mod operators;
 pub mod packs;
 pub mod redemption;
+pub mod renewal;
 pub mod schedule;
 pub mod signer;
 pub mod status;

@@ -13,6 +13,7 @@ use scrip_runtime::random::RngFactory;
 
 use crate::{
     issuer::Issuer,
+    random::random_number,
     ring::Ring,
     store::{BatchRecord, Decision, SpendRecord, StoreError},
 };
@@ -178,11 +179,4 @@ fn reason(rejection: Rejection) -> InvalidReason {
         Rejection::CertificateSignature => InvalidReason::CertificateSignature,
         Rejection::SpendSignature => InvalidReason::SpendSignature,
     }
-}
-
-/// A batch's number, drawn before the transaction.
-fn random_number(rng: &RngFactory) -> i64 {
-    let mut bytes = [0; 8];
-    rng().fill_bytes(&mut bytes);
-    i64::from_be_bytes(bytes) & i64::MAX
 }

@@ -27,10 +27,16 @@ pub struct Status {
     pub manifest_digest: ManifestDigest,
     /// Each denomination of each epoch.
     pub denominations: Vec<DenominationStatus>,
-    /// Worth of all certificates that were issued.
+    /// Worth of all certificates that were issued, those in the place of renewed ones included.
     pub credits_issued: Credits,
     /// Worth of all certificates that operators redeemed.
     pub credits_redeemed: Credits,
+    /// Worth of all certificates that were exchanged for ones of a later epoch.
+    pub credits_renewed: Credits,
+    /// Worth of all certificates that nobody can use any more.
+    pub credits_expired: Credits,
+    /// Worth of all others: the vendor's liability.
+    pub credits_outstanding: Credits,
     /// Grants.
     pub grants: Used,
     /// Vouchers.
@@ -52,6 +58,12 @@ pub struct DenominationStatus {
     pub issued: u64,
     /// Certificates that were redeemed.
     pub redeemed: u64,
+    /// Certificates that were exchanged for ones of a later epoch.
+    pub renewed: u64,
+    /// Certificates that nobody can use any more, since their redemption window has passed.
+    pub expired: u64,
+    /// All others: issued − redeemed − renewed − expired. Below 0 where more were redeemed than issued.
+    pub outstanding: i64,
     /// Whether its key signs now.
     pub issuing: bool,
     /// The first second in which it no longer does.
@@ -120,12 +132,17 @@ async fn collect(
         .keys()
         .map(|key| {
             let count = count(key.epoch(), key.exponent());
+            let left = signed(count.issued) - signed(count.redeemed) - signed(count.renewed);
+            let is_past = !key.windows().redeems_at(now);
             DenominationStatus {
                 epoch: key.epoch(),
                 exponent: key.exponent(),
                 credits: key.value(),
                 issued: count.issued,
                 redeemed: count.redeemed,
+                renewed: count.renewed,
+                expired: if is_past { u64::try_from(left).unwrap_or_default() } else { 0 },
+                outstanding: if is_past { left.min(0) } else { left },
                 issuing: key.windows().issues_at(now),
                 issue_until: key.windows().issue_until,
                 redeem_until: key.windows().redeem_until,
@@ -152,11 +169,26 @@ async fn collect(
         credits_redeemed: Credits::total(
             denominations.iter().map(|row| worth(row.credits, row.redeemed)),
         ),
+        credits_renewed: Credits::total(
+            denominations.iter().map(|row| worth(row.credits, row.renewed)),
+        ),
+        credits_expired: Credits::total(
+            denominations.iter().map(|row| worth(row.credits, row.expired)),
+        ),
+        credits_outstanding: Credits::total(
+            denominations
+                .iter()
+                .map(|row| worth(row.credits, u64::try_from(row.outstanding).unwrap_or_default())),
+        ),
         grants: Used { total: rows.grants, used: rows.grants_minted },
         vouchers: Used { total: rows.vouchers, used: rows.vouchers_used },
         operators: operators.collect(),
         denominations,
     })
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn worth(value: Credits, count: u64) -> Credits {

@@ -20,6 +20,7 @@ mod migrations;
 mod operators;
 mod packs;
 mod redemptions;
+mod renewals;
 mod rows;
 mod status;
 mod tokens;
@@ -46,6 +47,7 @@ pub use self::{
     operators::{AddedOperator, OperatorRow},
     packs::StoredPack,
     redemptions::{BatchRecord, Decision, RecordedSpend, SpendRecord},
+    renewals::{NewRenewal, Recorded, Records, RenewalRecord},
     status::{DenominationCount, StatusRows},
     tokens::TokenTaken,
     vouchers::{NewVoucher, VoucherUse},

@@ -3,6 +3,7 @@
 mod issuance;
 mod privacy;
 mod redemption;
+pub(crate) mod renewal;
 mod restart;
 pub(crate) mod rotation;
 mod support;

@@ -4,6 +4,7 @@ use ed25519_zebra as zebra;
 use rand_core::{CryptoRng, RngCore};
 
 use crate::hash::Label;
+use crate::inquiry::Inquiry;
 use crate::keys::{PublicKey, Signature, message};
 use crate::manifest::DenominationKey;
 use crate::spend::Binding;
@@ -76,12 +77,10 @@ pub fn check_key_encoding(key: &[u8; 32]) -> Result<(), Rejection> {
     if reduced && !SMALL_ORDER_Y.contains(&y) { Ok(()) } else { Err(Rejection::CertificateKey) }
 }
 
-fn check_certificate(spend: &Spend<'_>) -> Result<(), Rejection> {
-    check_key_encoding(&spend.token.nonce)?;
-    spend
-        .key
-        .public()
-        .verify(&spend.token.signed_part(), &spend.token.authenticator)
+fn check_certificate(token: &Token, key: &DenominationKey) -> Result<(), Rejection> {
+    check_key_encoding(&token.nonce)?;
+    key.public()
+        .verify(&token.signed_part(), &token.authenticator)
         .map_err(|_| Rejection::CertificateSignature)
 }
 
@@ -90,9 +89,20 @@ fn check_certificate(spend: &Spend<'_>) -> Result<(), Rejection> {
 /// # Errors
 /// The first [`Rejection`], in the order of verification.md.
 pub fn check_one(spend: &Spend<'_>) -> Result<(), Rejection> {
-    check_certificate(spend)?;
+    check_certificate(spend.token, spend.key)?;
     PublicKey::from_bytes(spend.token.nonce)
         .verify(Label::Spend, spend.binding.as_bytes(), spend.signature)
+        .map_err(|_| Rejection::SpendSignature)
+}
+
+/// Checks an inquiry's certificate, and that its holder asks. `key` is the denomination key that the certificate names.
+///
+/// # Errors
+/// The first [`Rejection`].
+pub fn check_inquiry(inquiry: &Inquiry, key: &DenominationKey) -> Result<(), Rejection> {
+    check_certificate(&inquiry.token, key)?;
+    PublicKey::from_bytes(inquiry.token.nonce)
+        .verify(Label::Inquiry, &inquiry.signed_part(), &inquiry.signature)
         .map_err(|_| Rejection::SpendSignature)
 }
 
@@ -103,7 +113,8 @@ pub fn check_batch(
     spends: &[Spend<'_>],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Vec<Result<(), Rejection>> {
-    let mut results: Vec<_> = spends.iter().map(check_certificate).collect();
+    let mut results: Vec<_> =
+        spends.iter().map(|spend| check_certificate(spend.token, spend.key)).collect();
     let queued: Vec<(usize, zebra::batch::Item)> = spends
         .iter()
         .enumerate()

@@ -23,6 +23,10 @@ pub enum Label {
     RedemptionOutcome,
     IssuanceRequest,
     GrantId,
+    Renewal,
+    Inquiry,
+    InquiryDigest,
+    InquiryAnswer,
 }
 
 impl Label {
@@ -46,6 +50,10 @@ impl Label {
             Self::RedemptionOutcome => "scrip/v1 redemption outcome",
             Self::IssuanceRequest => "scrip/v1 issuance request",
             Self::GrantId => "scrip/v1 grant id",
+            Self::Renewal => "scrip/v1 renewal",
+            Self::Inquiry => "scrip/v1 inquiry",
+            Self::InquiryDigest => "scrip/v1 inquiry digest",
+            Self::InquiryAnswer => "scrip/v1 inquiry answer",
         }
     }
 

@@ -258,6 +258,11 @@ impl Certificate {
         self.token.encode()
     }
 
+    /// Signs with the certificate's key.
+    pub(crate) fn sign(&self, label: Label, data: &[u8]) -> Signature {
+        self.key.sign(label, data)
+    }
+
     /// Signs the spend of this certificate at one operator for what `commitment` hides.
     pub fn spend(
         &self,
@@ -267,7 +272,7 @@ impl Certificate {
         commitment: &Commitment,
     ) -> (Binding, Signature) {
         let binding = binding(vendor, operator, day, commitment);
-        let signature = self.key.sign(Label::Spend, binding.as_bytes());
+        let signature = self.sign(Label::Spend, binding.as_bytes());
         (binding, signature)
     }
 }

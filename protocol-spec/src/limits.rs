@@ -12,6 +12,10 @@ pub const MAX_PAYMENT_ITEMS: usize = 64;
 pub const MAX_RESOURCE_REQUEST: usize = 4_096;
 /// Items of one redemption batch.
 pub const MAX_BATCH_ITEMS: usize = 1_024;
+/// Certificates of one renewal request.
+pub const MAX_RENEWAL_ITEMS: usize = 8;
+/// Seconds from a payment to its redemption, as long as a relay can help it.
+pub const REDEEM_WITHIN: u64 = 7 * 86_400;
 /// Bytes of a receipt.
 pub const MAX_RECEIPT: usize = 8_192;
 /// Bytes of a lease status: what a lease can gather in receipts.
@@ -53,3 +57,15 @@ pub const CONFLICT_PROOF: usize = 32 + 32 + 64;
 /// Bytes of a redemption outcome.
 pub const MAX_REDEMPTION_OUTCOME: usize =
     32 + 32 + 32 + 3 + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF) + 64;
+/// Bytes of an item of a renewal request.
+pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
+/// Bytes of a renewal request.
+pub const MAX_RENEWAL_REQUEST: usize = 2 + MAX_RENEWAL_ITEMS * RENEWAL_ITEM;
+/// Bytes of a renewal as it is recorded.
+pub const RENEWAL: usize = 32 + RSA + RSA + 64;
+/// Bytes of a renewal answer.
+pub const MAX_RENEWAL_ANSWER: usize = 2 + MAX_RENEWAL_ITEMS * (1 + RENEWAL);
+/// Bytes of an inquiry.
+pub const INQUIRY: usize = 32 + TOKEN + 32 + 64;
+/// Bytes of the answer to an inquiry.
+pub const MAX_INQUIRY_ANSWER: usize = 32 + 32 + 8 + 1 + RENEWAL + 64;

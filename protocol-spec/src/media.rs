@@ -16,6 +16,14 @@ pub const RECEIPT: &str = "application/scrip-receipt";
 pub const REDEMPTION_BATCH: &str = "application/scrip-redemption-batch";
 /// A redemption outcome.
 pub const REDEMPTION_OUTCOME: &str = "application/scrip-redemption-outcome";
+/// Certificates to be renewed.
+pub const RENEWAL_REQUEST: &str = "application/scrip-renewal-request";
+/// What became of them.
+pub const RENEWAL_ANSWER: &str = "application/scrip-renewal-answer";
+/// A question about a certificate.
+pub const INQUIRY: &str = "application/scrip-inquiry";
+/// What is recorded about it.
+pub const INQUIRY_ANSWER: &str = "application/scrip-inquiry-answer";
 /// The status of a lease.
 pub const LEASE: &str = "application/scrip-lease";
 /// RFC 9457.

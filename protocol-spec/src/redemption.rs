@@ -208,14 +208,14 @@ impl ConflictProof {
         Ok(proof)
     }
 
-    fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         writer
             .put(self.certificate_key.as_bytes())
             .put(self.other_binding.as_bytes())
             .put(self.other_signature.as_bytes());
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             certificate_key: PublicKey::from_bytes(reader.array()?),
             other_binding: Binding::from_bytes(reader.array()?),

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use scrip_protocol::DecodeError;
 use scrip_protocol::id::BatchId;
+use scrip_protocol::inquiry::{Inquiry, InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::{BlindedItem, IssuanceAnswer, IssuanceRequest, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::limits::{MAX_BATCH_ITEMS, MAX_PACK, MAX_PAYMENT_ITEMS};
+use scrip_protocol::limits::{MAX_BATCH_ITEMS, MAX_PACK, MAX_PAYMENT_ITEMS, MAX_RENEWAL_ITEMS};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
@@ -20,6 +21,7 @@ use scrip_protocol::redemption::{
     ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
     batch_digest,
 };
+use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, CommandAuth, LeaseStatus, ResourceRequest};
 use scrip_protocol::spend::Binding;
 use scrip_protocol::token::{Token, TokenRequest};
@@ -64,6 +66,15 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
     let (vendor, operator_key, receipt_key) =
         (world.vendor_id(), world.operator.public(), world.receipt.public());
     let operator_seed = *world.operator.seed();
+    let renewal = world.renewal();
+    let inquiry = renewal.0.inquire(&vendor, [1; 32]);
+    let inquiry_answer = InquiryAnswer {
+        vendor_id: vendor,
+        inquiry_digest: inquiry.digest(),
+        time: world.now(),
+        result: InquiryResult::Renewed(renewal.2.clone()),
+    }
+    .sign(&world.receipt);
 
     vec![
         ("token", token, Box::new(|b| Token::decode(b).ok().map(|t| t.encode().to_vec()))),
@@ -134,6 +145,31 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
             "lease status",
             lease.encode(),
             Box::new(|b| LeaseStatus::decode(b).ok().map(|l| l.encode())),
+        ),
+        (
+            "renewal request",
+            RenewalRequest { items: vec![renewal.1.clone(); 2] }.encode(),
+            Box::new(|b| RenewalRequest::decode(b).ok().map(|r| r.encode())),
+        ),
+        (
+            "renewal answer",
+            RenewalAnswer {
+                results: vec![
+                    RenewalResult::Renewed(renewal.2.clone()),
+                    RenewalResult::Spent(proof),
+                ],
+            }
+            .encode(),
+            Box::new(|b| RenewalAnswer::decode(b).ok().map(|r| r.encode())),
+        ),
+        ("inquiry", inquiry.encode(), Box::new(|b| Inquiry::decode(b).ok().map(|i| i.encode()))),
+        (
+            "inquiry answer",
+            inquiry_answer,
+            Box::new(move |b| {
+                let key = SigningKey::from_seed(&[2; 32]);
+                InquiryAnswer::open(b, &inquiry, &receipt_key).ok().map(|a| a.sign(&key))
+            }),
         ),
         (
             "command",
@@ -258,6 +294,12 @@ fn vectors_are_bounded_by_their_number_of_elements() {
     ));
     assert!(IssuanceRequest::decode(&request(0)).is_err());
 
+    let item = world.renewal().1;
+    let renewal = |n| RenewalRequest { items: vec![item.clone(); n] }.encode();
+    assert!(RenewalRequest::decode(&renewal(MAX_RENEWAL_ITEMS)).is_ok());
+    assert!(RenewalRequest::decode(&renewal(MAX_RENEWAL_ITEMS + 1)).is_err());
+    assert!(RenewalRequest::decode(&renewal(0)).is_err());
+
     let redeemed = paid.payment.evidence(&paid.resource_request)[0].item.clone();
     let batch = |n| {
         RedemptionBatch {
@@ -284,6 +326,9 @@ proptest! {
         let _ = LeaseStatus::decode(&bytes);
         let _ = IssuanceRequest::decode(&bytes);
         let _ = ConflictProof::decode(&bytes);
+        let _ = RenewalRequest::decode(&bytes);
+        let _ = RenewalAnswer::decode(&bytes);
+        let _ = Inquiry::decode(&bytes);
     }
 
     #[test]

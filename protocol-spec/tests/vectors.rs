@@ -8,6 +8,7 @@ mod world;
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::hash::Label;
 use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
+use scrip_protocol::inquiry::{InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::Blinding;
 use scrip_protocol::keys::PublicKey;
 use scrip_protocol::manifest::{KeyUse, Manifest};
@@ -17,6 +18,7 @@ use scrip_protocol::redemption::{
     ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
     batch_digest,
 };
+use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, ResourceRequest};
 use scrip_protocol::seed::Counter;
 use scrip_protocol::spend::{payment_id, request_digest};
@@ -310,6 +312,52 @@ fn redemption() {
             "conflict_proof": hex(proof.encode()),
             "results": ["double_spent", "accepted", "invalid(key)"],
             "outcome": hex(outcome.sign(&world.receipt)),
+        }),
+    );
+}
+
+#[test]
+fn renewal() {
+    let world = World::new();
+    let (old, item, renewal, new) = world.renewal();
+    let binding = item.binding(&world.vendor_id());
+    let old_key = PublicKey::from_bytes(old.token().nonce);
+    renewal.verify(&world.vendor_id(), &old_key).unwrap();
+    // What a relay is shown that was paid with the same certificate.
+    let proof = ConflictProof {
+        certificate_key: old_key,
+        other_binding: binding,
+        other_signature: item.signature,
+    };
+    let paid = world.paid_request(std::slice::from_ref(&old), 1);
+    let own = paid.payment.evidence(&paid.resource_request)[0].binding;
+    proof.verify(&old.token().nonce, &own).unwrap();
+    let request = RenewalRequest { items: vec![item] }.encode();
+    let answer = RenewalAnswer {
+        results: vec![RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(proof)],
+    };
+    let inquiry = old.inquire(&world.vendor_id(), [0x1d; 32]);
+    let reply = |result| InquiryAnswer {
+        vendor_id: world.vendor_id(),
+        inquiry_digest: inquiry.digest(),
+        time: world.now(),
+        result,
+    };
+    let replies = [
+        reply(InquiryResult::Unrecorded),
+        reply(InquiryResult::Renewed(renewal.clone())),
+        reply(InquiryResult::Spent(proof)),
+        reply(InquiryResult::Expired),
+    ];
+    check(
+        "renewal.json",
+        json!({
+            "old_certificate": hex(old.token_bytes()), "counter": Counter::new(0, 0).get(),
+            "new_key_id": hex(renewal.key_id.as_bytes()), "blinded_message": hex(renewal.blinded_message),
+            "binding": hex(binding.as_bytes()), "request": hex(&request),
+            "answer": hex(answer.encode()), "new_certificate": hex(new.token_bytes()),
+            "inquiry": hex(inquiry.encode()), "inquiry_digest": hex(inquiry.digest().as_bytes()),
+            "inquiry_answers": replies.map(|reply| hex(reply.sign(&world.receipt))),
         }),
     );
 }

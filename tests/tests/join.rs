@@ -119,7 +119,8 @@ impl Write for Log {
 }
 
 const ISSUANCE_TABLES: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
-const REDEMPTION_TABLES: [&str; 5] = ["operators", "batches", "spent", "evidence", "redeemed"];
+const REDEMPTION_TABLES: [&str; 7] =
+    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed"];
 const KEY_TABLES: [&str; 4] = ["vault", "sealed_keys", "manifests", "migrations"];
 
 /// Every value of the vendor's database, to the side that its table belongs to.

@@ -144,32 +144,33 @@ fn status_text(status: &Status) -> String {
         "{}\nmanifest version {}, digest {}\n\n",
         status.address, status.manifest_version, status.manifest_digest
     );
-    text.push_str("epoch  credits    issued  redeemed  issues until  redeemed until\n");
+    text.push_str(
+        "epoch  credits    issued  redeemed   renewed   expired  outstanding  issues until  redeemed until\n",);
     for row in &status.denominations {
         let issuing = if row.issuing { "" } else { " (not now)" };
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{:>5}  {:>7}  {:>8}  {:>8}  {:<12}  {}{issuing}",
+            "{:>5}  {:>7}  {:>8}  {:>8}  {:>8}  {:>8}  {:>11}  {:<12}  {}{issuing}",
             row.epoch,
             row.credits.0,
             row.issued,
             row.redeemed,
+            row.renewed,
+            row.expired,
+            row.outstanding,
             row.issue_until.day(),
             row.redeem_until.day(),
         );
     }
     let Credits(issued) = status.credits_issued;
-    let Credits(redeemed) = status.credits_redeemed;
+    let (Credits(redeemed), Credits(renewed)) = (status.credits_redeemed, status.credits_renewed);
+    let (Credits(expired), Credits(left)) = (status.credits_expired, status.credits_outstanding);
     let _ = writeln!(
         text,
-        "\nissued {issued} credits, redeemed {redeemed}, outstanding {}\n\
+        "\nissued {issued} credits, redeemed {redeemed}, renewed {renewed}, expired {expired}, outstanding {left}\n\
          vouchers {}, used {}; grants {}, minted {}",
-        issued.saturating_sub(redeemed),
-        status.vouchers.total,
-        status.vouchers.used,
-        status.grants.total,
-        status.grants.used,
+        status.vouchers.total, status.vouchers.used, status.grants.total, status.grants.used,
     );
     for operator in &status.operators {
         let _ = writeln!(

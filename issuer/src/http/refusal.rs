@@ -3,14 +3,15 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use scrip_protocol::{
+    check::Rejection,
     media,
     problem::{Problem, ProblemType},
 };
 
 use super::respond;
 use crate::{
-    grants::GrantError, packs::PackIssueError, redemption::RedemptionError, store::StoreError,
-    tokens::TokenIssueError,
+    grants::GrantError, packs::PackIssueError, redemption::RedemptionError, renewal::RenewalError,
+    store::StoreError, tokens::TokenIssueError,
 };
 
 /// Seconds after which a client may try again where there was too much to do.
@@ -30,6 +31,8 @@ pub(super) enum Refusal {
     Token(#[from] TokenIssueError),
     #[error(transparent)]
     Redemption(#[from] RedemptionError),
+    #[error(transparent)]
+    Renewal(#[from] RenewalError),
 }
 
 impl Refusal {
@@ -74,6 +77,20 @@ impl Refusal {
                 RedemptionError::Interrupted => ProblemType::Overloaded,
                 RedemptionError::Store(error) => store_problem(error),
             },
+            Self::Renewal(error) => match error {
+                RenewalError::Duplicate => ProblemType::DuplicateCertificate,
+                RenewalError::WrongVendor => ProblemType::WrongVendor,
+                RenewalError::Challenge => ProblemType::ChallengeMismatch,
+                RenewalError::KeyUnknown => ProblemType::KeyUnknown,
+                RenewalError::Certificate(rejection) => rejected(*rejection),
+                RenewalError::Closed => ProblemType::RenewalClosed,
+                RenewalError::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
+                RenewalError::OtherDenomination => ProblemType::Malformed,
+                RenewalError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
+                RenewalError::Overloaded => ProblemType::Overloaded,
+                RenewalError::Signer(_) => ProblemType::Internal,
+                RenewalError::Store(error) => store_problem(error),
+            },
         }
     }
 
@@ -81,8 +98,19 @@ impl Refusal {
     fn detail(&self) -> Option<&'static str> {
         match self {
             Self::Grant(GrantError::VoucherMistyped) => Some("the code has a typing error"),
+            Self::Renewal(RenewalError::OtherDenomination) => {
+                Some("a new key is not that of the same denomination and use in a later epoch")
+            }
             _ => None,
         }
+    }
+}
+
+const fn rejected(rejection: Rejection) -> ProblemType {
+    match rejection {
+        Rejection::CertificateKey => ProblemType::CertificateKeyInvalid,
+        Rejection::CertificateSignature => ProblemType::CertificateSignatureInvalid,
+        Rejection::SpendSignature => ProblemType::SpendSignatureInvalid,
     }
 }
 

@@ -8,6 +8,7 @@ use scrip_protocol::{
     id::{BatchDigest, GrantId, KeyId, OperatorId, VendorId},
     keys::{PublicKey, Signature},
     redemption::{InvalidReason, ItemResult, RedemptionItem},
+    renewal::Renewal,
     spend::{Binding, Commitment},
     time::Day,
     token::Token,
@@ -15,9 +16,9 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{
-    AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted, NewVoucher,
-    SealedKey, SpendRecord, Store, StoreError, StoredPack, TokenTaken, TxError, VoucherUse,
-    dump::everything,
+    AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted, NewRenewal,
+    NewVoucher, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store, StoreError,
+    StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -109,6 +110,8 @@ async fn conforms(stores: &[Store]) {
     exactly_one_of_concurrent_spends_wins(stores).await;
     one_batch_sent_twice_at_once_is_decided_once(stores).await;
     crossing_batches_do_not_block_each_other(stores).await;
+    of_a_spend_and_its_renewals_one_is_recorded(stores).await;
+    what_was_renewed_is_answered_from_the_record(store).await;
     a_failed_transaction_leaves_nothing(store).await;
     the_books_add_up(store).await;
     what_is_past_is_dropped(stores).await;
@@ -250,6 +253,83 @@ async fn operators_are_distinct(stores: &[Store]) {
     let found = store.operator(&OperatorId::from_bytes([1; 32])).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.added, found.number), ("one", TODAY, 1));
     assert!(store.operator(&OperatorId::from_bytes([99; 32])).await.unwrap().is_none());
+}
+
+/// The renewal of the certificate `key` into what `blinded` stands for.
+fn renewal(key: u16, blinded: u8) -> NewRenewal {
+    let SpendRecord { epoch, exponent, item, .. } = spend(key, 0);
+    NewRenewal {
+        token: item.token,
+        epoch,
+        new_epoch: epoch + 1,
+        exponent,
+        binding: Binding::from_bytes([blinded; 32]),
+        renewal: Renewal {
+            key_id: KeyId::from_bytes([blinded; 32]),
+            blinded_message: [blinded; 256],
+            blind_signature: [blinded; 256],
+            signature: Signature::from_bytes([blinded; 64]),
+        },
+    }
+}
+
+async fn renew(store: &Store, number: i64, items: Vec<NewRenewal>) -> Vec<Recorded> {
+    let names: Vec<_> = items.iter().map(|item| (item.epoch, item.token.nonce)).collect();
+    let record = RenewalRecord { number, day: TODAY, items };
+    let records = store.record_renewals(&record, &Steps::none()).await.unwrap();
+    assert_eq!(store.recorded(&names).await.unwrap(), records);
+    names.iter().map(|name| records[name].clone()).collect()
+}
+
+/// Four processes redeem what four others renew, in opposite orders.
+async fn of_a_spend_and_its_renewals_one_is_recorded(stores: &[Store]) {
+    let attempts = (0..8_u8).map(|number| {
+        let store = &stores[usize::from(number) % stores.len()];
+        let mut keys: Vec<u16> = (7_000..7_050).collect();
+        if number % 4 > 1 {
+            keys.reverse();
+        }
+        async move {
+            if number % 2 == 0 {
+                let batch = batch(220 + number, keys.iter().map(|k| spend(*k, number)).collect());
+                let results = record(store, &batch).await.into_iter();
+                let won: Vec<bool> = results.map(|r| r == ItemResult::Accepted).collect();
+                (keys, won)
+            } else {
+                let items = keys.iter().map(|key| renewal(*key, number)).collect();
+                let recorded = renew(store, number.into(), items).await.into_iter();
+                let own = Recorded::Renewed(renewal(7_000, number).renewal);
+                let won: Vec<bool> = recorded.map(|recorded| recorded == own).collect();
+                (keys, won)
+            }
+        }
+    });
+    let mut winners = vec![0; 50];
+    for (keys, won) in join_all(attempts).await {
+        for (key, _) in keys.iter().zip(won).filter(|(_, won)| *won) {
+            winners[usize::from(key - 7_000)] += 1;
+        }
+    }
+    assert_eq!(winners, [1; 50]);
+}
+
+async fn what_was_renewed_is_answered_from_the_record(store: &Store) {
+    let results = record(store, &batch(240, vec![spend(7_100, 1)])).await;
+    assert_eq!(results, [ItemResult::Accepted]);
+    let spent = RecordedSpend {
+        binding: Binding::from_bytes([1; 32]),
+        signature: Signature::from_bytes([1; 64]),
+    };
+    let recorded = renew(store, 101, vec![renewal(7_101, 2), renewal(7_100, 2)]).await;
+    let renewed = Recorded::Renewed(renewal(7_101, 2).renewal);
+    assert_eq!(recorded, [renewed.clone(), Recorded::Spent(spent)]);
+    let before = everything(store).await;
+    assert_eq!(renew(store, 102, vec![renewal(7_101, 3)]).await, [renewed]);
+    assert_eq!(everything(store).await, before);
+    // A relay that was paid with it gets the proof.
+    assert!(is_double_spend_of(&record(store, &batch(241, vec![spend(7_101, 9)])).await[0], 2));
+    assert!(store.recorded(&[(9, [9; 32])]).await.unwrap().is_empty());
+    assert!(store.recorded(&[]).await.unwrap().is_empty());
 }
 
 async fn batches_are_decided(store: &Store) {
@@ -409,11 +489,15 @@ async fn the_books_add_up(store: &Store) {
     assert_eq!((status.vouchers, status.vouchers_used), (3, 2));
     assert_eq!((status.grants, status.grants_minted), (2, 2));
     let issued: u64 = status.denominations.iter().map(|(_, count)| count.issued).sum();
-    assert_eq!(issued, 4 + 4, "a pack, and four tokens");
+    let in_the_place_of_others: u64 =
+        status.denominations.iter().map(|(_, count)| count.renewed).sum();
+    assert_eq!(issued, 4 + 4 + in_the_place_of_others, "a pack, four tokens, renewals");
     let redeemed: u64 = status.denominations.iter().map(|(_, count)| count.redeemed).sum();
-    let spent = everything(store).await;
-    assert_eq!(redeemed, spent["spent"].len() as u64);
-    assert_eq!(spent["evidence"].len(), spent["spent"].len());
+    let renewed: u64 = status.denominations.iter().map(|(_, count)| count.renewed).sum();
+    let tables = everything(store).await;
+    assert_eq!(redeemed + renewed, tables["spent"].len() as u64);
+    assert_eq!(redeemed, tables["evidence"].len() as u64);
+    assert_eq!(renewed, tables["renewals"].len() as u64);
     let (operator, by_exponent) = &status.operators[0];
     assert_eq!(operator.number, 1);
     assert_eq!(by_exponent.iter().map(|(_, count)| count).sum::<u64>(), redeemed);
@@ -473,6 +557,7 @@ async fn two_issuers_on_one_postgres_are_one_vendor() {
     let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
     let (one, two) = (Arc::new(one), Arc::new(two));
     crate::tests::two_issuers::race(&one, &two).await;
+    crate::tests::renewal::race(&one, &two).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -9,7 +9,8 @@ use super::Store;
 /// Tables that what is bought lies in.
 pub(crate) const ISSUANCE: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 5] = ["operators", "batches", "spent", "evidence", "redeemed"];
+pub(crate) const REDEMPTION: [&str; 7] =
+    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed"];
 
 /// A value as bytes; `None` is NULL.
 pub(crate) type Cell = Option<Vec<u8>>;
@@ -42,7 +43,7 @@ pub(crate) async fn dump(store: &Store, tables: &[&'static str]) -> Dump {
 
 /// All tables of both sides.
 pub(crate) async fn everything(store: &Store) -> Dump {
-    dump(store, &[ISSUANCE, REDEMPTION].concat()).await
+    dump(store, &[ISSUANCE.as_slice(), REDEMPTION.as_slice()].concat()).await
 }
 
 fn cell(row: &sqlx::any::AnyRow, column: usize) -> Cell {

@@ -4,13 +4,15 @@ use sqlx::Row;
 
 use super::{OperatorRow, Store, StoreError, Tx, TxError, rows};
 
-/// How many certificates of one denomination and epoch were issued and redeemed.
+/// What became of the certificates of one denomination and epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DenominationCount {
-    /// Signed, since the beginning.
+    /// Signed, since the beginning: for grants, and in the place of renewed ones.
     pub issued: u64,
     /// Accepted from operators, since the beginning.
     pub redeemed: u64,
+    /// Exchanged for certificates of a later epoch, since the beginning.
+    pub renewed: u64,
 }
 
 /// All sums, of one moment.
@@ -69,11 +71,21 @@ impl Tx<'_> {
     ) -> Result<Vec<((u32, u8), DenominationCount)>, TxError> {
         let sql = "-- denomination_counts()
             SELECT epoch, exponent,
-                CAST(SUM(issued) AS BIGINT) AS issued, CAST(SUM(redeemed) AS BIGINT) AS redeemed
+                CAST(SUM(issued) AS BIGINT) AS issued, CAST(SUM(redeemed) AS BIGINT) AS redeemed,
+                CAST(SUM(renewed) AS BIGINT) AS renewed
             FROM (
-                SELECT epoch, exponent, certificates AS issued, 0 AS redeemed FROM issued
+                SELECT epoch, exponent, certificates AS issued, 0 AS redeemed, 0 AS renewed
+                FROM issued
                 UNION ALL
-                SELECT epoch, exponent, 0 AS issued, certificates AS redeemed FROM redeemed
+                SELECT epoch, exponent, 0 AS issued, certificates AS redeemed, 0 AS renewed
+                FROM redeemed
+                UNION ALL
+                SELECT epoch, exponent, 0 AS issued, 0 AS redeemed, certificates AS renewed
+                FROM renewed
+                UNION ALL
+                SELECT new_epoch AS epoch, exponent, certificates AS issued, 0 AS redeemed,
+                    0 AS renewed
+                FROM renewed
             ) AS moves
             GROUP BY epoch, exponent ORDER BY epoch, exponent";
         let found = sqlx::query(sql).fetch_all(self.connection()).await?;
@@ -82,7 +94,8 @@ impl Tx<'_> {
                 (rows::integer(row, "epoch", "issued")?, rows::integer(row, "exponent", "issued")?);
             let issued = rows::integer(row, "issued", "issued")?;
             let redeemed = rows::integer(row, "redeemed", "redeemed")?;
-            Ok((key, DenominationCount { issued, redeemed }))
+            let renewed = rows::integer(row, "renewed", "renewed")?;
+            Ok((key, DenominationCount { issued, redeemed, renewed }))
         };
         found.iter().map(count).collect()
     }

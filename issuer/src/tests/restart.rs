@@ -93,3 +93,29 @@ async fn a_product_that_no_key_signs_is_refused_at_the_start() {
     assert!(matches!(error, TestIssuerError::Start(StartError::ProductWithoutKey { .. })));
     assert!(error.to_string().contains("`large` contains 2^9"), "{error}");
 }
+
+#[tokio::test]
+async fn every_step_of_a_renewal_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    let mut setup = Setup::sqlite(directory.path()).unwrap();
+    setup.steps = Steps::observe(move |step| sink.lock().unwrap().push(step));
+    let vendor = setup.init().await.unwrap();
+    let holder = super::renewal::Holder::new(1, &vendor.issuer).await;
+    super::renewal::open_the_window(&vendor).await;
+    let (_, item) = holder.item(&vendor, 0);
+    seen.lock().unwrap().clear();
+    let asked = super::renewal::ask(&vendor.issuer, vec![item.clone()]).await;
+    let expected = [
+        "issuer.renewal.before_commit",
+        "issuer.renewal.in_transaction",
+        "issuer.renewal.after_commit",
+    ];
+    assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), expected);
+    // After a restart the answer is there, and nothing is written for it.
+    drop(vendor);
+    let vendor = setup.open().await.unwrap();
+    assert_eq!(super::renewal::ask(&vendor.issuer, vec![item]).await, asked);
+    assert!(seen.lock().unwrap().is_empty());
+}

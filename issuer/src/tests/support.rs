@@ -6,10 +6,10 @@ use http_body_util::BodyExt;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use scrip_protocol::{
     credits::Exponent,
-    id::{BatchId, OperatorId},
+    id::{BatchId, KeyId, OperatorId},
     issuance::{Blinding, Certificate, IssuanceAnswer, IssuanceRequest},
     keys::{Signature, SigningKey},
-    manifest::{KeyUse, Manifest},
+    manifest::{KeyUse, Manifest, Windows},
     media,
     problem::{Problem, ProblemType},
     redemption::{ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome},
@@ -278,4 +278,15 @@ pub(super) fn bad_signature() -> Signature {
 
 pub(super) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
+}
+
+/// The windows of the first epoch.
+pub(super) fn first_windows(issuer: &Issuer) -> Windows {
+    issuer.manifest().epochs()[0].windows
+}
+
+/// The key that issues certificates of this exponent now.
+pub(super) fn issuing(issuer: &Issuer, exponent: u8) -> KeyId {
+    let now = issuer.inner.clock.now();
+    issuer.manifest().issuing(KeyUse::Production, k(exponent), now).unwrap().id()
 }

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use scrip_protocol::id::VendorId;
+use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
 use scrip_protocol::keys::PublicKey;
 use scrip_protocol::manifest::Manifest;
@@ -10,6 +11,7 @@ use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::Problem;
 use scrip_protocol::receipt::Receipt;
 use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
+use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
 use scrip_protocol::token::{Token, TokenRequest};
 
@@ -22,7 +24,7 @@ fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    match which % 14 {
+    match which % 17 {
         0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
         1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
         2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
@@ -35,6 +37,9 @@ fuzz_target!(|input: &[u8]| {
         9 => drop(RedemptionOutcome::open(bytes, &PublicKey::from_bytes([3; 32]))),
         10 => drop(Receipt::open(bytes, &PublicKey::from_bytes([3; 32]))),
         11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
+        13 => same(RenewalRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
+        14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
+        15 => same(Inquiry::decode(bytes).ok().map(|i| i.encode()), bytes),
         12 => drop(CommandAuth::from_header(text).map(|auth| assert_eq!(auth.to_header(), text))),
         _ => {
             drop(Problem::from_json(bytes));

@@ -9,6 +9,7 @@ use scrip_protocol::issuance::{Blinding, Certificate, SignedItem};
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows};
 use scrip_protocol::payment::{PaidRequest, Payment};
+use scrip_protocol::renewal::{Renewal, RenewalItem};
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
 use scrip_protocol::seed::{Counter, WalletSeed};
 use scrip_protocol::spend::Salt;
@@ -111,6 +112,44 @@ impl World {
         let signature =
             self.secrets[usize::from(exponent)].blind_sign(item.blinded_message).unwrap();
         SignedItem { key_id: item.key_id, blind_signature: signature.0.try_into().unwrap() }
+    }
+
+    /// The manifest a year later, with an epoch 8 of one key for single credits, and that key's private half.
+    pub fn next_epoch(&self) -> (Manifest, SecretKey<Sha384, PSS, Deterministic>) {
+        let pem = unhex(published("rfc9578-type2.rust.json")[3]["skS"].as_str().unwrap());
+        let secret = SecretKey::from_pem(std::str::from_utf8(&pem).unwrap()).unwrap();
+        let modulus = secret.public_key().unwrap().components().n().try_into().unwrap();
+        let mut body = self.body.clone();
+        let mut epoch = body.epochs[0].clone();
+        epoch.number = 8;
+        epoch.windows = windows(Day(TODAY.0 + 365));
+        epoch.keys = vec![(Exponent::new(0).unwrap(), modulus)];
+        body.version = 2;
+        body.epochs.push(epoch);
+        let manifest = Manifest::open(&body.sign(&self.root), &self.vendor_id()).unwrap();
+        (manifest, secret)
+    }
+
+    /// A certificate of one credit, what asks for its renewal into epoch 8, what the vendor records of that, and the new certificate.
+    pub fn renewal(&self) -> (Certificate, RenewalItem, Renewal, Certificate) {
+        let (manifest, secret) = self.next_epoch();
+        let key = manifest.keys().find(|key| key.epoch() == 8).unwrap();
+        let old = self.certificate(0, 0);
+        let blinding = Blinding::start(&self.seed, &manifest, key, Counter::new(0, 0)).unwrap();
+        let item = old.renew(&self.vendor_id(), blinding.item());
+        let renewal = Renewal {
+            key_id: key.id(),
+            blinded_message: item.blinded.blinded_message,
+            blind_signature: secret
+                .blind_sign(item.blinded.blinded_message)
+                .unwrap()
+                .0
+                .try_into()
+                .unwrap(),
+            signature: item.signature,
+        };
+        let new = blinding.finish(key, &renewal.signed_item()).unwrap();
+        (old, item, renewal, new)
     }
 
     /// The certificate of 2^`exponent` credits at `position` of the wallet's first grant.

@@ -67,8 +67,8 @@ impl Tx<'_> {
         Ok(accepted)
     }
 
-    /// The spends that are recorded for these certificates.
-    pub(super) async fn recorded_spends(
+    /// The spends that are recorded for these certificates, at an operator or by a renewal.
+    pub(in crate::store) async fn recorded_spends(
         &mut self,
         keys: &[SpendKey],
     ) -> Result<HashMap<SpendKey, RecordedSpend>, TxError> {
@@ -76,9 +76,12 @@ impl Tx<'_> {
         for chunk in keys.chunks(ROWS) {
             let sql = format!(
                 "-- recorded_spends()
-                SELECT spent.epoch, spent.certificate_key, spent.binding, evidence.signature
-                FROM spent JOIN evidence
+                SELECT spent.epoch, spent.certificate_key, spent.binding,
+                    COALESCE(evidence.signature, renewals.signature) AS signature
+                FROM spent LEFT JOIN evidence
                 ON evidence.batch = spent.batch AND evidence.position = spent.position
+                LEFT JOIN renewals
+                ON renewals.epoch = spent.epoch AND renewals.certificate_key = spent.certificate_key
                 WHERE (spent.epoch, spent.certificate_key) IN (VALUES {})",
                 rows::placeholders(chunk.len(), 2, 1)
             );

@@ -1,0 +1,26 @@
+-- Renewals. A renewed certificate has its row in `spent`, as every voided one, with -1 for the batch; what became of it lies
+-- here, under the same key, and is kept as long as `packs`: a wallet that is restored asks for it. Of a request nothing is
+-- kept that would tie its certificates together.
+
+CREATE TABLE renewals (
+    epoch BIGINT NOT NULL,
+    certificate_key BYTEA NOT NULL,
+    day BIGINT NOT NULL,
+    token BYTEA NOT NULL,
+    key_id BYTEA NOT NULL,
+    blinded_message BYTEA NOT NULL,
+    blind_signature BYTEA NOT NULL,
+    signature BYTEA NOT NULL,
+    PRIMARY KEY (epoch, certificate_key)
+) /* clustered */;
+
+-- The sums: voided in `epoch`, issued in `new_epoch`. `renewal` is random.
+CREATE TABLE renewed (
+    renewal BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    exponent BIGINT NOT NULL,
+    new_epoch BIGINT NOT NULL,
+    certificates BIGINT NOT NULL,
+    PRIMARY KEY (renewal, epoch, exponent, new_epoch)
+) /* clustered */;

@@ -1,0 +1,401 @@
+//! Renewal and inquiry: every check, who wins, and what the books say.
+
+use futures_util::future::join_all;
+use scrip_protocol::{
+    id::{KeyId, VendorId},
+    inquiry::{Inquiry, InquiryAnswer, InquiryResult},
+    issuance::{Blinding, Certificate},
+    keys::PublicKey,
+    limits::{INQUIRY, MAX_RENEWAL_ITEMS, MAX_RENEWAL_REQUEST},
+    manifest::Windows,
+    media,
+    problem::ProblemType,
+    redemption::ItemResult,
+    renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
+    seed::Counter,
+};
+use scrip_runtime::clock::Clock;
+
+use super::support::*;
+use crate::{Issuer, testing::TestIssuer};
+
+const PATH: &str = "/v1/renewals";
+
+/// A wallet with one starter pack.
+pub(super) struct Holder {
+    wallet: Wallet,
+    pub(super) certificates: Vec<Certificate>,
+}
+
+impl Holder {
+    pub(super) async fn new(number: u8, issuer: &Issuer) -> Self {
+        let mut wallet = Wallet::new(number);
+        let certificates = wallet.buy(issuer).await;
+        Self { wallet, certificates }
+    }
+
+    /// What asks for the renewal of the certificate at `position`, blinded as the certificate `counter` under `key`.
+    fn item_under(
+        &self,
+        vendor: &TestIssuer,
+        position: usize,
+        key: &KeyId,
+        counter: Counter,
+    ) -> (Blinding, RenewalItem) {
+        let manifest = vendor.issuer.manifest();
+        let key = manifest.key(key).unwrap();
+        let blinding = Blinding::start(&self.wallet.seed, &manifest, key, counter).unwrap();
+        let vendor_id = vendor.issuer.vendor_id();
+        let item = self.certificates[position].renew(&vendor_id, blinding.item());
+        (blinding, item)
+    }
+
+    /// The same with what issues now, as a wallet asks for it.
+    pub(super) fn item(&self, vendor: &TestIssuer, position: usize) -> (Blinding, RenewalItem) {
+        let counter = Counter::new(0, position as u16);
+        self.item_under(vendor, position, &new_key(vendor, STARTER[position]), counter)
+    }
+
+    fn items(&self, vendor: &TestIssuer) -> (Vec<Blinding>, Vec<RenewalItem>) {
+        (0..STARTER.len()).map(|position| self.item(vendor, position)).unzip()
+    }
+}
+
+fn new_key(vendor: &TestIssuer, exponent: u8) -> KeyId {
+    issuing(&vendor.issuer, exponent)
+}
+
+fn windows(vendor: &TestIssuer) -> Windows {
+    first_windows(&vendor.issuer)
+}
+
+/// Moves the clock into the renewal window of the first epoch; a later one issues then.
+pub(super) async fn open_the_window(vendor: &TestIssuer) {
+    vendor.clock.set(renewal_from(vendor));
+    vendor.issuer.tend_keys().await.unwrap();
+}
+
+fn renewal_from(vendor: &TestIssuer) -> scrip_protocol::time::UnixSeconds {
+    windows(vendor).renew_from
+}
+
+async fn renewable() -> (TestIssuer, Holder) {
+    let vendor = TestIssuer::start().await.unwrap();
+    let holder = Holder::new(1, &vendor.issuer).await;
+    open_the_window(&vendor).await;
+    (vendor, holder)
+}
+
+pub(super) async fn ask(issuer: &Issuer, items: Vec<RenewalItem>) -> Answer {
+    let body = RenewalRequest { items }.encode();
+    post(issuer, PATH, media::RENEWAL_REQUEST, None, body).await
+}
+
+pub(super) fn results(answer: Answer) -> Vec<RenewalResult> {
+    RenewalAnswer::decode(&answer.success(media::RENEWAL_ANSWER)).unwrap().results
+}
+
+fn renewal(result: &RenewalResult) -> Renewal {
+    match result {
+        RenewalResult::Renewed(renewal) => renewal.clone(),
+        RenewalResult::Spent(proof) => panic!("{proof:?}"),
+    }
+}
+
+fn finish_all(
+    vendor: &TestIssuer,
+    blindings: Vec<Blinding>,
+    results: &[RenewalResult],
+) -> Vec<Certificate> {
+    let manifest = vendor.issuer.manifest();
+    let finish = |(blinding, result): (Blinding, &RenewalResult)| {
+        let signed = renewal(result).signed_item();
+        blinding.finish(manifest.key(&signed.key_id).unwrap(), &signed).unwrap()
+    };
+    blindings.into_iter().zip(results).map(finish).collect()
+}
+
+#[tokio::test]
+async fn a_certificate_is_exchanged_for_one_of_the_same_value() {
+    let (vendor, holder) = renewable().await;
+    let (blindings, items) = holder.items(&vendor);
+    let answer = ask(&vendor.issuer, items.clone()).await;
+    let renewed = results(answer.clone());
+    assert_eq!(ask(&vendor.issuer, items.clone()).await, answer, "the same bytes again");
+    let one_by_one = ask(&vendor.issuer, vec![items[3].clone()]).await;
+    assert_eq!(results(one_by_one), [renewed[3].clone()], "also in another request");
+
+    let new = finish_all(&vendor, blindings, &renewed);
+    let mut operator = Operator::new(&vendor, 1).await;
+    let spent = new.iter().map(|c| operator.item(&vendor, c, 1)).collect();
+    assert_eq!(operator.redeem(&vendor, spent).await, [ItemResult::Accepted; 7]);
+    // The old ones are void, and whoever was paid with them can check it.
+    let old: Vec<_> = holder.certificates.iter().map(|c| operator.item(&vendor, c, 1)).collect();
+    for (item, result) in old.iter().zip(operator.redeem(&vendor, old.clone()).await) {
+        let ItemResult::DoubleSpent(proof) = result else { panic!("{result:?}") };
+        let own = item.binding(&vendor.issuer.vendor_id(), &operator.id);
+        proof.verify(&item.token.nonce, &own).unwrap();
+    }
+
+    let status = vendor.issuer.status().await.unwrap();
+    assert_eq!((status.credits_issued.0, status.credits_redeemed.0), (24, 12));
+    assert_eq!((status.credits_renewed.0, status.credits_outstanding.0), (12, 0));
+    for row in &status.denominations {
+        let moved = row.redeemed as i64 + row.renewed as i64 + row.expired as i64 + row.outstanding;
+        assert_eq!(row.issued as i64, moved, "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_expires_shows_in_the_books() {
+    let (vendor, holder) = renewable().await;
+    let (_, item) = holder.item(&vendor, 6);
+    renewal(&results(ask(&vendor.issuer, vec![item]).await)[0]);
+    vendor.clock.set(windows(&vendor).redeem_until);
+    let status = vendor.issuer.status().await.unwrap();
+    assert_eq!((status.credits_issued.0, status.credits_renewed.0), (16, 4));
+    assert_eq!((status.credits_expired.0, status.credits_outstanding.0), (8, 4));
+}
+
+#[tokio::test]
+async fn what_was_spent_is_not_renewed_and_the_others_are() {
+    let (vendor, holder) = renewable().await;
+    let mut operator = Operator::new(&vendor, 1).await;
+    let spent = operator.item(&vendor, &holder.certificates[1], 1);
+    assert_eq!(operator.redeem(&vendor, vec![spent.clone()]).await, [ItemResult::Accepted]);
+    let (_, items) = holder.items(&vendor);
+    let results = results(ask(&vendor.issuer, items[..3].to_vec()).await);
+    let RenewalResult::Spent(proof) = &results[1] else { panic!("{results:?}") };
+    let vendor_id = vendor.issuer.vendor_id();
+    proof.verify(&spent.token.nonce, &items[1].binding(&vendor_id)).unwrap();
+    assert_eq!(proof.other_binding, spent.binding(&vendor_id, &operator.id));
+    renewal(&results[0]);
+    renewal(&results[2]);
+    assert_eq!(vendor.issuer.status().await.unwrap().credits_renewed.0, 2);
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_once_whatever_is_asked_for_later() {
+    let (vendor, holder) = renewable().await;
+    let (_, first) = holder.item(&vendor, 0);
+    let recorded = results(ask(&vendor.issuer, vec![first.clone()]).await);
+    let key = new_key(&vendor, 0);
+    let (_, other) = holder.item_under(&vendor, 0, &key, Counter::new(9, 9));
+    assert_ne!(other.blinded.blinded_message, first.blinded.blinded_message);
+    assert_eq!(results(ask(&vendor.issuer, vec![other]).await), recorded);
+    let renewal = renewal(&recorded[0]);
+    let old = PublicKey::from_bytes(first.token.nonce);
+    renewal.verify(&vendor.issuer.vendor_id(), &old).unwrap();
+    assert!(renewal.verify(&VendorId::from_bytes([1; 32]), &old).is_err());
+    assert_eq!(vendor.issuer.status().await.unwrap().credits_renewed.0, 1);
+}
+
+#[tokio::test]
+async fn outside_of_the_window_nothing_is_renewed() {
+    let (vendor, holder) = renewable().await;
+    let windows = windows(&vendor);
+    let items: Vec<_> = (0..3).map(|position| holder.item(&vendor, position).1).collect();
+    for moment in [renewal_from(&vendor).minus(1), windows.spend_until, windows.redeem_until] {
+        vendor.clock.set(moment);
+        let answer = ask(&vendor.issuer, vec![items[0].clone()]).await;
+        assert_eq!(answer.problem(), ProblemType::RenewalClosed, "{moment:?}");
+    }
+    for (at, moment) in [renewal_from(&vendor), windows.spend_until.minus(1)].iter().enumerate() {
+        vendor.clock.set(*moment);
+        let (_, item) = holder.item(&vendor, at);
+        let answer = ask(&vendor.issuer, vec![item.clone()]).await;
+        renewal(&results(answer.clone())[0]);
+        // What was renewed is answered at any time; with what was not, the request as a whole is refused.
+        vendor.clock.set(windows.redeem_until);
+        assert_eq!(ask(&vendor.issuer, vec![item.clone()]).await, answer);
+        let mixed = ask(&vendor.issuer, vec![item, items[2].clone()]).await;
+        assert_eq!(mixed.problem(), ProblemType::RenewalClosed);
+    }
+}
+
+#[tokio::test]
+async fn each_request_fails_its_first_check() {
+    let (vendor, holder) = renewable().await;
+    let (_, good) = holder.item(&vendor, 0);
+    let with = |edit: &dyn Fn(&mut RenewalItem)| {
+        let mut item = good.clone();
+        edit(&mut item);
+        item
+    };
+    let under = |key: &KeyId| holder.item_under(&vendor, 0, key, Counter::new(0, 0)).1;
+    let old_key = holder.certificates[0].token().key_id;
+    let signed = |edit: &dyn Fn(&mut RenewalItem)| {
+        let changed = with(edit);
+        holder.certificates[0].renew(&vendor.issuer.vendor_id(), &changed.blinded)
+    };
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let two = holder.item(&vendor, 1).1;
+    let cases = [
+        (vec![good.clone(), two, good.clone()], ProblemType::DuplicateCertificate),
+        (vec![with(&|i| i.token.challenge_digest[0] ^= 1)], ProblemType::ChallengeMismatch),
+        (vec![with(&|i| i.token.key_id = KeyId::from_bytes([1; 32]))], ProblemType::KeyUnknown),
+        (vec![with(&|i| i.token.nonce = identity)], ProblemType::CertificateKeyInvalid),
+        (vec![with(&|i| i.token.authenticator[3] ^= 1)], ProblemType::CertificateSignatureInvalid),
+        (vec![with(&|i| i.signature = bad_signature())], ProblemType::SpendSignatureInvalid),
+        (vec![with(&|i| i.blinded.blinded_message[9] ^= 1)], ProblemType::SpendSignatureInvalid),
+        (vec![signed(&|i| i.blinded.key_id = KeyId::from_bytes([1; 32]))], ProblemType::KeyUnknown),
+        (vec![under(&old_key)], ProblemType::KeyOutsideWindow),
+        (vec![under(&new_key(&vendor, 1))], ProblemType::Malformed),
+        (
+            vec![signed(&|i| i.blinded.blinded_message = [0xff; 256])],
+            ProblemType::BlindedMessageOutOfRange,
+        ),
+        (
+            vec![signed(&|i| i.blinded.blinded_message = [0; 256])],
+            ProblemType::BlindedMessageOutOfRange,
+        ),
+    ];
+    let before = database(&vendor.issuer).await;
+    for (items, problem) in cases {
+        assert_eq!(ask(&vendor.issuer, items).await.problem(), problem);
+    }
+    let item = RenewalRequest { items: vec![good.clone()] }.encode();
+    for (body, problem) in [
+        (vec![0; MAX_RENEWAL_REQUEST + 1], ProblemType::TooLarge),
+        (item[..item.len() - 1].to_vec(), ProblemType::Malformed),
+        (vec![0, 0], ProblemType::Malformed),
+    ] {
+        let answer = post(&vendor.issuer, PATH, media::RENEWAL_REQUEST, None, body).await;
+        assert_eq!(answer.problem(), problem);
+    }
+    let answer = post(&vendor.issuer, PATH, media::REDEMPTION_BATCH, None, item).await;
+    assert_eq!(answer.problem(), ProblemType::UnsupportedMediaType);
+    assert_eq!(database(&vendor.issuer).await, before);
+    renewal(&results(ask(&vendor.issuer, vec![good]).await)[0]);
+    assert!(STARTER.len() < MAX_RENEWAL_ITEMS);
+}
+
+/// Each certificate is renewed in eight ways and redeemed by eight operators, all at once, at either of two processes.
+pub(crate) async fn race(one: &TestIssuer, two: &TestIssuer) {
+    let at = |number: usize| [one, two][number % 2];
+    let holder = Holder::new(200, &one.issuer).await;
+    open_the_window(one).await;
+    two.issuer.reload().await.unwrap();
+    let count = STARTER.len();
+    let mut batches = Vec::new();
+    for number in 0..8 {
+        let mut operator = Operator::new(one, 100 + number).await;
+        let items = holder.certificates.iter().map(|c| operator.item(one, c, number)).collect();
+        batches.push(operator.batch(one, items));
+    }
+    let requests: Vec<Vec<RenewalItem>> = (0..8_u32)
+        .map(|number| {
+            let item = |position: usize| {
+                let key = new_key(one, STARTER[position]);
+                let counter = Counter::new(number, position as u16);
+                holder.item_under(one, position, &key, counter).1
+            };
+            // In opposite orders, so that they would block each other if they could.
+            let order: Vec<usize> =
+                if number % 2 == 0 { (0..count).collect() } else { (0..count).rev().collect() };
+            order.into_iter().map(item).collect()
+        })
+        .collect();
+    let redemptions =
+        join_all(
+            batches.iter().enumerate().map(|(number, batch)| {
+                let issuer = &at(number).issuer;
+                async move {
+                    outcome(at(number), batch, send_batch(issuer, batch.clone()).await).results
+                }
+            }),
+        );
+    let renewals = join_all(requests.iter().enumerate().map(|(number, items)| {
+        let issuer = &at(number + 1).issuer;
+        async move { results(ask(issuer, items.clone()).await) }
+    }));
+    let (redeemed, renewed) = tokio::join!(redemptions, renewals);
+    for position in 0..count {
+        let accepted =
+            redeemed.iter().filter(|results| results[position] == ItemResult::Accepted).count();
+        let nonce = holder.certificates[position].token().nonce;
+        let mut recorded: Vec<&RenewalResult> = Vec::new();
+        for (items, results) in requests.iter().zip(&renewed) {
+            let found = items.iter().position(|item| item.token.nonce == nonce).unwrap();
+            recorded.push(&results[found]);
+        }
+        assert!(recorded.iter().all(|result| *result == recorded[0]), "all are told the same");
+        match recorded[0] {
+            RenewalResult::Renewed(_) => assert_eq!(accepted, 0, "renewed and redeemed"),
+            RenewalResult::Spent(_) => assert_eq!(accepted, 1, "spent, and by nobody"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_certificate_is_redeemed_or_renewed() {
+    let vendor = TestIssuer::start().await.unwrap();
+    race(&vendor, &vendor).await;
+}
+
+async fn inquire(vendor: &TestIssuer, inquiry: &Inquiry) -> InquiryAnswer {
+    let answer = post(&vendor.issuer, "/v1/inquiries", media::INQUIRY, None, inquiry.encode());
+    let body = answer.await.success(media::INQUIRY_ANSWER);
+    InquiryAnswer::open(&body, inquiry, vendor.issuer.manifest().receipt_key()).unwrap()
+}
+
+#[tokio::test]
+async fn an_inquiry_tells_what_is_recorded() {
+    let (vendor, holder) = renewable().await;
+    let vendor_id = vendor.issuer.vendor_id();
+    let about = |position: usize| holder.certificates[position].inquire(&vendor_id, [7; 32]);
+    let mut operator = Operator::new(&vendor, 1).await;
+    let spent = operator.item(&vendor, &holder.certificates[1], 1);
+    operator.redeem(&vendor, vec![spent.clone()]).await;
+    let (_, item) = holder.item(&vendor, 2);
+    let renewed = renewal(&results(ask(&vendor.issuer, vec![item]).await)[0]);
+
+    let before = database(&vendor.issuer).await;
+    let now = vendor.clock.now();
+    let answer = inquire(&vendor, &about(0)).await;
+    assert_eq!((answer.result, answer.time), (InquiryResult::Unrecorded, now));
+    let InquiryResult::Spent(proof) = inquire(&vendor, &about(1)).await.result else { panic!() };
+    assert_eq!(proof.other_binding, spent.binding(&vendor_id, &operator.id));
+    assert_eq!(inquire(&vendor, &about(2)).await.result, InquiryResult::Renewed(renewed.clone()));
+    assert_eq!(database(&vendor.issuer).await, before, "nothing changes");
+
+    // After the end, and after the records of the epoch were dropped: a renewal is still found.
+    vendor.clock.set(windows(&vendor).redeem_until);
+    assert_eq!(inquire(&vendor, &about(0)).await.result, InquiryResult::Expired);
+    assert!(matches!(inquire(&vendor, &about(1)).await.result, InquiryResult::Spent(_)));
+    vendor.clock.advance(1_000 * 86_400);
+    let dropped = vendor.issuer.drop_past().await.unwrap();
+    assert_eq!(dropped.spends, 2);
+    assert_eq!(inquire(&vendor, &about(1)).await.result, InquiryResult::Expired);
+    assert_eq!(inquire(&vendor, &about(2)).await.result, InquiryResult::Renewed(renewed));
+}
+
+#[tokio::test]
+async fn an_inquiry_without_the_certificate_key_tells_nothing() {
+    let (vendor, holder) = renewable().await;
+    let vendor_id = vendor.issuer.vendor_id();
+    let good = holder.certificates[0].inquire(&vendor_id, [7; 32]);
+    let with = |edit: &dyn Fn(&mut Inquiry)| {
+        let mut inquiry = good.clone();
+        edit(&mut inquiry);
+        inquiry.encode()
+    };
+    // What a relay that was paid could try: the signature of the payment.
+    let mut operator = Operator::new(&vendor, 1).await;
+    let paid = operator.item(&vendor, &holder.certificates[0], 1).signature;
+    operator.batch(&vendor, Vec::new());
+    for (body, problem) in [
+        (vec![0; INQUIRY + 1], ProblemType::TooLarge),
+        (good.encode()[1..].to_vec(), ProblemType::Malformed),
+        (with(&|i| i.vendor_id = VendorId::from_bytes([1; 32])), ProblemType::WrongVendor),
+        (with(&|i| i.token.challenge_digest[0] ^= 1), ProblemType::ChallengeMismatch),
+        (with(&|i| i.token.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
+        (with(&|i| i.token.authenticator[0] ^= 1), ProblemType::CertificateSignatureInvalid),
+        (with(&|i| i.nonce[0] ^= 1), ProblemType::SpendSignatureInvalid),
+        (with(&|i| i.signature = paid), ProblemType::SpendSignatureInvalid),
+    ] {
+        let answer = post(&vendor.issuer, "/v1/inquiries", media::INQUIRY, None, body).await;
+        assert_eq!(answer.problem(), problem);
+    }
+}
