@@ -102,6 +102,12 @@ impl VendorNode {
         }
     }
 
+    /// The same vendor on a copy of its database, to show some people something else than others.
+    pub fn other_face(&self, database: String, listen: SocketAddr) -> Self {
+        let twin = self.twin(listen);
+        Self { config: IssuerConfig { database, ..twin.config }, ..twin }
+    }
+
     /// Its address.
     pub fn address(&self) -> &VendorAddress {
         &self.address

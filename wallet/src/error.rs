@@ -97,6 +97,49 @@ pub enum WalletError {
         /// The digest that the relay reports.
         theirs: ManifestDigest,
     },
+    /// Fewer operators are known than have to report a manifest before anything is bought under it.
+    #[error(
+        "relays of {needed} operators have to confirm the vendor's manifest before anything is bought, and \
+         this wallet knows {known}"
+    )]
+    TooFewWitnesses {
+        /// How many are needed.
+        needed: usize,
+        /// How many are known.
+        known: usize,
+    },
+    /// Too few operators report the manifest that the vendor shows.
+    #[error(
+        "{confirmed} of {needed} relays confirm the vendor's manifest of version {version} ({digest}): {}. \
+         Until they do, it may be one for this wallet alone, by which payments could be traced to it",
+        reasons.join("; ")
+    )]
+    ManifestUnconfirmed {
+        /// The version.
+        version: u64,
+        /// The digest that the wallet has.
+        digest: ManifestDigest,
+        /// How many operators report it.
+        confirmed: usize,
+        /// How many are needed.
+        needed: usize,
+        /// Why the others do not.
+        reasons: Vec<String>,
+    },
+    /// A relay has a later manifest than the vendor shows to this wallet.
+    #[error(
+        "{relay} has version {theirs} of the vendor's manifest, and the vendor shows version {ours} to this \
+         wallet: it may be keeping this wallet on old keys, by which payments could be traced to it, or the \
+         relay lies"
+    )]
+    ManifestWithheld {
+        /// The relay.
+        relay: Box<RelayAddress>,
+        /// What it has.
+        theirs: u64,
+        /// What the vendor shows.
+        ours: u64,
+    },
     /// The vendor promised certificates that no key signs now.
     #[error("the vendor issues no certificates of {} now", .0.value())]
     NoIssuingKey(Exponent),
@@ -378,8 +421,24 @@ impl WalletError {
                 "buy nothing now; keep this message and show it to the vendor and to others who use it"
             }
             Self::ManifestContradicted { .. } => {
-                "do not use this relay before that is cleared up: ask another relay with `scrip relay \
-                 list`; if only this one differs, remove it, else keep this message and show it to others"
+                "nothing is bought before that is cleared up, and `scrip doctor --json` prints the evidence: if \
+                 only this relay differs, remove it with `scrip relay remove`, else show the evidence to others"
+            }
+            Self::TooFewWitnesses { needed, .. } => {
+                return format!(
+                    "add relays of {needed} operators with `scrip relay add`; or ask for fewer with `scrip \
+                     settings --agreement N`: with 0, nothing keeps the vendor from giving this wallet keys of \
+                     its own and tracing its payments"
+                );
+            }
+            Self::ManifestUnconfirmed { .. } => {
+                "nothing was bought, and the vendor was shown no money; relays look for new manifests every \
+                 hour: run `scrip resume` later; if it stays so for a day, keep this message and show it to \
+                 others who use this vendor"
+            }
+            Self::ManifestWithheld { .. } => {
+                "buy nothing now; if only this relay says so, remove it with `scrip relay remove`, else keep \
+                 this message and show it to others who use this vendor"
             }
             Self::NoIssuingKey(_) | Self::KeysRefused => {
                 "try again later with `scrip resume`; if it stays so, ask the vendor"

@@ -49,10 +49,10 @@ pub use self::{
     secret::Secret,
     store::StoreError,
     wallet::{
-        Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment, Expiring,
-        FileReport, HistoryEntry, HistoryKind, LeaseReport, Mailbox, NewQueue, NewWallet,
-        PutOptions, QueueReport, Received, RelayReport, Restored, Resumed, Stored, Wallet,
-        send_to_queue,
+        Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment,
+        EvidenceReport, Expiring, FileReport, HistoryEntry, HistoryKind, LeaseReport, Mailbox,
+        NewQueue, NewWallet, PutOptions, QueueReport, Received, RelayReport, Restored, Resumed,
+        Stored, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

@@ -12,6 +12,6 @@ mod vendor;
 pub use self::{
     answer::CallError,
     network::{Network, NetworkOptions, ProxyError, ProxySetting},
-    relay::{ChunkStream, RelayClient, Route},
+    relay::{ChunkStream, RelayClient, Route, Statement},
     vendor::VendorClient,
 };

@@ -1,11 +1,14 @@
 //! What the wallet file keeps, and the states that it goes through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use scrip_protocol::{
     address::{RelayAddress, VendorAddress},
     credits::{Credits, Exponent},
-    id::{KeyId, ManifestDigest, PaymentId, ResourceId, decode_base64url, encode_base64url},
+    id::{
+        KeyId, ManifestDigest, OperatorId, PaymentId, ResourceId, decode_base64url,
+        encode_base64url,
+    },
     issuance::GrantAnswer,
     keys::{PublicKey, SigningKey},
     problem::ProblemType,
@@ -62,10 +65,24 @@ pub(crate) struct Identity {
 }
 
 /// What the user chose.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) proxy_buy: Option<ProxySetting>,
     pub(crate) proxy_spend: Option<ProxySetting>,
+    /// How many operators must report a manifest before anything is bought under it.
+    #[serde(default = "default_agreement")]
+    pub(crate) agreement: u8,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { proxy_buy: None, proxy_spend: None, agreement: default_agreement() }
+    }
+}
+
+/// keys.md, "What a wallet asks for before it buys".
+const fn default_agreement() -> u8 {
+    2
 }
 
 /// The newest manifest, and the digest of every version that was ever seen from the vendor.
@@ -73,6 +90,57 @@ pub(crate) struct Settings {
 pub(crate) struct ManifestRecord {
     pub(crate) manifest: Blob,
     pub(crate) digests: BTreeMap<u64, ManifestDigest>,
+    /// Whose relays reported the newest.
+    #[serde(default)]
+    pub(crate) witnesses: BTreeSet<OperatorId>,
+    /// An older one on which enough operators agreed.
+    #[serde(default)]
+    pub(crate) agreed: Option<AgreedManifest>,
+}
+
+/// A manifest that operators reported.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AgreedManifest {
+    pub(crate) manifest: Blob,
+    pub(crate) witnesses: BTreeSet<OperatorId>,
+}
+
+/// What shows that somebody signed what must not be.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EvidenceRecord {
+    pub(crate) at: UnixSeconds,
+    /// The manifest's version.
+    pub(crate) version: u64,
+    #[serde(flatten)]
+    pub(crate) what: Evidence,
+}
+
+/// Who signed what.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "evidence", rename_all = "snake_case")]
+pub(crate) enum Evidence {
+    /// Two manifests that must not both be.
+    Manifests { held: Blob, offered: Blob },
+    /// A relay that reports another manifest than the vendor showed.
+    Relay { relay: RelayAddress, said: Option<SignedWord>, manifest: Option<Blob> },
+}
+
+impl EvidenceRecord {
+    /// The same again is the same evidence.
+    fn title(&self) -> String {
+        match &self.what {
+            Evidence::Manifests { .. } => format!("manifests {}", self.version),
+            Evidence::Relay { relay, .. } => format!("relay {} {relay}", self.version),
+        }
+    }
+}
+
+/// What a relay said about itself, as its operator signed it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SignedWord {
+    pub(crate) body: Blob,
+    /// As it was in the header.
+    pub(crate) signature: String,
 }
 
 /// A relay that the user added, with what it last said about itself.
@@ -81,6 +149,8 @@ pub(crate) struct RelayRecord {
     pub(crate) address: RelayAddress,
     pub(crate) added: UnixSeconds,
     pub(crate) info: Option<RelayInfo>,
+    #[serde(default)]
+    pub(crate) said: Option<SignedWord>,
 }
 
 /// A purchase, by the index of its grant.
@@ -348,6 +418,7 @@ record! {
     Settings, Settings, |_one| Vec::new();
     ManifestRecord, Manifest, |_one| Vec::new();
     RestoreRecord, Restore, |_one| Vec::new();
+    EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();
     Purchase, Purchase, |purchase| purchase.grant.to_be_bytes().to_vec();
     CertificateRecord, Certificate, |certificate| certificate.key.as_bytes().to_vec();

@@ -48,6 +48,12 @@ impl World {
         Self { vendor, relays: started, clock, directory }
     }
 
+    /// One more relay, of the operator with this number.
+    pub(crate) async fn add(&mut self, number: u8) {
+        let relay = FakeRelay::start(number, self.vendor.clone(), self.clock.clone()).await;
+        self.relays.push(relay);
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -77,7 +83,12 @@ impl World {
             proxy_spend: None,
         };
         let environment = self.environment(steps);
-        Wallet::create(&self.path(name), passphrase(), new, environment).await.unwrap()
+        let wallet =
+            Wallet::create(&self.path(name), passphrase(), new, environment).await.unwrap();
+        // As many operators as there are, up to what is usual.
+        let operators = self.relays.len().min(2);
+        wallet.set_agreement(u8::try_from(operators).unwrap()).await.unwrap();
+        wallet
     }
 
     pub(crate) async fn open(&self, name: &str) -> Wallet {

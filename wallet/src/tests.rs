@@ -1,5 +1,6 @@
 //! The wallet against a vendor and relays in this process.
 
+mod agreement;
 mod buying;
 mod crashes;
 mod files;

@@ -1,7 +1,9 @@
 //! The wallet itself: an open file, the seed behind it, and what can be done with them.
 
+mod agreement;
 mod balance;
 mod buy;
+mod evidence;
 mod history;
 mod issue;
 mod leases;
@@ -24,6 +26,7 @@ pub(crate) use self::queue::may_pass;
 pub use self::{
     balance::{Balance, Denomination, Expiring},
     buy::Bought,
+    evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
     leases::{Conflict, LeaseReport},
     pay::Doubtful,
@@ -107,7 +110,11 @@ impl Wallet {
             vendor: new.vendor,
             created: environment.clock.now(),
         };
-        let settings = Settings { proxy_buy: new.proxy_buy, proxy_spend: new.proxy_spend };
+        let settings = Settings {
+            proxy_buy: new.proxy_buy,
+            proxy_spend: new.proxy_spend,
+            ..Settings::default()
+        };
         let first = Changes::default().put(&identity).put(&settings);
         let entropy = environment.entropy.clone();
         let store = Store::create(directory, passphrase, new.seal, entropy, first).await?;
@@ -199,7 +206,7 @@ impl Wallet {
         spend: Option<ProxySetting>,
     ) -> Result<(), WalletError> {
         let mut settings = self.settings.lock().await;
-        let changed = Settings { proxy_buy: buy, proxy_spend: spend };
+        let changed = Settings { proxy_buy: buy, proxy_spend: spend, ..settings.clone() };
         self.store.commit(Changes::default().put(&changed)).await?;
         *settings = changed;
         Ok(())

@@ -60,7 +60,7 @@ pub(super) enum Command {
     Init(InitArguments),
     /// Make a wallet from 24 words and find its certificates again
     Restore(RestoreArguments),
-    /// Show the proxies, or store those given with --proxy, --proxy-buy and --proxy-spend
+    /// Show the settings, or store those given: --proxy, --proxy-buy, --proxy-spend, --agreement
     Settings(SettingsArguments),
     /// Relays that this wallet uses
     #[command(subcommand)]
@@ -120,6 +120,9 @@ pub(super) struct SettingsArguments {
     /// Use no proxies
     #[arg(long)]
     pub(super) direct: bool,
+    /// Relays of how many operators must report the vendor's manifest before anything is bought under it [at first: 2]
+    #[arg(long, value_name = "N")]
+    pub(super) agreement: Option<u8>,
 }
 
 #[derive(Subcommand)]

@@ -54,7 +54,12 @@ impl CliError {
             Self::Wallet(WalletError::Store(
                 StoreError::WrongPassphrase(_) | StoreError::Missing(_) | StoreError::Exists(_),
             ))
-            | Self::Wallet(WalletError::Link(_) | WalletError::Words(_) | WalletError::Client(_))
+            | Self::Wallet(
+                WalletError::Link(_)
+                | WalletError::Words(_)
+                | WalletError::Client(_)
+                | WalletError::TooFewWitnesses { .. },
+            )
             | Self::Passphrase(_)
             | Self::Variable { .. }
             | Self::NoHome => 2,
@@ -63,6 +68,7 @@ impl CliError {
                 WalletError::PaymentOpen { .. }
                 | WalletError::PurchaseOpen { .. }
                 | WalletError::BadReceipt { .. }
+                | WalletError::ManifestUnconfirmed { .. }
                 | WalletError::NoIssuingKey(_)
                 | WalletError::KeysRefused
                 | WalletError::Finish(_)

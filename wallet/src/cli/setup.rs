@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     arguments::{InitArguments, RestoreArguments, SettingsArguments},
     error::CliError,
-    output::{note, table},
+    output::{counted, note, table},
     session::Session,
 };
 use crate::{NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError, words};
@@ -116,9 +116,10 @@ pub(super) async fn restore(
 }
 
 #[derive(Serialize)]
-struct Proxies {
+struct Shown {
     proxy_buy: Option<String>,
     proxy_spend: Option<String>,
+    agreement: u8,
 }
 
 pub(super) async fn settings(
@@ -134,19 +135,38 @@ pub(super) async fn settings(
     buy = given.proxy_buy.clone().or(buy);
     spend = given.proxy_spend.clone().or(spend);
     wallet.set_proxies(buy.clone(), spend.clone()).await?;
+    if let Some(operators) = arguments.agreement {
+        wallet.set_agreement(operators).await?;
+        warn_of_agreement(operators);
+    }
+    let agreement = wallet.agreement().await;
     wallet.close().await?;
-    let shown = Proxies {
+    let shown = Shown {
         proxy_buy: buy.map(|proxy| proxy.to_string()),
         proxy_spend: spend.map(|proxy| proxy.to_string()),
+        agreement,
     };
     session.output.show(&shown, |shown| {
         let direct = "none";
         format!(
-            "proxy for buying:   {}\nproxy for spending: {}",
+            "proxy for buying:   {}\nproxy for spending: {}\nagreement:          {} before buying",
             shown.proxy_buy.as_deref().unwrap_or(direct),
-            shown.proxy_spend.as_deref().unwrap_or(direct)
+            shown.proxy_spend.as_deref().unwrap_or(direct),
+            counted(shown.agreement, "operator"),
         )
     })
+}
+
+/// Says what less than the default gives up.
+fn warn_of_agreement(operators: u8) {
+    let who = match operators {
+        0 => "the vendor alone",
+        1 => "the vendor together with one operator",
+        _ => return,
+    };
+    note(&format!(
+        "warning: {who} can now give this wallet keys of its own, and trace its payments by them"
+    ));
 }
 
 pub(super) async fn add_relay(session: &Session, address: &RelayAddress) -> Result<(), CliError> {

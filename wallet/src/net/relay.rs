@@ -53,6 +53,17 @@ impl Route {
     }
 }
 
+/// What a relay says about itself, as it was signed.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// What it says.
+    pub info: RelayInfo,
+    /// The signed bytes.
+    pub body: Vec<u8>,
+    /// The operator's signature, as it was in the header.
+    pub signature: String,
+}
+
 /// Talks to one relay. Clones share their connections.
 #[derive(Clone)]
 pub struct RelayClient {
@@ -82,14 +93,23 @@ impl RelayClient {
     /// # Errors
     /// [`CallError`].
     pub async fn info(&self) -> Result<RelayInfo, CallError> {
+        Ok(self.statement().await?.info)
+    }
+
+    /// The same, with what shows to others that the operator said so.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn statement(&self) -> Result<Statement, CallError> {
         let request = Request::get(self.url("/v1/relay"), MAX_JSON_ANSWER);
         let response = self.http.send(request).await?;
         let signature = response.headers.get(SIGNATURE_HEADER).and_then(|v| v.to_str().ok());
         let signature = signature.unwrap_or_default().to_owned();
         let body = body_of(response, 200, Some(media::JSON))?;
-        RelayInfo::open(&body, &signature, &self.address.id).map_err(|_| {
+        let info = RelayInfo::open(&body, &signature, &self.address.id).map_err(|_| {
             CallError::Invalid("the relay's information is not signed by its operator")
-        })
+        })?;
+        Ok(Statement { info, body: body.into(), signature })
     }
 
     /// The price of a resource request.

@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     Lease = 8,
     Upload = 9,
     Restore = 10,
+    Evidence = 11,
 }
 
 impl Kind {
@@ -40,6 +41,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Upload => "upload",
             Self::Restore => "restore",
+            Self::Evidence => "evidence",
         }
     }
 }

@@ -62,6 +62,10 @@ struct Books {
     taken: u64,
     /// Reported in the place of the true digest.
     other_digest: Option<ManifestDigest>,
+    /// The manifest that it holds, where that is not the vendor's newest.
+    held: Option<(u64, ManifestDigest)>,
+    /// How often it was asked about itself.
+    asked: usize,
     /// Every chunk is given out with a changed byte.
     corrupt: bool,
 }
@@ -118,6 +122,22 @@ impl FakeRelay {
         self.books.lock().unwrap().other_digest = digest;
     }
 
+    /// From now on it holds the manifest that the vendor shows now, whatever the vendor shows later.
+    pub(crate) fn freeze_manifest(&self) {
+        let manifest = self.vendor.manifest();
+        self.books.lock().unwrap().held = Some((manifest.version(), manifest.digest()));
+    }
+
+    /// It looks for the vendor's manifest again.
+    pub(crate) fn thaw_manifest(&self) {
+        self.books.lock().unwrap().held = None;
+    }
+
+    /// How often it was asked about itself.
+    pub(crate) fn asked(&self) -> usize {
+        self.books.lock().unwrap().asked
+    }
+
     pub(crate) fn corrupt(&self) {
         self.books.lock().unwrap().corrupt = true;
     }
@@ -172,7 +192,9 @@ impl FakeRelay {
 
     fn info(&self) -> RelayInfo {
         let manifest = self.vendor.manifest();
-        let books = self.books.lock().unwrap();
+        let mut books = self.books.lock().unwrap();
+        books.asked += 1;
+        let (version, digest) = books.held.unwrap_or((manifest.version(), manifest.digest()));
         RelayInfo {
             operator_key: self.key.public(),
             name: format!("relay-{}", self.number),
@@ -181,8 +203,8 @@ impl FakeRelay {
             vendors: vec![AcceptedVendor {
                 vendor_id: self.vendor.id(),
                 address: self.vendor.address(),
-                manifest_version: manifest.version(),
-                manifest_digest: Some(books.other_digest.unwrap_or(manifest.digest())),
+                manifest_version: version,
+                manifest_digest: Some(books.other_digest.unwrap_or(digest)),
             }],
         }
     }

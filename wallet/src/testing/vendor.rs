@@ -103,6 +103,10 @@ impl FakeVendor {
         self.books.lock().unwrap().minted.len()
     }
 
+    pub(crate) fn vouchers_used(&self) -> usize {
+        self.books.lock().unwrap().used_vouchers.len()
+    }
+
     /// Another manifest. Versions above 1 have a second epoch, which issues from day 30, when the first one stops.
     pub(crate) fn set_version(&self, version: u64, issuer_name: &str) {
         let mut books = self.books.lock().unwrap();

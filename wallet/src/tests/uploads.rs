@@ -96,6 +96,7 @@ async fn two_tasks_do_not_pay_twice() {
     let world = World::new(1).await;
     let wallet = world.funded("wallet").await;
     let path = interrupted(&world, &wallet).await;
+    wallet.buy("GOOD-MORE").await.unwrap();
     let (put, again, resumed) = tokio::join!(
         wallet.put_file(&path, PutOptions::default()),
         wallet.put_file(&path, PutOptions::default()),
@@ -103,9 +104,11 @@ async fn two_tasks_do_not_pay_twice() {
     );
     let digests = world.relays[0].chunk_digests();
     assert_eq!(digests.iter().collect::<BTreeSet<_>>().len(), digests.len());
-    assert!(resumed.unwrap().errors.is_empty());
-    // The first goes on with what was begun; a second `put` after its end is a file of its own.
-    let uploads: BTreeSet<_> = [put.unwrap(), again.unwrap()].map(|one| one.upload).into();
+    let resumed = resumed.unwrap();
+    assert!(resumed.errors.is_empty());
+    // The first goes on with what was begun; a `put` after its end is a file of its own.
+    let mut uploads: BTreeSet<_> = [put.unwrap(), again.unwrap()].map(|one| one.upload).into();
+    uploads.extend(resumed.files.iter().map(|one| one.upload));
     assert_eq!(wallet.files().await.unwrap().len(), uploads.len());
     assert_eq!(world.leases(), wallet.leases(None).await.unwrap().len());
     assert_eq!(world.leases(), digests.len(), "each chunk was bought once");

@@ -45,7 +45,10 @@ impl Wallet {
         let purchase = match same.cloned() {
             Some(purchase) if is_open(&purchase) => purchase,
             Some(_) => return Err(WalletError::VoucherUsedHere),
-            None => self.begin(&purchases, code).await?,
+            None => {
+                self.refuse_unwitnessed().await?;
+                self.begin(&purchases, code).await?
+            }
         };
         self.finish_purchase(purchase).await
     }
@@ -96,8 +99,8 @@ impl Wallet {
         client: &VendorClient,
         purchase: &mut Purchase,
     ) -> Result<(), WalletError> {
-        // The code is worth money: it goes only to whoever shows a manifest that this vendor signed.
-        self.refresh_manifest(client).await.map_err(still_open)?;
+        // The code is worth money: it goes only to whoever shows a manifest that this vendor signed, and shows everybody.
+        self.agreed_manifest(client).await.map_err(still_open)?;
         let code = purchase.code.clone().unwrap_or_default();
         for _ in 0..MAX_SKIPPED {
             let request = GrantRequest::Voucher { code: code.clone() };

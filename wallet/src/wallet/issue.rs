@@ -119,13 +119,13 @@ impl Wallet {
         Ok(None)
     }
 
-    /// One key for each certificate of the pack, in the pack's order, from the newest manifest.
+    /// One key for each certificate of the pack, in the pack's order, from the newest manifest that is everybody's.
     async fn choose_keys(
         &self,
         client: &VendorClient,
         answer: &GrantAnswer,
     ) -> Result<Vec<KeyId>, WalletError> {
-        let manifest = self.refresh_manifest(client).await?;
+        let manifest = self.agreed_manifest(client).await?;
         let now = self.now();
         let mut keys = Vec::new();
         for entry in &answer.pack {

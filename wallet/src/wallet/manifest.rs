@@ -1,9 +1,8 @@
 //! The vendor's manifest: fetched, checked, and compared with what relays hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use scrip_protocol::{
-    address::RelayAddress,
     id::ManifestDigest,
     manifest::Manifest,
     resource::{AcceptedVendor, RelayInfo},
@@ -13,7 +12,7 @@ use super::Wallet;
 use crate::{
     error::WalletError,
     net::VendorClient,
-    records::{Blob, ManifestRecord, RelayRecord},
+    records::{Blob, Evidence, ManifestRecord, RelayRecord},
     store::Changes,
 };
 
@@ -27,16 +26,20 @@ impl Wallet {
         let bytes = client.manifest().await.map_err(WalletError::call(&self.vendor.authority))?;
         let manifest = Manifest::open(&bytes, &self.vendor.id)?;
         let held = self.store.get::<ManifestRecord>(&[]).await?;
-        let mut digests = BTreeMap::new();
-        if let Some(held) = held {
-            digests = held.digests;
-            refuse_step_back(&digests, &manifest)?;
-            let held = Manifest::open(&held.manifest.0, &self.vendor.id)?;
-            refuse_broken_promise(&held, &manifest)?;
+        if let Some(held) = &held {
+            self.refuse_bad_successor(held, &manifest).await?;
         }
-        self.compare_with_relays(&manifest).await?;
+        for relay in self.store.all::<RelayRecord>().await? {
+            self.refuse_other_digest(&relay, &manifest).await?;
+        }
+        let mut digests = held.as_ref().map(|held| held.digests.clone()).unwrap_or_default();
         if digests.insert(manifest.version(), manifest.digest()).is_none() {
-            let record = ManifestRecord { manifest: Blob(bytes), digests };
+            let agreed = match held {
+                Some(held) => self.agreed_until_now(held).await,
+                None => None,
+            };
+            let witnesses = BTreeSet::new();
+            let record = ManifestRecord { manifest: Blob(bytes), digests, witnesses, agreed };
             self.store.commit(Changes::default().put(&record)).await?;
             self.at("wallet.manifest.stored");
         }
@@ -53,44 +56,96 @@ impl Wallet {
 
     /// Refuses a relay that does not take this vendor's certificates, or that holds another manifest of a version that
     /// the wallet knows.
-    pub(super) async fn check_relay(
-        &self,
-        relay: &RelayAddress,
-        info: &RelayInfo,
-    ) -> Result<(), WalletError> {
-        let Some(accepted) = self.entry_of(info) else {
-            return Err(WalletError::NotAccepted(relay.clone().into()));
-        };
-        let known = self.store.get::<ManifestRecord>(&[]).await?;
-        let ours = known.and_then(|record| record.digests.get(&accepted.manifest_version).copied());
-        compare(relay, accepted, ours)
+    pub(super) async fn check_relay(&self, relay: &RelayRecord) -> Result<(), WalletError> {
+        if relay.info.as_ref().and_then(|info| self.entry_of(info)).is_none() {
+            return Err(WalletError::NotAccepted(relay.address.clone().into()));
+        }
+        self.refuse_contradiction(relay).await
     }
 
-    /// The vendor's new manifest against what the relays said when they were last asked. They are not asked again here:
-    /// that would show the relays when this wallet buys.
-    async fn compare_with_relays(&self, manifest: &Manifest) -> Result<(), WalletError> {
-        for relay in self.store.all::<RelayRecord>().await? {
-            let entry = relay.info.as_ref().and_then(|info| self.entry_of(info));
-            if let Some(entry) = entry.filter(|e| e.manifest_version == manifest.version()) {
-                compare(&relay.address, entry, Some(manifest.digest()))?;
+    /// What a relay said against all manifests that the wallet knows.
+    pub(super) async fn refuse_contradiction(
+        &self,
+        relay: &RelayRecord,
+    ) -> Result<(), WalletError> {
+        let entry = relay.info.as_ref().and_then(|info| self.entry_of(info));
+        let known = self.store.get::<ManifestRecord>(&[]).await?;
+        let (Some(entry), Some(known)) = (entry, known) else { return Ok(()) };
+        let ours = known.digests.get(&entry.manifest_version).copied();
+        match compare(relay, entry, ours) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let newest = Manifest::open(&known.manifest.0, &self.vendor.id)?;
+                let is_newest = newest.version() == entry.manifest_version;
+                let manifest = is_newest.then_some(known.manifest);
+                self.keep_contradiction(relay, entry.manifest_version, manifest).await?;
+                Err(error)
             }
         }
-        Ok(())
     }
 
-    fn entry_of<'a>(&self, info: &'a RelayInfo) -> Option<&'a AcceptedVendor> {
+    /// A manifest that is not stored yet against what a relay said of its version.
+    async fn refuse_other_digest(
+        &self,
+        relay: &RelayRecord,
+        manifest: &Manifest,
+    ) -> Result<(), WalletError> {
+        let entry = relay.info.as_ref().and_then(|info| self.entry_of(info));
+        let same = entry.filter(|entry| entry.manifest_version == manifest.version());
+        let Some(entry) = same else { return Ok(()) };
+        match compare(relay, entry, Some(manifest.digest())) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let bytes = Blob(manifest.bytes().to_vec());
+                self.keep_contradiction(relay, manifest.version(), Some(bytes)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn refuse_bad_successor(
+        &self,
+        held: &ManifestRecord,
+        manifest: &Manifest,
+    ) -> Result<(), WalletError> {
+        let older = Manifest::open(&held.manifest.0, &self.vendor.id)?;
+        let rules = refuse_step_back(&held.digests, manifest)
+            .and_then(|()| refuse_broken_promise(&older, manifest));
+        match rules {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let offered = Blob(manifest.bytes().to_vec());
+                let held = held.manifest.clone();
+                self.keep_evidence(manifest.version(), Evidence::Manifests { held, offered })
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn keep_contradiction(
+        &self,
+        relay: &RelayRecord,
+        version: u64,
+        manifest: Option<Blob>,
+    ) -> Result<(), WalletError> {
+        let (relay, said) = (relay.address.clone(), relay.said.clone());
+        self.keep_evidence(version, Evidence::Relay { relay, said, manifest }).await
+    }
+
+    pub(super) fn entry_of<'a>(&self, info: &'a RelayInfo) -> Option<&'a AcceptedVendor> {
         info.vendors.iter().find(|vendor| vendor.vendor_id == self.vendor.id)
     }
 }
 
 fn compare(
-    relay: &RelayAddress,
+    relay: &RelayRecord,
     entry: &AcceptedVendor,
     ours: Option<ManifestDigest>,
 ) -> Result<(), WalletError> {
     match (ours, entry.manifest_digest) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(WalletError::ManifestContradicted {
-            relay: relay.clone().into(),
+            relay: relay.address.clone().into(),
             version: entry.manifest_version,
             ours,
             theirs,

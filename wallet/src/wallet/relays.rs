@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::Wallet;
 use crate::{
     error::WalletError,
-    net::{Network, RelayClient},
-    records::RelayRecord,
+    net::{Network, RelayClient, Statement},
+    records::{Blob, RelayRecord, SignedWord},
     store::Changes,
     watch::Event,
 };
@@ -45,9 +45,10 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]; then it is not remembered.
     pub async fn add_relay(&self, address: &RelayAddress) -> Result<RelayReport, WalletError> {
-        let network = self.network().await;
-        let Candidate { info, .. } = self.meet(&network, address).await?;
-        let record = RelayRecord { address: address.clone(), added: self.now(), info: Some(info) };
+        let client = self.network().await.relay(address, self.environment.clock.clone())?;
+        let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
+        let record = self.remember(address, &said).await?;
+        self.check_relay(&record).await?;
         self.store.commit(Changes::default().put(&record)).await?;
         self.at("wallet.relay.stored");
         Ok(report(record))
@@ -141,22 +142,34 @@ impl Wallet {
         address: &RelayAddress,
     ) -> Result<Candidate, WalletError> {
         let client = network.relay(address, self.environment.clock.clone())?;
-        let info = client.info().await.map_err(WalletError::call(&address.authority))?;
-        self.remember(address, &info).await?;
-        self.check_relay(address, &info).await?;
-        Ok(Candidate { client, info })
+        let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
+        let record = self.remember(address, &said).await?;
+        self.check_relay(&record).await?;
+        Ok(Candidate { client, info: said.info })
     }
 
-    /// Keeps what a known relay says: its manifest digests are what the vendor's next manifest is compared with.
-    async fn remember(&self, address: &RelayAddress, info: &RelayInfo) -> Result<(), WalletError> {
+    /// Keeps what a known relay says: the vendor's next manifest is compared with it. Returns the relay with it, also one
+    /// that is not known and not kept.
+    pub(super) async fn remember(
+        &self,
+        address: &RelayAddress,
+        said: &Statement,
+    ) -> Result<RelayRecord, WalletError> {
         let known = self.store.get::<RelayRecord>(address.to_string().as_bytes()).await?;
-        match known {
-            Some(mut record) if record.info.as_ref() != Some(info) => {
-                record.info = Some(info.clone());
-                Ok(self.store.commit(Changes::default().put(&record)).await?)
-            }
-            _ => Ok(()),
+        let is_new = known.as_ref().is_some_and(|known| known.info.as_ref() != Some(&said.info));
+        let record = RelayRecord {
+            address: address.clone(),
+            added: known.map_or(self.now(), |known| known.added),
+            info: Some(said.info.clone()),
+            said: Some(SignedWord {
+                body: Blob(said.body.clone()),
+                signature: said.signature.clone(),
+            }),
+        };
+        if is_new {
+            self.store.commit(Changes::default().put(&record)).await?;
         }
+        Ok(record)
     }
 
     /// The cheapest first; chance decides between equals, so that no relay is favoured.
