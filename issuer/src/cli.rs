@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod arguments;
 mod error;
 mod init;
@@ -16,14 +17,14 @@ use scrip_protocol::keys::PublicKey;
 use scrip_runtime::{clock::SharedClock, config, random::RngFactory, steps::Steps};
 
 use self::{
-    arguments::{Arguments, Command, OperatorCommand, VoucherCommand},
+    arguments::{AdminCommand, Arguments, Command, OperatorCommand, VoucherCommand},
     error::CliError,
     print::Printer,
 };
 use crate::{
     config::{Config, ENV_PREFIX, FILE_NAME},
     operators, status,
-    store::Store,
+    store::{Act, Store},
     vouchers,
 };
 
@@ -91,6 +92,8 @@ impl Session {
             Command::Keys(command) => keys::run(&self, command).await,
             Command::Status => self.status().await,
             Command::Address => self.address().await,
+            Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
+            Command::Log { last } => admin::log(&self, last).await,
         }
     }
 
@@ -110,7 +113,7 @@ impl Session {
 
     async fn add_operator(&self, name: &str, key: &PublicKey) -> Result<(), CliError> {
         let (_, store) = self.open_store().await?;
-        let added = operators::add(&store, name, key, &*self.clock).await;
+        let added = operators::add(&store, name, key, Act::COMMAND_LINE, &*self.clock).await;
         store.close().await;
         self.printer.operator_added(name, &added?)
     }

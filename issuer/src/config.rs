@@ -189,6 +189,11 @@ impl Config {
         }
     }
 
+    /// Whether clients reach this issuer over TLS, its own or a proxy's.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some() || self.behind_tls_proxy
+    }
+
     /// What clients can tie up.
     pub fn limits(&self) -> ConnectionLimits {
         ConnectionLimits { max_connections: self.max_connections, ..ConnectionLimits::default() }

@@ -20,7 +20,7 @@ use http::{HeaderValue, StatusCode, header};
 use scrip_protocol::{media, problem::ProblemType};
 
 use self::refusal::Refusal;
-use crate::issuer::Issuer;
+use crate::{admin, issuer::Issuer};
 
 /// All routes of an issuer.
 pub fn router(issuer: Issuer) -> Router {
@@ -33,6 +33,7 @@ pub fn router(issuer: Issuer) -> Router {
         .route("/v1/redemptions", post(redemptions::redeem))
         .route("/v1/renewals", post(renewals::renew))
         .route("/v1/inquiries", post(renewals::inquire))
+        .merge(admin::router(&issuer))
         .fallback(async || Refusal::Surface(ProblemType::NotFound))
         .method_not_allowed_fallback(async || Refusal::Surface(ProblemType::MethodNotAllowed))
         .with_state(issuer)

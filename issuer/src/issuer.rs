@@ -18,6 +18,7 @@ use scrip_runtime::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    admin::Attempts,
     background,
     config::Config,
     error::{InitError, StartError},
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     /// As many checks of redemption batches as there are signing threads; more wait.
     pub(crate) checks: Semaphore,
+    /// Failed attempts to log in to the admin page.
+    pub(crate) attempts: Attempts,
     pub(crate) clock: SharedClock,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
@@ -89,6 +92,7 @@ impl Issuer {
             ring: CurrentRing::new(ring),
             signer,
             checks: Semaphore::new(threads.get()),
+            attempts: Attempts::default(),
             clock,
             steps,
             rng,

@@ -5,7 +5,7 @@
 //!   [`operators`],
 //!   [`status`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
 //! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
-//! - [`http`], which parses and encodes; [`cli`], the program; [`Issuer`], all of it together in one process.
+//! - [`http`], which parses and encodes; [`admin`], the vendor's own page; [`cli`], the program; [`Issuer`], all of it together in one process.
 //!
 //! Private keys lie in the database, sealed under a passphrase: several issuers on one PostgreSQL need nothing but its
 //! URL and that passphrase.
@@ -23,6 +23,7 @@ mod random;
 mod ring;
 mod rotation;
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod grants;

@@ -5,7 +5,7 @@ use scrip_runtime::clock::Clock;
 
 use crate::{
     issuer::Issuer,
-    store::{AddedOperator, OperatorRow, Store, StoreError},
+    store::{Act, Action, AddedOperator, OperatorRow, Store, StoreError},
 };
 
 /// The longest name.
@@ -37,7 +37,8 @@ pub enum AddOperatorError {
     Store(#[from] StoreError),
 }
 
-/// Adds an operator, from whom redemptions are accepted from now on. Adding the same one again changes nothing.
+/// Adds an operator, from whom redemptions are accepted from now on. Adding the same one again changes nothing. `actor` is
+/// who does it, for the log.
 ///
 /// # Errors
 /// [`AddOperatorError`].
@@ -45,6 +46,7 @@ pub async fn add(
     store: &Store,
     name: &str,
     key: &PublicKey,
+    actor: &str,
     clock: &dyn Clock,
 ) -> Result<OperatorId, AddOperatorError> {
     let name = name.trim();
@@ -54,7 +56,8 @@ pub async fn add(
     }
     check_key_encoding(key.as_bytes()).map_err(|_| AddOperatorError::Key)?;
     let id = OperatorId::of(key);
-    match store.add_operator(&id, key, name, clock.today()).await? {
+    let act = Act::by(actor, clock.now(), Action::OperatorAdd, name).detail(id.to_string());
+    match store.add_operator(&id, key, name, clock.today(), &act).await? {
         AddedOperator::Added | AddedOperator::Before => Ok(id),
         AddedOperator::KeyTaken { name } => Err(AddOperatorError::KeyTaken { name }),
         AddedOperator::NameTaken => Err(AddOperatorError::NameTaken { name: name.to_owned() }),
@@ -71,7 +74,7 @@ impl Issuer {
         name: &str,
         key: &PublicKey,
     ) -> Result<OperatorId, AddOperatorError> {
-        add(&self.inner.store, name, key, &*self.inner.clock).await
+        add(&self.inner.store, name, key, Act::BY_ITSELF, &*self.inner.clock).await
     }
 
     /// All operators.

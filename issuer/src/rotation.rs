@@ -20,7 +20,7 @@ use crate::{
     init::exponents,
     issuer::Issuer,
     keys::{ROOT, Vault, denomination, generate_distinct},
-    store::{ManifestVersion, SealedKey, Store},
+    store::{Act, Action, ManifestVersion, SealedKey, Store},
 };
 
 /// How often a change is tried on top of what others published meanwhile.
@@ -72,7 +72,7 @@ impl<'a> Rotation<'a> {
             };
             let next = self.make(held, body, needs, now).await?;
             self.steps.at("issuer.manifest.before_publish");
-            let published = self.store.publish(&next).await?;
+            let published = self.store.publish(&next, &act(change, &next, now)).await?;
             self.steps.at("issuer.manifest.after_publish");
             if published {
                 let made = Manifest::open(&next.manifest, &vendor_id);
@@ -135,6 +135,18 @@ impl Issuer {
         }
         Ok(())
     }
+}
+
+/// For the admin log. The schedule alone makes the next epoch, and a command alone does the rest.
+fn act(change: Change, made: &ManifestVersion, now: UnixSeconds) -> Act {
+    let act = match change {
+        Change::Next => Act::by(Act::BY_ITSELF, now, Action::KeysMake, ""),
+        Change::Rotate => Act::by_command(now, Action::KeysRotate, ""),
+        Change::Revoke { epoch } => {
+            Act::by_command(now, Action::KeysRevoke, format!("epoch {epoch}"))
+        }
+    };
+    act.detail(format!("manifest version {}", made.version))
 }
 
 /// What the next version is made of.

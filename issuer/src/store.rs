@@ -12,6 +12,7 @@
 //! sequences, and nothing that only one engine has. Every transaction has a name and runs in `Store::run_tx`, which tries
 //! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
 
+mod admin;
 mod dropping;
 mod error;
 mod grants;
@@ -41,12 +42,15 @@ use sqlx::{
 
 pub(crate) use self::error::TxError;
 pub use self::{
+    admin::{
+        Act, Action, AddedToken, AdminTokenRow, LogEntry, NewSession, SessionLimits, SessionRow,
+    },
     error::StoreError,
     grants::{GrantRow, Minted},
     keys::{KeyMaterial, ManifestVersion, SealedKey},
     operators::{AddedOperator, OperatorRow},
     packs::StoredPack,
-    redemptions::{BatchRecord, Decision, RecordedSpend, SpendRecord},
+    redemptions::{BatchRecord, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord},
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
     status::{DenominationCount, StatusRows},
     tokens::TokenTaken,

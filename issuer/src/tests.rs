@@ -1,5 +1,6 @@
 //! The issuer from outside, through its router: what it answers, and what it leaves in the database.
 
+mod admin;
 mod issuance;
 mod privacy;
 mod redemption;

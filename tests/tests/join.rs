@@ -119,12 +119,14 @@ impl Write for Log {
 }
 
 const ISSUANCE_TABLES: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
-const REDEMPTION_TABLES: [&str; 7] =
-    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed"];
+const REDEMPTION_TABLES: [&str; 8] =
+    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
+/// What the vendor's own people did. Names operators, which everybody knows, and nothing of a purchase or a certificate.
+const ADMIN_TABLES: [&str; 3] = ["admin_tokens", "admin_sessions", "admin_log"];
 const KEY_TABLES: [&str; 4] = ["vault", "sealed_keys", "manifests", "migrations"];
 
 /// Every value of the vendor's database, to the side that its table belongs to.
-async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side) {
+async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side, admin: &mut Side) {
     let pool = sqlx::sqlite::SqlitePool::connect(&format!("{database}?mode=ro")).await.unwrap();
     let tables: Vec<String> =
         sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -135,6 +137,7 @@ async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side) {
         let side = match table.as_str() {
             name if ISSUANCE_TABLES.contains(&name) => &mut *issuance,
             name if REDEMPTION_TABLES.contains(&name) => &mut *redemption,
+            name if ADMIN_TABLES.contains(&name) => &mut *admin,
             name if KEY_TABLES.contains(&name) => continue,
             name => panic!("the table {name} is on neither side: say which it belongs to"),
         };
@@ -209,11 +212,17 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     issuance.add_recording("sold, answer", &selling.answered());
     redemption.add_recording("redeemed", &redeeming.sent());
     redemption.add_recording("redeemed, answer", &redeeming.answered());
-    dump(&issuer.config().database, &mut issuance, &mut redemption).await;
+    let mut admin = Side::of(&public);
+    dump(&issuer.config().database, &mut issuance, &mut redemption, &mut admin).await;
     assert!(issuance.0.len() > 5_000 && redemption.0.len() > 5_000, "both sides were seen");
 
     let joined = issuance.shared_with(&redemption, &known);
     assert!(joined.is_empty(), "these join a purchase with a redemption: {joined:#?}");
+    assert!(!admin.0.is_empty(), "what was done was logged");
+    for side in [&issuance, &redemption] {
+        let shared = admin.shared_with(side, &known);
+        assert!(shared.is_empty(), "the admin log has {shared:#?}");
+    }
 
     nothing_of_the_relay_reaches_the_vendor(&paying, &issuance, &redemption, &known);
     certificates_of_one_payment_share_nothing(&paying, &redeeming.sent());

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use scrip_protocol::keys::PublicKey;
 
-use crate::vouchers::DEFAULT_VALID_DAYS;
+use crate::{
+    admin::access::DEFAULT_VALID_DAYS as DEFAULT_VALID_DAYS_OF_TOKENS, vouchers::DEFAULT_VALID_DAYS,
+};
 
 /// Sells packs of certificates, signs them blindly, accepts redemptions and detects double spends.
 #[derive(Debug, Parser)]
@@ -44,6 +46,15 @@ pub(super) enum Command {
     Status,
     /// Show the vendor's address.
     Address,
+    /// Let people in to the page /admin, and out.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Show what was done by whom.
+    Log {
+        /// How many of the newest entries.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        last: u16,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -91,6 +102,34 @@ pub(super) enum OperatorCommand {
     },
     /// List the operators.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AdminCommand {
+    /// Make, list and revoke the tokens that one logs in with.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token and print it; it is stored nowhere. While there is none, /admin is off.
+    Create {
+        /// Whose it is: the name under which the log has what is done with it.
+        #[arg(long, value_name = "NAME", default_value = "admin")]
+        name: String,
+        /// For how many days one can log in with it.
+        #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_VALID_DAYS_OF_TOKENS)]
+        valid_days: u32,
+    },
+    /// List the tokens.
+    List,
+    /// Revoke a token and end its sessions.
+    Revoke {
+        /// Its name.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

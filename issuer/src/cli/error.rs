@@ -8,6 +8,7 @@ use scrip_runtime::{
 };
 
 use crate::{
+    admin::access::AdminTokenError,
     error::{InitError, RotateError, StartError},
     operators::AddOperatorError,
     store::StoreError,
@@ -46,6 +47,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Operators(#[from] AddOperatorError),
     #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot start the runtime: {0}; raise the limit of processes")]
     Runtime(#[source] std::io::Error),
@@ -66,6 +69,12 @@ impl CliError {
             | Self::Vouchers(
                 CreateVouchersError::UnknownProduct { .. } | CreateVouchersError::Count,
             )
+            | Self::AdminToken(
+                AdminTokenError::Name
+                | AdminTokenError::NameTaken { .. }
+                | AdminTokenError::ValidDays
+                | AdminTokenError::Unknown { .. },
+            )
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
             | Self::Init(InitError::Denominations | InitError::Manifest(_))
             | Self::Start(StartError::ProductWithoutKey { .. })
@@ -82,6 +91,7 @@ impl CliError {
             | Self::Serve(_)
             | Self::Vouchers(CreateVouchersError::Store(_))
             | Self::Operators(_)
+            | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use crate::{
+    admin::token::AdminToken,
     schedule::{EpochState, Schedule},
     status::Status,
-    store::OperatorRow,
+    store::{AdminTokenRow, LogEntry, OperatorRow},
     vouchers::NewVouchers,
 };
 
@@ -88,6 +89,72 @@ impl Printer {
     pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
         let value = serde_json::to_value(status).unwrap_or(Value::Null); // numbers and text always are JSON
         self.print(value, &status_text(status))
+    }
+
+    pub(super) fn admin_token(
+        &self,
+        token: &AdminToken,
+        row: &AdminTokenRow,
+        page: &str,
+    ) -> Result<(), CliError> {
+        let text = format!(
+            "{token}\n\n\
+             That is the token of {}, good until {}. It is shown this once and stored nowhere: keep it in a\n\
+             password manager. Log in with it at {page}",
+            row.name, row.valid_until
+        );
+        let value = json!({
+            "token": token.to_string(),
+            "name": row.name,
+            "valid_until": row.valid_until,
+            "page": page,
+        });
+        self.print(value, &text)
+    }
+
+    pub(super) fn admin_tokens(
+        &self,
+        tokens: &[AdminTokenRow],
+        now: UnixSeconds,
+    ) -> Result<(), CliError> {
+        let state = |token: &AdminTokenRow| match token.revoked_at {
+            Some(at) => format!("revoked {at}"),
+            None if token.is_good_at(now) => format!("good until {}", token.valid_until),
+            None => format!("ended {}", token.valid_until),
+        };
+        let value = tokens.iter().map(|token| {
+            json!({
+                "name": token.name,
+                "made_at": token.made_at,
+                "valid_until": token.valid_until,
+                "revoked_at": token.revoked_at,
+                "good": token.is_good_at(now),
+            })
+        });
+        let value = json!({ "tokens": value.collect::<Vec<_>>() });
+        let line = |token: &AdminTokenRow| {
+            format!("{:<20}  made {}  {}", token.name, token.made_at, state(token))
+        };
+        let text = match tokens {
+            [] => String::from("no tokens; make one with `scrip-issuer admin token create`"),
+            some => some.iter().map(line).collect::<Vec<_>>().join("\n"),
+        };
+        self.print(value, &text)
+    }
+
+    pub(super) fn admin_log(&self, entries: &[LogEntry]) -> Result<(), CliError> {
+        let line = |entry: &LogEntry| {
+            let LogEntry { number, at, actor, action, subject, detail } = entry;
+            let line = format!("{number:>5}  {at}  {actor:<14}  {action:<18}  {subject}  {detail}");
+            line.trim_end().to_owned()
+        };
+        // Names may come from others: no control character of theirs reaches the terminal.
+        let line = |entry| line(entry).replace(char::is_control, "\u{fffd}");
+        let text = match entries {
+            [] => String::from("nothing was done yet"),
+            some => some.iter().rev().map(line).collect::<Vec<_>>().join("\n"),
+        };
+        self.print(json!({ "log": entries }), &text)
     }
 
     fn print(&self, value: Value, text: &str) -> Result<(), CliError> {

@@ -16,9 +16,9 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{
-    AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted, NewRenewal,
-    NewVoucher, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store, StoreError,
-    StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
+    Act, Action, AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted,
+    NewRenewal, NewVoucher, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store,
+    StoreError, StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -43,6 +43,10 @@ fn voucher(number: u8) -> NewVoucher {
         pack: Pack::new([(exponent(0), 3), (exponent(4), 1)]).unwrap(),
         last_day: TODAY,
     }
+}
+
+fn act() -> Act {
+    Act::by_command(TODAY.start(), Action::OperatorAdd, "one")
 }
 
 fn pack(number: u8) -> StoredPack {
@@ -115,6 +119,7 @@ async fn conforms(stores: &[Store]) {
     a_failed_transaction_leaves_nothing(store).await;
     the_books_add_up(store).await;
     what_is_past_is_dropped(stores).await;
+    what_is_done_is_logged_in_one_order(stores).await;
 }
 
 async fn keys_are_stored_once(store: &Store) {
@@ -141,7 +146,9 @@ async fn keys_are_stored_once(store: &Store) {
         store.sealed_keys("denomination/").await.unwrap().into_iter().map(|key| key.name).collect();
     assert_eq!(names, ["denomination/1/0", "denomination/1/1"]);
     assert_eq!(store.manifest_version().await.unwrap(), 1);
-    assert!(!store.publish(&version(1, 3, vec![key("denomination/2/0", 3)])).await.unwrap());
+    assert!(
+        !store.publish(&version(1, 3, vec![key("denomination/2/0", 3)]), &act()).await.unwrap()
+    );
     assert_eq!(store.sealed_keys("denomination/").await.unwrap().len(), 2, "discarded");
 }
 
@@ -155,7 +162,7 @@ async fn one_of_many_publishes_a_version(stores: &[Store]) {
     };
     let attempts = (10..18).map(|byte: u8| {
         let (store, version) = (&stores[usize::from(byte) % stores.len()], version(byte));
-        async move { store.publish(&version).await.unwrap() }
+        async move { store.publish(&version, &act()).await.unwrap() }
     });
     let won: Vec<bool> = join_all(attempts).await;
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
@@ -236,7 +243,7 @@ async fn operators_are_distinct(stores: &[Store]) {
     let store = &stores[0];
     let add = |number: u8, name: &'static str, store: Store| async move {
         let (id, key) = (OperatorId::from_bytes([number; 32]), PublicKey::from_bytes([number; 32]));
-        store.add_operator(&id, &key, name, TODAY).await.unwrap()
+        store.add_operator(&id, &key, name, TODAY, &act()).await.unwrap()
     };
     assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Added);
     assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Before);
@@ -514,6 +521,24 @@ async fn one_purchase_sent_many_times_at_once_is_granted(stores: &[Store]) {
         let granted = |used: &VoucherUse| matches!(used, VoucherUse::Granted(_));
         assert!(join_all(attempts).await.iter().all(granted), "voucher {code}");
     }
+}
+
+/// Many processes log at once: no entry is lost, and none has the number of another.
+async fn what_is_done_is_logged_in_one_order(stores: &[Store]) {
+    let before = stores[0].admin_log(None, 100).await.unwrap();
+    let attempts = (0..8).map(|n: usize| {
+        let act = Act::by("ada", TODAY.start(), Action::Login, format!("{n}"));
+        let store = &stores[n % stores.len()];
+        async move { store.log_admin(&act).await.unwrap() }
+    });
+    join_all(attempts).await;
+    let log = stores[0].admin_log(None, 100).await.unwrap();
+    assert_eq!(log.len(), before.len() + 8);
+    let numbers: Vec<u64> = log.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, (1..=log.len() as u64).rev().collect::<Vec<_>>());
+    assert_eq!(log[8..], before, "nothing was changed");
+    let older = stores[0].admin_log(Some(numbers[7]), 3).await.unwrap();
+    assert_eq!(older, before[..before.len().min(3)]);
 }
 
 async fn open(url: &str) -> Store {

@@ -9,8 +9,8 @@ use super::Store;
 /// Tables that what is bought lies in.
 pub(crate) const ISSUANCE: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 7] =
-    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed"];
+pub(crate) const REDEMPTION: [&str; 8] =
+    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
 
 /// A value as bytes; `None` is NULL.
 pub(crate) type Cell = Option<Vec<u8>>;

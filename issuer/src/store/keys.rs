@@ -3,7 +3,7 @@
 use scrip_protocol::id::VendorId;
 use sqlx::Row;
 
-use super::{Store, StoreError, Tx, TxError, rows};
+use super::{Act, Store, StoreError, Tx, TxError, rows};
 
 /// A private key, sealed under the passphrase.
 #[derive(Clone, Debug)]
@@ -54,13 +54,22 @@ impl Store {
         .await
     }
 
-    /// Stores the next version of the manifest with its new private keys. `false` where another process stored this
+    /// Stores the next version of the manifest with its new private keys, and logs it. `false` where another process stored this
     /// version first: then nothing is changed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn publish(&self, version: &ManifestVersion) -> Result<bool, StoreError> {
-        self.run_tx("publish", |tx| Box::pin(async move { tx.insert_version(version).await })).await
+    pub async fn publish(&self, version: &ManifestVersion, act: &Act) -> Result<bool, StoreError> {
+        self.run_tx("publish", |tx| {
+            Box::pin(async move {
+                let mine = tx.insert_version(version).await?;
+                if mine {
+                    tx.log_admin(act).await?;
+                }
+                Ok(mine)
+            })
+        })
+        .await
     }
 
     /// The version of the latest manifest; 0 where there is none.

@@ -3,7 +3,7 @@
 use scrip_protocol::{id::OperatorId, keys::PublicKey, time::Day};
 use sqlx::{Row, any::AnyRow};
 
-use super::{Store, StoreError, Tx, TxError, rows};
+use super::{Act, Store, StoreError, Tx, TxError, rows};
 
 /// An operator whose redemptions are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum AddedOperator {
 }
 
 impl Store {
-    /// Adds an operator.
+    /// Adds an operator, and logs it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -47,6 +47,7 @@ impl Store {
         key: &PublicKey,
         name: &str,
         today: Day,
+        act: &Act,
     ) -> Result<AddedOperator, StoreError> {
         self.run_tx("add_operator", |tx| {
             Box::pin(async move {
@@ -66,6 +67,7 @@ impl Store {
                 let name = name.to_owned();
                 tx.insert_operator(&OperatorRow { id: *id, number, key: *key, name, added: today })
                     .await?;
+                tx.log_admin(act).await?;
                 Ok(AddedOperator::Added)
             })
         })

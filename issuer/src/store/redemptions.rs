@@ -2,6 +2,7 @@
 
 mod outcome;
 mod sql;
+mod tally;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +16,7 @@ use scrip_protocol::{
 };
 use scrip_runtime::steps::Steps;
 
+pub use self::tally::{OutcomeCounts, OutcomeDay};
 use super::{Store, StoreError};
 
 /// A certificate in its epoch, the primary key of `spent`.
@@ -133,6 +135,8 @@ impl Store {
                 tx.insert_evidence(batch, &accepted).await?;
                 tx.insert_redeemed(batch, &counts(batch, &accepted)).await?;
                 tx.insert_batch(batch, &outcome::encode(&results)).await?;
+                // Last: whoever else decides a batch of this operator waits here, and for nothing after it.
+                tx.add_outcomes(batch, &tally::of(batch, &results)).await?;
                 Ok(results)
             })
         })

@@ -1,0 +1,151 @@
+//! What the page shows, read from the books at one moment.
+
+use scrip_protocol::{
+    credits::Credits,
+    id::OperatorId,
+    time::{Day, UnixSeconds},
+};
+
+use crate::{
+    error::StartError,
+    issuer::Issuer,
+    schedule::{self, EpochState, EpochStatus, Schedule},
+    status::{self, DenominationStatus, Status},
+    store::{OperatorRow, OutcomeCounts, OutcomeDay},
+};
+
+/// How many days back the page looks, today included.
+pub(super) const DAYS: u32 = 30;
+
+/// Everything that the pages choose from.
+pub(super) struct Books {
+    pub(super) now: UnixSeconds,
+    pub(super) status: Status,
+    pub(super) schedule: Schedule,
+    /// By number, newest first.
+    pub(super) epochs: Vec<EpochBooks>,
+    pub(super) total: Sums,
+    pub(super) operators: Vec<OperatorBooks>,
+}
+
+/// Where the credits of some certificates are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) issued: u64,
+    pub(super) redeemed: u64,
+    /// What nobody can redeem any more.
+    pub(super) expired: u64,
+    /// What the vendor still owes operators, if it is spent.
+    pub(super) outstanding: u64,
+}
+
+/// An epoch, its windows and its credits.
+pub(super) struct EpochBooks {
+    pub(super) epoch: EpochStatus,
+    pub(super) sums: Sums,
+    pub(super) denominations: Vec<(DenominationStatus, Sums)>,
+}
+
+/// An operator, and what it did in the last [`DAYS`].
+pub(super) struct OperatorBooks {
+    pub(super) id: OperatorId,
+    pub(super) name: String,
+    pub(super) added: Day,
+    /// Since the beginning.
+    pub(super) certificates: u64,
+    pub(super) credits: Credits,
+    pub(super) recent: OutcomeCounts,
+    /// The day of its last batch, if it was in these days.
+    pub(super) last_batch: Option<Day>,
+}
+
+impl Sums {
+    fn of(row: &DenominationStatus, now: UnixSeconds) -> Self {
+        let value = row.credits.0;
+        let (issued, redeemed) =
+            (value.saturating_mul(row.issued), value.saturating_mul(row.redeemed));
+        let left = issued.saturating_sub(redeemed);
+        let is_past = now >= row.redeem_until;
+        let (expired, outstanding) = if is_past { (left, 0) } else { (0, left) };
+        Self { issued, redeemed, expired, outstanding }
+    }
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            issued: self.issued.saturating_add(other.issued),
+            redeemed: self.redeemed.saturating_add(other.redeemed),
+            expired: self.expired.saturating_add(other.expired),
+            outstanding: self.outstanding.saturating_add(other.outstanding),
+        }
+    }
+}
+
+impl OperatorBooks {
+    /// Double spends in a thousand decided certificates of the last days, in tenths of a percent.
+    pub(super) fn double_spend_per_mille(&self) -> Option<u64> {
+        let OutcomeCounts { accepted, double_spent, .. } = self.recent;
+        let decided = accepted + double_spent;
+        (decided > 0).then(|| (double_spent * 1_000 + decided / 2) / decided)
+    }
+
+    /// Days from payment to redemption, on the average and in tenths.
+    pub(super) fn mean_wait_tenths(&self) -> Option<u64> {
+        let OutcomeCounts { accepted, days_waited, .. } = self.recent;
+        (accepted > 0).then(|| (days_waited * 10 + accepted / 2) / accepted)
+    }
+}
+
+/// Reads the books.
+pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
+    let (store, config, now) = (issuer.store(), issuer.config(), issuer.inner.clock.now());
+    let status = status::read(store, config, now).await?;
+    let schedule = schedule::read(store, config, now).await?;
+    let from = Day(now.day().0.saturating_sub(DAYS - 1));
+    let outcomes = store.outcomes_from(from).await?;
+    let rows = store.operators().await?;
+    let mut epochs: Vec<EpochBooks> =
+        schedule.epochs.iter().map(|epoch| epoch_books(epoch, &status, now)).collect();
+    epochs.reverse();
+    let total = epochs.iter().fold(Sums::default(), |sums, epoch| sums.add(epoch.sums));
+    let operators = operator_books(&status, &rows, &outcomes);
+    Ok(Books { now, status, schedule, epochs, total, operators })
+}
+
+fn epoch_books(epoch: &EpochStatus, status: &Status, now: UnixSeconds) -> EpochBooks {
+    let of_epoch = status.denominations.iter().filter(|row| row.epoch == epoch.epoch);
+    let denominations: Vec<(DenominationStatus, Sums)> =
+        of_epoch.map(|row| (row.clone(), Sums::of(row, now))).collect();
+    let sums = denominations.iter().fold(Sums::default(), |sums, (_, one)| sums.add(*one));
+    EpochBooks { epoch: epoch.clone(), sums, denominations }
+}
+
+fn operator_books(
+    status: &Status,
+    rows: &[OperatorRow],
+    outcomes: &[OutcomeDay],
+) -> Vec<OperatorBooks> {
+    let books = status.operators.iter().map(|operator| {
+        let number = rows.iter().find(|row| row.id == operator.id).map(|row| row.number);
+        let days: Vec<&OutcomeDay> =
+            outcomes.iter().filter(|day| Some(day.operator) == number).collect();
+        OperatorBooks {
+            id: operator.id,
+            name: operator.name.clone(),
+            added: operator.added,
+            certificates: operator.certificates,
+            credits: operator.credits,
+            recent: days.iter().fold(OutcomeCounts::default(), |sum, day| sum.and(day.counts)),
+            last_batch: days.iter().map(|day| day.day).max(),
+        }
+    });
+    let mut books: Vec<OperatorBooks> = books.collect();
+    books.sort_by_key(|operator| std::cmp::Reverse(operator.credits.0));
+    books
+}
+
+impl Books {
+    /// The epoch whose keys sign now.
+    pub(super) fn issuing(&self) -> Option<&EpochBooks> {
+        self.epochs.iter().find(|books| books.epoch.state == EpochState::Issuing)
+    }
+}

@@ -1,0 +1,123 @@
+//! The keys' schedule, and what comes next.
+
+use maud::{Markup, html};
+use scrip_protocol::{credits::Exponent, time::UnixSeconds};
+
+use super::{
+    Frame,
+    text::{day, from_now},
+};
+use crate::{
+    admin::figures::Books,
+    schedule::{EpochState, EpochStatus},
+};
+
+/// The page.
+pub(in crate::admin) fn page(frame: &Frame, books: &Books) -> Markup {
+    frame.page(&html! {
+        h1 { "Keys" }
+        (next(books))
+        section {
+            div.head {
+                h2 { "Epochs" }
+                ul.legend { li { i.issuing {} "issues" } li { i.spending {} "spent" } li { i.redeeming {} "redeemed" } }
+            }
+            (schedule(books))
+        }
+        p.hint {
+            "Manifest version " (books.schedule.manifest_version) ", digest "
+            code.digest { (books.schedule.manifest_digest) } ". "
+            "Keys are rotated and revoked on the vendor's machine, where the passphrase is: "
+            code { "scrip-issuer keys rotate" } ", " code { "scrip-issuer keys revoke --epoch N" } "."
+        }
+    })
+}
+
+/// The words for a state.
+pub(super) fn state(state: EpochState) -> Markup {
+    let (class, text) = match state {
+        EpochState::Waiting => ("waiting", "waiting"),
+        EpochState::Issuing => ("issuing", "issuing"),
+        EpochState::Spending => ("spending", "spending"),
+        EpochState::Redeeming => ("redeeming", "redeeming"),
+        EpochState::Ended => ("ended", "ended"),
+    };
+    html! { span class={ "state " (class) } { (text) } }
+}
+
+/// What is done next, and by whom.
+pub(super) fn next(books: &Books) -> Markup {
+    let now = books.now;
+    let step = |what: &Markup, time: UnixSeconds| {
+        html! { li { span { (what) } span.when { (day(time)) " · " (from_now(time, now)) } } }
+    };
+    let waiting = books.epochs.iter().rev().find(|b| b.epoch.state == EpochState::Waiting);
+    html! {
+        ol.steps {
+            @if let Some(issuing) = books.issuing() {
+                (step(&html! { "Epoch " (issuing.epoch.epoch) " issues until" }, issuing.epoch.issue_until))
+            }
+            @if let Some(waiting) = waiting {
+                (step(&html! { "Epoch " (waiting.epoch.epoch) ", made already, issues from" }, waiting.epoch.issue_from))
+            }
+            (step(&html! { "The keys after that are made, by themselves," }, books.schedule.next.made_at))
+            (step(&html! { "and issue from" }, books.schedule.next.issue_from))
+        }
+    }
+}
+
+fn schedule(books: &Books) -> Markup {
+    let begin = books.epochs.iter().map(|b| b.epoch.issue_from.0).min().unwrap_or(0);
+    let end = books.epochs.iter().map(|b| b.epoch.redeem_until.0).max().unwrap_or(1);
+    let at = |time: UnixSeconds| {
+        let whole = u128::from(end.saturating_sub(begin).max(1));
+        u128::from(time.0.saturating_sub(begin)) * 1_000 / whole
+    };
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Schedule of the epochs" {
+            table.wide {
+                thead { tr {
+                    th scope="col" { "Epoch" } th.bar scope="col" { span.unseen { "Timeline" } }
+                    th scope="col" { "Issues from" } th scope="col" { "until" }
+                    th scope="col" { "Spent until" } th scope="col" { "Redeemed until" }
+                    th scope="col" { "Worth" }
+                } }
+                tbody {
+                    @for books_of in &books.epochs {
+                        @let epoch = &books_of.epoch;
+                        tr {
+                            th scope="row" { (epoch.epoch) " " (state(epoch.state)) }
+                            td.bar { (timeline(epoch, at(books.now).min(1_000), at)) }
+                            td { (day(epoch.issue_from)) } td { (day(epoch.issue_until)) }
+                            td { (day(epoch.spend_until)) } td { (day(epoch.redeem_until)) }
+                            td { (worths(&epoch.exponents)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The windows of an epoch as one bar, with a line where we are.
+fn timeline(epoch: &EpochStatus, now: u128, at: impl Fn(UnixSeconds) -> u128) -> Markup {
+    let (from, issued) = (at(epoch.issue_from), at(epoch.issue_until));
+    let (spent, redeemed) = (at(epoch.spend_until), at(epoch.redeem_until));
+    html! {
+        svg.share.time viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+            rect.track width="1000" height="10" {}
+            rect.issuing x=(from) width=(issued.saturating_sub(from)) height="10" {}
+            rect.spending x=(issued) width=(spent.saturating_sub(issued)) height="10" {}
+            rect.redeeming x=(spent) width=(redeemed.saturating_sub(spent)) height="10" {}
+            line.now x1=(now) x2=(now) y1="-2" y2="12" {}
+        }
+    }
+}
+
+fn worths(exponents: &[Exponent]) -> String {
+    match exponents {
+        [] => String::from("none"),
+        [one] => one.value().0.to_string(),
+        [first, .., last] => format!("{}–{}", first.value().0, last.value().0),
+    }
+}
