@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use scrip_protocol::credits::Exponent;
-use scrip_protocol::issuance::{Blinding, Certificate, GrantRequest, IssuanceRequest};
+use scrip_protocol::issuance::{Blinding, Certificate, IssuanceRequest};
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::manifest::KeyUse;
 use scrip_protocol::payment::{PaidRequest, Payment};
+use scrip_protocol::purchase::GrantRequest;
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
 use scrip_protocol::seed::{Counter, WalletSeed};
 use scrip_protocol::spend::Salt;

@@ -1,4 +1,4 @@
-//! What runs beside the server: the keys' schedule, and dropping what is past.
+//! What runs beside the server: the keys' schedule, the sources of purchases, and dropping what is past.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,12 +10,14 @@ use crate::issuer::Issuer;
 const ROUND: Duration = Duration::from_secs(2);
 /// Rounds from one dropping of what is past to the next: an hour. The first comes after a minute.
 const DROP: u32 = 1_800;
+/// Rounds from one look after the sources to the next: a minute.
+const SOURCES: u32 = 30;
 /// Rounds without an attempt to make keys after one that failed.
 const PAUSE: u32 = 30;
 
 /// Runs until it is dropped.
 pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (mut pause, mut until_drop) = (0_u32, PAUSE);
+    let (mut pause, mut until_drop, mut until_sources) = (0_u32, PAUSE, 1_u32);
     loop {
         let tended = match pause {
             0 => issuer.tend_keys().await,
@@ -35,6 +37,13 @@ pub(crate) async fn run(issuer: Issuer) -> Infallible {
             until_drop = DROP;
             if let Err(error) = issuer.drop_past().await {
                 tracing::error!(%error, "what is past was not dropped; trying again in an hour");
+            }
+        }
+        until_sources -= 1;
+        if until_sources == 0 {
+            until_sources = SOURCES;
+            if let Err(error) = issuer.tend_sources().await {
+                tracing::error!(%error, "the sources were not looked after; trying again in a minute");
             }
         }
         sleep(ROUND).await;

@@ -11,7 +11,10 @@ use scrip_runtime::{
 };
 use serde::Deserialize;
 
-use crate::pack::{Pack, PackError};
+use crate::{
+    pack::{Pack, PackError},
+    sources::SourcesConfig,
+};
 
 pub use self::template::template;
 
@@ -53,6 +56,9 @@ pub struct Config {
     /// What is sold.
     #[serde(default = "default_products")]
     pub products: BTreeMap<String, Product>,
+    /// Where money is taken, besides vouchers.
+    #[serde(default)]
+    pub sources: SourcesConfig,
 }
 
 /// How much may be signed at a time.
@@ -89,8 +95,21 @@ pub struct EpochConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Product {
-    /// What each buyer gets.
+    /// What each buyer gets at once.
     pub pack: Pack,
+    /// What each buyer gets later, so that a refund in the meantime costs less.
+    #[serde(default)]
+    pub rest: Option<ProductRest>,
+}
+
+/// The second part of a product.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductRest {
+    /// What each buyer gets then.
+    pub pack: Pack,
+    /// How long after the purchase.
+    pub after: HumanDuration,
 }
 
 const DAY: u64 = 86_400;
@@ -112,7 +131,7 @@ fn default_max_connections() -> usize {
 fn default_products() -> BTreeMap<String, Product> {
     let counts = [(0, 8), (1, 8), (2, 6), (3, 5), (4, 4), (5, 2), (6, 1), (7, 2)];
     let counts = counts.into_iter().filter_map(|(k, count)| Some((Exponent::new(k)?, count)));
-    let starter = |pack| (String::from("starter"), Product { pack });
+    let starter = |pack| (String::from("starter"), Product { pack, rest: None });
     Pack::new(counts).map(starter).into_iter().collect()
 }
 
@@ -159,6 +178,7 @@ impl Config {
             signer: SignerConfig::default(),
             epoch: EpochConfig::default(),
             products: default_products(),
+            sources: SourcesConfig::default(),
         }
     }
 
@@ -171,7 +191,7 @@ impl Config {
         name: &str,
         counts: impl IntoIterator<Item = (Exponent, u16)>,
     ) -> Result<(), PackError> {
-        self.products.insert(name.to_owned(), Product { pack: Pack::new(counts)? });
+        self.products.insert(name.to_owned(), Product { pack: Pack::new(counts)?, rest: None });
         Ok(())
     }
 

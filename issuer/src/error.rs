@@ -63,6 +63,16 @@ pub enum StartError {
         /// The denomination.
         exponent: Exponent,
     },
+    /// A source sells what is no product.
+    #[error(
+        "`[sources.{source_name}]` sells `{product}`, which is no product; correct it, or add `[products.{product}]`"
+    )]
+    SourceWithoutProduct {
+        /// The source.
+        source_name: &'static str,
+        /// What it sells.
+        product: String,
+    },
     /// The system gave no thread.
     #[error("cannot start the signer's threads: {0}; raise the limit of processes")]
     Threads(#[source] std::io::Error),

@@ -5,6 +5,7 @@
 
 mod directory;
 mod issuance;
+mod purchases;
 mod redemptions;
 mod refusal;
 mod renewals;
@@ -26,7 +27,10 @@ use crate::{admin, issuer::Issuer};
 pub fn router(issuer: Issuer) -> Router {
     Router::new()
         .route("/v1/manifest", get(manifest))
-        .route("/v1/grants", post(issuance::make_grant).get(issuance::show_grant))
+        .route("/v1/offer", get(purchases::offer))
+        .route("/v1/orders", post(purchases::order))
+        .route("/v1/notifications/{source}", post(purchases::notified))
+        .route("/v1/grants", post(purchases::make_grant).get(issuance::show_grant))
         .route("/v1/issuance", post(issuance::issue_pack).get(issuance::show_pack))
         .route("/v1/token-request", post(issuance::issue_token))
         .route("/.well-known/private-token-issuer-directory", get(directory::directory))

@@ -28,6 +28,7 @@ use crate::{
     ring::{CurrentRing, Ring},
     rotation::check_products,
     signer::{Signer, raw},
+    sources::{Failing, Sources},
     store::Store,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     /// Failed attempts to log in to the admin page.
     pub(crate) attempts: Attempts,
     pub(crate) clock: SharedClock,
+    pub(crate) sources: Sources,
+    pub(crate) failing: Failing,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
 }
@@ -78,22 +81,44 @@ impl Issuer {
         steps: Steps,
         rng: RngFactory,
     ) -> Result<Self, StartError> {
+        Self::open_with(config, passphrase, clock, steps, rng, |_, _| {}).await
+    }
+
+    /// The same, with other sources besides those of the configuration, or instead of them.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_with(
+        config: Config,
+        passphrase: Passphrase,
+        clock: SharedClock,
+        steps: Steps,
+        rng: RngFactory,
+        more: impl FnOnce(&mut Sources, VendorId) + Send,
+    ) -> Result<Self, StartError> {
         let store = Store::open(&config.database, config.database_connections, false).await?;
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
         let ring = Ring::read(&store, &vault, None, clock.now()).await?;
         check_products(&config)?;
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
+        let vendor_id = ring.manifest.vendor_id();
+        let mut sources = Sources::new(&config.sources, vendor_id);
+        sources.add_own(&store);
+        more(&mut sources, vendor_id);
+        check_sources(&config, &sources)?;
         let inner = Inner {
             config,
             store,
-            vendor_id: ring.manifest.vendor_id(),
+            vendor_id,
             vault,
             ring: CurrentRing::new(ring),
             signer,
             checks: Semaphore::new(threads.get()),
             attempts: Attempts::default(),
             clock,
+            sources,
+            failing: Failing::default(),
             steps,
             rng,
         };
@@ -162,4 +187,17 @@ impl Issuer {
             never = background::run(self.clone()) => match never {},
         }
     }
+}
+
+/// Whether everything that the sources sell is a product.
+fn check_sources(config: &Config, sources: &Sources) -> Result<(), StartError> {
+    for source in sources.iter() {
+        for product in source.products().into_iter().flatten() {
+            if !config.products.contains_key(product) {
+                let (source, product) = (source.name(), product.to_owned());
+                return Err(StartError::SourceWithoutProduct { source_name: source, product });
+            }
+        }
+    }
+    Ok(())
 }

@@ -31,10 +31,12 @@ pub mod http;
 pub mod init;
 pub mod operators;
 pub mod packs;
+pub mod purchases;
 pub mod redemption;
 pub mod renewal;
 pub mod schedule;
 pub mod signer;
+pub mod sources;
 pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

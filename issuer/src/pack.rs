@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
+    issuance::PackEntry,
     limits::MAX_PACK,
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,22 @@ impl Pack {
             Credits(exponent.value().0.saturating_mul(count.into()))
         };
         Credits::total(self.entries().map(amount))
+    }
+
+    /// The entries, as the protocol lists them.
+    pub fn to_entries(&self) -> Vec<PackEntry> {
+        self.entries().map(|(exponent, count)| PackEntry { exponent, count }).collect()
+    }
+
+    /// This pack, `quantity` times.
+    ///
+    /// # Errors
+    /// [`PackError::BadSize`] where that is nothing, or too much.
+    pub fn times(&self, quantity: u16) -> Result<Self, PackError> {
+        let entries = self.entries().map(|(exponent, count)| {
+            Ok((exponent, count.checked_mul(quantity).ok_or(PackError::BadSize)?))
+        });
+        Self::new(entries.collect::<Result<Vec<_>, PackError>>()?)
     }
 
     /// Whether `exponents`, in any order, are exactly this pack.

@@ -42,6 +42,9 @@ pub enum PackIssueError {
     /// A blinded message is not below the key's modulus.
     #[error("a blinded message is out of range")]
     OutOfRange,
+    /// Its purchase was refunded before anything was signed.
+    #[error("the grant was cancelled")]
+    GrantCancelled,
     /// The signer has too much to do.
     #[error("too many signatures are waiting")]
     Overloaded,
@@ -125,6 +128,7 @@ impl Issuer {
         };
         match (stored, grant.minted) {
             (Some(stored), _) if stored.request_digest == *request_digest => Ok(Ok(stored.answer)),
+            (None, _) if grant.cancelled => Err(PackIssueError::GrantCancelled),
             (None, Minted::Nothing) => Ok(Err(grant.pack)),
             (Some(_), _) | (None, Minted::Pack | Minted::Tokens) => Err(PackIssueError::GrantUsed),
         }

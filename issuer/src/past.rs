@@ -8,7 +8,7 @@ use scrip_protocol::{
     time::{Day, UnixSeconds},
 };
 
-use crate::{issuer::Issuer, keys::denomination, store::StoreError};
+use crate::{issuer::Issuer, keys::denomination, purchases::KEEP_UNPAID, store::StoreError};
 
 /// Rows of one transaction: few enough that redemptions hardly wait.
 const BATCH: u16 = 512;
@@ -24,6 +24,8 @@ pub struct Dropped {
     pub spends: usize,
     /// Answers to batches.
     pub batches: u64,
+    /// Orders that nobody paid.
+    pub orders: u64,
 }
 
 impl Issuer {
@@ -59,6 +61,14 @@ impl Issuer {
         loop {
             let some = store.drop_batches(before, BATCH).await?;
             dropped.batches += some;
+            if some < u64::from(BATCH) {
+                break;
+            }
+        }
+        let unpaid = Day(now.day().0.saturating_sub(KEEP_UNPAID));
+        loop {
+            let some = store.drop_orders(unpaid, BATCH).await?;
+            dropped.orders += some;
             if some < u64::from(BATCH) {
                 break;
             }

@@ -16,10 +16,13 @@ mod admin;
 mod dropping;
 mod error;
 mod grants;
+mod health;
 mod keys;
 mod migrations;
 mod operators;
+mod orders;
 mod packs;
+mod purchases;
 mod redemptions;
 mod renewals;
 mod rows;
@@ -47,14 +50,19 @@ pub use self::{
     },
     error::StoreError,
     grants::{GrantRow, Minted},
+    health::SourceFailure,
     keys::{KeyMaterial, ManifestVersion, SealedKey},
     operators::{AddedOperator, OperatorRow},
+    orders::OrderRow,
     packs::StoredPack,
+    purchases::{
+        Effect, Loss, NewPurchase, Outcome, PurchaseRecorded, PurchaseRow, Refund, Sale, Unsettled,
+    },
     redemptions::{BatchRecord, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord},
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
     status::{DenominationCount, StatusRows},
     tokens::TokenTaken,
-    vouchers::{NewVoucher, VoucherUse},
+    vouchers::NewVoucher,
 };
 
 /// How often a transaction is tried before [`StoreError::Contention`].

@@ -28,6 +28,9 @@ pub enum TokenIssueError {
     /// The blinded message is not below the key's modulus.
     #[error("the blinded message is out of range")]
     OutOfRange,
+    /// Its purchase was refunded before anything was signed.
+    #[error("the grant was cancelled")]
+    GrantCancelled,
     /// The signer has too much to do.
     #[error("too many signatures are waiting")]
     Overloaded,
@@ -101,6 +104,7 @@ impl Issuer {
         };
         match (stored, grant.minted) {
             (Some(answer), _) => Ok(Ok(answer)),
+            (None, _) if grant.cancelled => Err(TokenIssueError::GrantCancelled),
             (None, Minted::Nothing | Minted::Tokens) => Ok(Err(grant.pack)),
             (None, Minted::Pack) => Err(TokenIssueError::GrantUsed),
         }

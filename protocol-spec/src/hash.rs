@@ -27,6 +27,8 @@ pub enum Label {
     Inquiry,
     InquiryDigest,
     InquiryAnswer,
+    FreeAllowance,
+    FreeWork,
 }
 
 impl Label {
@@ -54,6 +56,8 @@ impl Label {
             Self::Inquiry => "scrip/v1 inquiry",
             Self::InquiryDigest => "scrip/v1 inquiry digest",
             Self::InquiryAnswer => "scrip/v1 inquiry answer",
+            Self::FreeAllowance => "scrip/v1 free allowance",
+            Self::FreeWork => "scrip/v1 free work",
         }
     }
 

@@ -13,19 +13,8 @@ use crate::limits::{ISSUANCE_ITEM, MAX_ISSUANCE, MAX_PACK, RSA, TOKEN};
 use crate::manifest::{DenominationKey, Manifest};
 use crate::seed::{Counter, WalletSeed};
 use crate::spend::{Binding, Commitment, binding};
-use crate::time::Day;
+use crate::time::{Day, UnixSeconds};
 use crate::token::{Token, token_input};
-
-/// `POST /v1/grants`: turns a purchase into a grant.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
-pub enum GrantRequest {
-    /// A voucher that the vendor gave out.
-    Voucher {
-        /// The voucher's code, as typed.
-        code: String,
-    },
-}
 
 /// How many certificates of a denomination a pack holds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -48,6 +37,21 @@ pub struct GrantAnswer {
     pub credits: Credits,
     /// Whether anything of it was issued.
     pub minted: bool,
+    /// Whether it was bought in a test environment: then only test keys sign it.
+    #[serde(default)]
+    pub test: bool,
+    /// The second part of the purchase, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
+}
+
+/// The second part of a purchase (purchases.md, "In two parts").
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Rest {
+    /// Its worth.
+    pub credits: Credits,
+    /// The first second in which it can be asked for.
+    pub from: UnixSeconds,
 }
 
 /// One blinded message under one key.

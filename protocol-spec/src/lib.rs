@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod media;
 pub mod payment;
 pub mod problem;
+pub mod purchase;
 pub mod receipt;
 pub mod redemption;
 pub mod renewal;

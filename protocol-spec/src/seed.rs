@@ -70,6 +70,13 @@ impl WalletSeed {
         secret
     }
 
+    /// The key that asks `vendor` for free allowances (purchases.md).
+    pub fn installation_key(&self, vendor: &VendorId) -> SigningKey {
+        let mut seed = Zeroizing::new([0; 32]);
+        self.derive("installation", &[vendor.as_bytes()], &mut *seed);
+        SigningKey::from_seed(&seed)
+    }
+
     /// The private key of a certificate.
     pub fn certificate_key(&self, key: &KeyId, counter: Counter) -> SigningKey {
         let mut seed = Zeroizing::new([0; 32]);

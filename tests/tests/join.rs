@@ -118,11 +118,22 @@ impl Write for Log {
     }
 }
 
-const ISSUANCE_TABLES: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
 const REDEMPTION_TABLES: [&str; 8] =
     ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
 /// What the vendor's own people did. Names operators, which everybody knows, and nothing of a purchase or a certificate.
 const ADMIN_TABLES: [&str; 3] = ["admin_tokens", "admin_sessions", "admin_log"];
+const ISSUANCE_TABLES: [&str; 10] = [
+    "grants",
+    "vouchers",
+    "packs",
+    "tokens",
+    "issued",
+    "purchases",
+    "orders",
+    "budgets",
+    "notifications",
+    "source_failures",
+];
 const KEY_TABLES: [&str; 4] = ["vault", "sealed_keys", "manifests", "migrations"];
 
 /// Every value of the vendor's database, to the side that its table belongs to.

@@ -1,4 +1,4 @@
-//! `/v1/grants`, `/v1/issuance`, `/v1/token-request` (issuance.md).
+//! `/v1/issuance`, `/v1/token-request` (issuance.md).
 
 use axum::{
     extract::{Request, State},
@@ -6,8 +6,8 @@ use axum::{
 };
 use http::HeaderMap;
 use scrip_protocol::{
-    issuance::{GrantAnswer, GrantRequest, IssuanceRequest},
-    limits::{MAX_ISSUANCE, MAX_JSON},
+    issuance::{GrantAnswer, IssuanceRequest},
+    limits::MAX_ISSUANCE,
     media,
     problem::ProblemType,
     token::TokenRequest,
@@ -22,28 +22,16 @@ use crate::{grants::GrantError, issuer::Issuer, packs::PackIssueError};
 
 const MALFORMED: Refusal = Refusal::Surface(ProblemType::Malformed);
 
-/// `POST /v1/grants`
-pub(super) async fn make_grant(
-    State(issuer): State<Issuer>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let secret = grant_secret(request.headers());
-    let body = body(request, media::JSON, MAX_JSON).await?;
-    let secret = secret.ok_or(GrantError::GrantUnknown)?;
-    let request: GrantRequest = serde_json::from_slice(&body).map_err(|_| MALFORMED)?;
-    grant_answer(&issuer.grant(&secret, &request).await?)
-}
-
 /// `GET /v1/grants`
 pub(super) async fn show_grant(
     State(issuer): State<Issuer>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let secret = grant_secret(&headers).ok_or(GrantError::GrantUnknown)?;
+    let secret = grant_secret(&headers).ok_or(GrantError::Unknown)?;
     grant_answer(&issuer.show_grant(&secret).await?)
 }
 
-fn grant_answer(grant: &GrantAnswer) -> Result<Response, Refusal> {
+pub(super) fn grant_answer(grant: &GrantAnswer) -> Result<Response, Refusal> {
     // A `GrantAnswer` is numbers and text, which always are JSON.
     let json = serde_json::to_vec(grant);
     Ok(answer(media::JSON, json.map_err(|_| Refusal::Surface(ProblemType::Internal))?))

@@ -10,8 +10,14 @@ use scrip_protocol::{
 
 use super::respond;
 use crate::{
-    grants::GrantError, packs::PackIssueError, redemption::RedemptionError, renewal::RenewalError,
-    store::StoreError, tokens::TokenIssueError,
+    grants::GrantError,
+    packs::PackIssueError,
+    purchases::{NotificationError, OrderError, PurchaseError},
+    redemption::RedemptionError,
+    renewal::RenewalError,
+    sources::SourceError,
+    store::StoreError,
+    tokens::TokenIssueError,
 };
 
 /// Seconds after which a client may try again where there was too much to do.
@@ -25,6 +31,12 @@ pub(super) enum Refusal {
     Surface(ProblemType),
     #[error(transparent)]
     Grant(#[from] GrantError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    #[error(transparent)]
+    Purchase(#[from] PurchaseError),
+    #[error(transparent)]
+    Notification(#[from] NotificationError),
     #[error(transparent)]
     Pack(#[from] PackIssueError),
     #[error(transparent)]
@@ -40,18 +52,38 @@ impl Refusal {
         match self {
             Self::Surface(problem) => *problem,
             Self::Grant(error) => match error {
-                GrantError::GrantUnknown => ProblemType::GrantUnknown,
-                GrantError::VoucherUnknown | GrantError::VoucherMistyped => {
-                    ProblemType::VoucherUnknown
-                }
-                GrantError::VoucherUsed => ProblemType::VoucherUsed,
-                GrantError::VoucherExpired => ProblemType::VoucherExpired,
-                GrantError::GrantUsed => ProblemType::GrantUsed,
+                GrantError::Unknown => ProblemType::GrantUnknown,
+                GrantError::Pending => ProblemType::PurchasePending,
                 GrantError::Store(error) => store_problem(error),
+            },
+            Self::Order(error) => match error {
+                OrderError::ProductUnknown => ProblemType::ProductUnknown,
+                OrderError::GrantUsed => ProblemType::GrantUsed,
+                OrderError::Store(error) => store_problem(error),
+            },
+            Self::Purchase(error) => match error {
+                PurchaseError::SourceUnknown => ProblemType::SourceUnknown,
+                PurchaseError::Source(error) => source_problem(error),
+                PurchaseError::OrderUnknown => ProblemType::OrderUnknown,
+                PurchaseError::Used { source_name: "voucher" } => ProblemType::VoucherUsed,
+                PurchaseError::Used { source_name: "free" } => ProblemType::AllowanceUsed,
+                PurchaseError::Used { .. } => ProblemType::PurchaseUsed,
+                PurchaseError::GrantUsed => ProblemType::GrantUsed,
+                PurchaseError::BudgetSpent => ProblemType::AllowanceExhausted,
+                PurchaseError::NoTestKeys | PurchaseError::Quantity(_) => {
+                    ProblemType::PurchaseUnverified
+                }
+                PurchaseError::Store(error) => store_problem(error),
+            },
+            Self::Notification(error) => match error {
+                NotificationError::SourceUnknown => ProblemType::SourceUnknown,
+                NotificationError::Source(error) => source_problem(error),
+                NotificationError::Store(error) => store_problem(error),
             },
             Self::Pack(error) => match error {
                 PackIssueError::GrantUnknown => ProblemType::GrantUnknown,
                 PackIssueError::GrantUsed => ProblemType::GrantUsed,
+                PackIssueError::GrantCancelled => ProblemType::GrantCancelled,
                 PackIssueError::GrantUnused => ProblemType::GrantUnused,
                 PackIssueError::KeyUnknown => ProblemType::KeyUnknown,
                 PackIssueError::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
@@ -64,6 +96,7 @@ impl Refusal {
             Self::Token(error) => match error {
                 TokenIssueError::GrantUnknown => ProblemType::GrantUnknown,
                 TokenIssueError::GrantUsed => ProblemType::GrantUsed,
+                TokenIssueError::GrantCancelled => ProblemType::GrantCancelled,
                 TokenIssueError::KeyUnknown => ProblemType::KeyUnknown,
                 TokenIssueError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
                 TokenIssueError::Overloaded => ProblemType::Overloaded,
@@ -97,7 +130,18 @@ impl Refusal {
     /// What the title does not say.
     fn detail(&self) -> Option<&'static str> {
         match self {
-            Self::Grant(GrantError::VoucherMistyped) => Some("the code has a typing error"),
+            Self::Purchase(error) => match error {
+                PurchaseError::Source(SourceError::VoucherMistyped) => {
+                    Some("the code has a typing error")
+                }
+                PurchaseError::Source(SourceError::Unverified(detail)) => Some(detail),
+                PurchaseError::NoTestKeys => Some("it is of a test environment"),
+                PurchaseError::Quantity(_) => Some("the quantity is too large for one grant"),
+                _ => None,
+            },
+            Self::Notification(NotificationError::Source(SourceError::NotificationUnverified(
+                detail,
+            ))) => Some(detail),
             Self::Renewal(RenewalError::OtherDenomination) => {
                 Some("a new key is not that of the same denomination and use in a later epoch")
             }
@@ -111,6 +155,23 @@ const fn rejected(rejection: Rejection) -> ProblemType {
         Rejection::CertificateKey => ProblemType::CertificateKeyInvalid,
         Rejection::CertificateSignature => ProblemType::CertificateSignatureInvalid,
         Rejection::SpendSignature => ProblemType::SpendSignatureInvalid,
+    }
+}
+
+fn source_problem(error: &SourceError) -> ProblemType {
+    match error {
+        SourceError::Unknown => ProblemType::SourceUnknown,
+        SourceError::Unverified(_) => ProblemType::PurchaseUnverified,
+        SourceError::Pending => ProblemType::PurchasePending,
+        SourceError::Refunded | SourceError::Cancelled => ProblemType::PurchaseRefunded,
+        SourceError::ProductUnknown => ProblemType::ProductUnknown,
+        SourceError::VoucherUnknown | SourceError::VoucherMistyped => ProblemType::VoucherUnknown,
+        SourceError::VoucherExpired => ProblemType::VoucherExpired,
+        SourceError::WorkInsufficient => ProblemType::WorkInsufficient,
+        SourceError::RestNotDue => ProblemType::RestNotDue,
+        SourceError::Unavailable(_) => ProblemType::SourceUnavailable,
+        SourceError::NotificationUnverified(_) => ProblemType::NotificationUnverified,
+        SourceError::Store(error) => store_problem(error),
     }
 }
 

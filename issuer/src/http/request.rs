@@ -16,6 +16,11 @@ pub(super) async fn body(
     if !is_of_type(request.headers(), media_type) {
         return Err(Refusal::Surface(ProblemType::UnsupportedMediaType));
     }
+    any_body(request, limit).await
+}
+
+/// The body of a request of any media type, of at most `limit` bytes.
+pub(super) async fn any_body(request: Request, limit: usize) -> Result<Vec<u8>, Refusal> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {

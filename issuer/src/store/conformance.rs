@@ -1,5 +1,7 @@
 //! What every database must do, run on each: SQLite, and PostgreSQL with one pool and with two.
 
+mod purchases;
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -16,13 +18,15 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{
-    Act, Action, AddedOperator, BatchRecord, Decision, KeyMaterial, ManifestVersion, Minted,
-    NewRenewal, NewVoucher, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store,
-    StoreError, StoredPack, TokenTaken, TxError, VoucherUse, dump::everything,
+    Act, Action, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial, ManifestVersion,
+    Minted, NewPurchase, NewRenewal, NewVoucher, PurchaseRecorded, Recorded, RecordedSpend,
+    RenewalRecord, SealedKey, SpendRecord, Store, StoreError, StoredPack, TokenTaken, TxError,
+    dump::everything,
 };
 use crate::{
     config::sqlite_url,
     pack::Pack,
+    sources::TransactionId,
     testing::{Setup, postgres::Cluster},
 };
 
@@ -47,6 +51,22 @@ fn voucher(number: u8) -> NewVoucher {
 
 fn act() -> Act {
     Act::by_command(TODAY.start(), Action::OperatorAdd, "one")
+}
+
+fn purchase(source: &'static str, transaction: &[u8], grant_id: GrantId) -> NewPurchase {
+    NewPurchase {
+        source,
+        transaction: TransactionId::new(transaction),
+        grant_id,
+        grant: GrantRow::new("starter", voucher(1).pack),
+        day: TODAY,
+        account: None,
+        order: None,
+        settles: false,
+        parent: None,
+        budget: None,
+        lapsed: false,
+    }
 }
 
 fn pack(number: u8) -> StoredPack {
@@ -179,19 +199,22 @@ async fn vouchers_become_grants_once(store: &Store) {
     store.add_vouchers(&[voucher(1), voucher(2), voucher(3)]).await.unwrap();
     let taken = store.add_vouchers(&[voucher(4), voucher(1)]).await;
     assert!(matches!(taken, Err(StoreError::Contention { .. })), "a code that exists");
-    let use_it = |code: u8, grant: u8, day: Day| async move {
-        store.use_voucher(&[code; 32], &grant_id(grant), day).await.unwrap()
+    assert_eq!(store.voucher(&[4; 32]).await.unwrap().map(|v| v.last_day), None, "all or nothing");
+    assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().pack, voucher(1).pack);
+    let use_it = async |code: u8, grant: u8, lapsed: bool| {
+        let new = NewPurchase { lapsed, ..purchase("voucher", &[code; 32], grant_id(grant)) };
+        store.record_purchase(&new).await.unwrap()
     };
-    assert!(matches!(use_it(4, 1, TODAY).await, VoucherUse::Unknown), "all or nothing");
-    let tomorrow = Day(TODAY.0 + 1);
-    assert!(matches!(use_it(1, 1, tomorrow).await, VoucherUse::Expired));
-    let VoucherUse::Granted(grant) = use_it(1, 1, TODAY).await else { panic!("granted") };
+    assert_eq!(use_it(1, 1, true).await, PurchaseRecorded::Lapsed);
+    let PurchaseRecorded::Granted(grant, true) = use_it(1, 1, false).await else {
+        panic!("granted")
+    };
     assert_eq!((grant.product.as_str(), grant.minted), ("starter", Minted::Nothing));
     assert_eq!(grant.pack, voucher(1).pack);
-    assert!(matches!(use_it(1, 1, tomorrow).await, VoucherUse::Granted(again) if again == grant));
-    assert!(matches!(use_it(1, 2, TODAY).await, VoucherUse::Used));
-    assert!(matches!(use_it(2, 1, TODAY).await, VoucherUse::GrantUsed));
-    assert!(matches!(use_it(2, 2, TODAY).await, VoucherUse::Granted(_)));
+    assert_eq!(use_it(1, 1, true).await, PurchaseRecorded::Granted(grant.clone(), true));
+    assert_eq!(use_it(1, 2, false).await, PurchaseRecorded::Used);
+    assert_eq!(use_it(2, 1, false).await, PurchaseRecorded::GrantUsed);
+    assert!(matches!(use_it(2, 2, false).await, PurchaseRecorded::Granted(..)));
     assert_eq!(store.grant(&grant_id(1)).await.unwrap(), Some(grant));
     assert_eq!(store.grant(&grant_id(9)).await.unwrap(), None);
 }
@@ -510,19 +533,6 @@ async fn the_books_add_up(store: &Store) {
     assert_eq!(by_exponent.iter().map(|(_, count)| count).sum::<u64>(), redeemed);
 }
 
-/// A client that repeats a request before the first has its answer, or a proxy that does.
-async fn one_purchase_sent_many_times_at_once_is_granted(stores: &[Store]) {
-    for code in 100..116 {
-        stores[0].add_vouchers(&[voucher(code)]).await.unwrap();
-        let attempts = (0..8).map(|number: usize| {
-            let store = &stores[number % stores.len()];
-            async move { store.use_voucher(&[code; 32], &grant_id(code), TODAY).await.unwrap() }
-        });
-        let granted = |used: &VoucherUse| matches!(used, VoucherUse::Granted(_));
-        assert!(join_all(attempts).await.iter().all(granted), "voucher {code}");
-    }
-}
-
 /// Many processes log at once: no entry is lost, and none has the number of another.
 async fn what_is_done_is_logged_in_one_order(stores: &[Store]) {
     let before = stores[0].admin_log(None, 100).await.unwrap();
@@ -589,10 +599,10 @@ async fn two_issuers_on_one_postgres_are_one_vendor() {
 async fn a_purchase_is_granted_however_often_it_is_sent() {
     let directory = tempfile::tempdir().unwrap();
     let url = sqlite_url(&directory.path().join("test.db"));
-    one_purchase_sent_many_times_at_once_is_granted(&[open(&url).await, open(&url).await]).await;
+    purchases::conform(&[open(&url).await, open(&url).await]).await;
     let Some(cluster) = Cluster::start("one purchase sent many times") else { return };
     let url = cluster.database().unwrap();
-    one_purchase_sent_many_times_at_once_is_granted(&[open(&url).await, open(&url).await]).await;
+    purchases::conform(&[open(&url).await, open(&url).await]).await;
 }
 
 /// SQLite rolls back by itself where the disk is full. What comes after must work once there is room again.

@@ -7,7 +7,18 @@ use sqlx::{Any, AssertSqlSafe, Column, Database, Row, TypeInfo, ValueRef, any::A
 use super::Store;
 
 /// Tables that what is bought lies in.
-pub(crate) const ISSUANCE: [&str; 5] = ["grants", "vouchers", "packs", "tokens", "issued"];
+pub(crate) const ISSUANCE: [&str; 10] = [
+    "grants",
+    "vouchers",
+    "packs",
+    "tokens",
+    "issued",
+    "purchases",
+    "orders",
+    "budgets",
+    "notifications",
+    "source_failures",
+];
 /// Tables that what is redeemed lies in.
 pub(crate) const REDEMPTION: [&str; 8] =
     ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];

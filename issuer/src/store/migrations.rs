@@ -5,9 +5,10 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Backend, Store, StoreError, error::TxError};
 
 /// Every migration, oldest first. A database is at the version of the last one that was applied.
-const MIGRATIONS: [(i64, &str); 4] = [
+const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_issuer.sql")),
     (2, include_str!("migrations/0002_dropping.sql")),
+    (3, include_str!("migrations/0003_sources.sql")),
     (4, include_str!("migrations/0004_renewals.sql")),
     (5, include_str!("migrations/0005_admin.sql")),
 ];

@@ -108,7 +108,8 @@ impl Tx<'_> {
 
     async fn voucher_counts(&mut self) -> Result<(u64, u64), TxError> {
         let sql = "-- voucher_counts()
-            SELECT COUNT(*) AS every, COUNT(grant_id) AS used FROM vouchers";
+            SELECT (SELECT COUNT(*) FROM vouchers) AS every,
+                (SELECT COUNT(*) FROM purchases WHERE source = 'voucher' AND grant_id IS NOT NULL) AS used";
         self.two_counts(sql, "vouchers").await
     }
 

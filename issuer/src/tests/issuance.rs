@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use scrip_protocol::{
     issuance::{GrantAnswer, PackEntry},
-    limits::{ISSUE_GRACE, MAX_ISSUANCE, MAX_JSON, RSA},
+    limits::{ISSUE_GRACE, MAX_GRANT_REQUEST, MAX_ISSUANCE, RSA},
     media,
     problem::ProblemType,
     seed::GrantSecret,
@@ -92,7 +92,7 @@ async fn refused_vouchers_change_nothing() {
             format!(r#"{{"source":"voucher","code":"{code}"}} "x""#).into_bytes(),
             ProblemType::Malformed,
         ),
-        (None, vec![b' '; MAX_JSON + 1], ProblemType::TooLarge),
+        (None, vec![b' '; MAX_GRANT_REQUEST + 1], ProblemType::TooLarge),
     ] {
         let answer = post(issuer, "/v1/grants", media::JSON, secret, body).await;
         assert_eq!(answer.problem(), problem);

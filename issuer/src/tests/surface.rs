@@ -4,7 +4,7 @@ use axum::body::Body;
 use futures_util::stream;
 use http::{Method, Request, header};
 use scrip_protocol::{
-    limits::{MAX_ISSUANCE, MAX_JSON, MAX_REDEMPTION_BATCH},
+    limits::{MAX_GRANT_REQUEST, MAX_ISSUANCE, MAX_JSON, MAX_REDEMPTION_BATCH},
     manifest::Manifest,
     media,
     problem::ProblemType,
@@ -14,8 +14,9 @@ use scrip_protocol::{
 use super::support::*;
 use crate::testing::TestIssuer;
 
-const POSTS: [(&str, &str, usize); 4] = [
-    ("/v1/grants", media::JSON, MAX_JSON),
+const POSTS: [(&str, &str, usize); 5] = [
+    ("/v1/grants", media::JSON, MAX_GRANT_REQUEST),
+    ("/v1/orders", media::JSON, MAX_JSON),
     ("/v1/issuance", media::ISSUANCE_REQUEST, MAX_ISSUANCE),
     ("/v1/token-request", media::TOKEN_REQUEST, TokenRequest::SIZE),
     ("/v1/redemptions", media::REDEMPTION_BATCH, MAX_REDEMPTION_BATCH),

@@ -3,9 +3,10 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use scrip_protocol::{
     address::VendorAddress,
-    issuance::{GrantAnswer, GrantRequest, IssuanceAnswer},
+    issuance::{GrantAnswer, IssuanceAnswer},
     limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_MANIFEST},
     media,
+    purchase::GrantRequest,
     seed::GrantSecret,
 };
 use scrip_runtime::client::{HttpClient, Request};

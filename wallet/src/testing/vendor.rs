@@ -22,11 +22,12 @@ use scrip_protocol::{
     address::VendorAddress,
     credits::{Credits, Exponent},
     id::{GrantId, KeyId, VendorId},
-    issuance::{GrantAnswer, GrantRequest, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem},
+    issuance::{GrantAnswer, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem},
     keys::SigningKey,
     manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
     media,
     problem::ProblemType,
+    purchase::GrantRequest,
     seed::GrantSecret,
     time::SECONDS_PER_DAY,
 };
@@ -174,6 +175,8 @@ impl FakeVendor {
             pack: (0..).zip(PACK).map(entry).collect(),
             credits: Self::pack_value(),
             minted: books.minted.contains_key(grant),
+            test: false,
+            rest: None,
         }
     }
 }

@@ -1,11 +1,8 @@
 //! Purchases: from a voucher to a grant to certificates (issuance.md).
 
 use scrip_protocol::{
-    credits::Credits,
-    issuance::{GrantAnswer, GrantRequest},
-    problem::ProblemType,
-    seed::GrantSecret,
-    time::UnixSeconds,
+    credits::Credits, issuance::GrantAnswer, problem::ProblemType, purchase::GrantRequest,
+    seed::GrantSecret, time::UnixSeconds,
 };
 use serde::Serialize;
 

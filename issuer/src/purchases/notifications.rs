@@ -1,0 +1,130 @@
+//! What sources tell by themselves: payments of orders, refunds and their reversals. Each notification has its effects once.
+
+use http::HeaderMap;
+
+use super::PurchaseError;
+use crate::{
+    issuer::Issuer,
+    sources::{Event, Notification, SourceError, TransactionId},
+    store::{Effect, Outcome, PurchaseRecorded, Refund, StoreError},
+};
+
+/// Why a notification is refused. Nothing was changed, and the source may send it again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotificationError {
+    /// There is no such source, or it sends nothing.
+    #[error("no source of this name sends notifications")]
+    SourceUnknown,
+    /// The source refuses it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Issuer {
+    /// `POST /v1/notifications/{source}`
+    ///
+    /// # Errors
+    /// [`NotificationError`].
+    pub async fn notified(
+        &self,
+        source: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), NotificationError> {
+        let source = self.inner.sources.get(source).ok_or(NotificationError::SourceUnknown)?;
+        let now = self.inner.clock.now();
+        let said = source.notification(headers, body, now).await;
+        let said = match self.watched(&**source, said).await {
+            Err(SourceError::Unknown) => return Err(NotificationError::SourceUnknown),
+            said => said?,
+        };
+        Ok(self.take(source.name(), said).await?)
+    }
+
+    /// Takes a notification.
+    pub(super) async fn take(
+        &self,
+        source: &'static str,
+        notification: Notification,
+    ) -> Result<(), StoreError> {
+        let today = self.inner.clock.today();
+        let mut effects = Vec::new();
+        for event in notification.events {
+            match event {
+                Event::Paid { order, purchase } => {
+                    let Some(made) = self.inner.store.order_by_id(&order).await? else {
+                        let payment = &purchase.transaction;
+                        self.complain(
+                            source,
+                            &format!("payment {payment} names no order; refund it"),
+                        )
+                        .await?;
+                        continue;
+                    };
+                    match self.new_purchase(source, made.grant_id, purchase, false) {
+                        Ok(mut new) => {
+                            new.order = Some(order);
+                            effects.push(Effect::Paid(new));
+                        }
+                        Err(PurchaseError::Store(error)) => return Err(error),
+                        Err(error) => {
+                            self.complain(source, &format!("order {order} was paid, but {error}"))
+                                .await?;
+                        }
+                    }
+                }
+                Event::Refunded { transaction } => {
+                    effects.push(Effect::Refund(transaction, Some(today)));
+                }
+                Event::RefundReversed { transaction } => {
+                    effects.push(Effect::Refund(transaction, None));
+                }
+            }
+        }
+        self.inner.steps.at("issuer.notification.before");
+        let store = &self.inner.store;
+        let outcomes = store.take_notification(source, &notification.id, today, &effects).await?;
+        self.inner.steps.at("issuer.notification.after");
+        for (effect, outcome) in effects.iter().zip(outcomes.unwrap_or_default()) {
+            match (effect, outcome) {
+                (Effect::Paid(_), Outcome::Paid(PurchaseRecorded::Granted(..))) => {}
+                (Effect::Paid(new), Outcome::Paid(other)) => {
+                    let payment = &new.transaction;
+                    self.complain(
+                        source,
+                        &format!("payment {payment} gave no grant ({other:?}); refund it"),
+                    )
+                    .await?;
+                }
+                (Effect::Refund(transaction, day), outcome) => {
+                    tracing::info!(source, %transaction, reversed = day.is_none(), ?outcome, "a refund");
+                }
+                (Effect::Paid(_), Outcome::Refund(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What somebody has to look at: money was taken and nothing given.
+    async fn complain(&self, source: &'static str, message: &str) -> Result<(), StoreError> {
+        tracing::error!(source, message, "money was taken for nothing");
+        self.inner.store.source_failed(source, self.inner.clock.now(), message).await
+    }
+
+    /// Takes a purchase back by hand, or takes that back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn refund(
+        &self,
+        source: &str,
+        transaction: &TransactionId,
+        reverse: bool,
+    ) -> Result<Refund, StoreError> {
+        let day = (!reverse).then(|| self.inner.clock.today());
+        self.inner.store.refund(source, transaction, day).await
+    }
+}

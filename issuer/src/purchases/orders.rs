@@ -1,0 +1,91 @@
+//! Orders: a payment that is made elsewhere finds its grant by them.
+
+use scrip_protocol::{
+    id::GrantId,
+    issuance::GrantAnswer,
+    purchase::{OrderAnswer, OrderId, PayAt},
+    seed::GrantSecret,
+};
+
+use super::PurchaseError;
+use crate::{
+    grants::answer,
+    issuer::Issuer,
+    sources::SourceError,
+    store::{OrderRow, StoreError},
+};
+
+/// For how many days an order that nobody pays is kept.
+pub(crate) const KEEP_UNPAID: u32 = 90;
+
+/// Why there is no order. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// No such product is sold by order.
+    #[error("the product is not sold by order")]
+    ProductUnknown,
+    /// The grant secret belongs to another purchase, or ordered something else.
+    #[error("the grant secret belongs to another purchase")]
+    GrantUsed,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Issuer {
+    /// `POST /v1/orders`: the checks from the fourth on.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn order(
+        &self,
+        secret: &GrantSecret,
+        product: &str,
+    ) -> Result<OrderAnswer, OrderError> {
+        let sold = self.inner.config.products.get(product).ok_or(OrderError::ProductUnknown)?;
+        let sources: Vec<_> =
+            self.inner.sources.iter().filter(|source| source.takes_orders_for(product)).collect();
+        if sources.is_empty() {
+            return Err(OrderError::ProductUnknown);
+        }
+        let mut random = [0; 16];
+        (self.inner.rng)().fill_bytes(&mut random);
+        let order = OrderRow {
+            id: OrderId::from_random(random),
+            grant_id: secret.grant_id(),
+            product: product.to_owned(),
+            day: self.inner.clock.today(),
+        };
+        self.inner.steps.at("issuer.order.before");
+        let order = self.inner.store.order(&order).await?.ok_or(OrderError::GrantUsed)?;
+        self.inner.steps.at("issuer.order.after");
+        let mut pay = Vec::new();
+        for source in sources {
+            match self.watched(&**source, source.checkout(&order.id, product).await).await {
+                Ok(Some(url)) => pay.push(PayAt { source: source.name().into(), url }),
+                Ok(None) => {}
+                // The order stands, and the same request asks again.
+                Err(error) => {
+                    tracing::warn!(source = source.name(), %error, "no page to pay at");
+                }
+            }
+        }
+        Ok(OrderAnswer { order: order.id, product: order.product, credits: sold.credits(), pay })
+    }
+
+    /// `POST /v1/grants` with an order: the grant that its payment became.
+    pub(super) async fn paid_order(
+        &self,
+        grant_id: &GrantId,
+        order: &OrderId,
+    ) -> Result<GrantAnswer, PurchaseError> {
+        let made = self.inner.store.order_by_id(order).await?;
+        if made.is_none_or(|made| made.grant_id != *grant_id) {
+            return Err(PurchaseError::OrderUnknown);
+        }
+        match self.inner.store.grant(grant_id).await? {
+            Some(grant) => Ok(answer(&grant)),
+            None => Err(SourceError::Pending.into()),
+        }
+    }
+}
