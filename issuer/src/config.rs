@@ -89,6 +89,8 @@ pub struct EpochConfig {
     pub keep_for: HumanDuration,
     /// How long before an epoch stops issuing the keys of the next one are made and published.
     pub ahead: HumanDuration,
+    /// Whether each epoch has test keys beside the others, for sandbox and test purchases.
+    pub test_keys: bool,
 }
 
 /// A product.
@@ -151,6 +153,7 @@ impl Default for EpochConfig {
             redeem_for: HumanDuration(8 * DAY),
             keep_for: HumanDuration(30 * DAY),
             ahead: HumanDuration(7 * DAY),
+            test_keys: false,
         }
     }
 }

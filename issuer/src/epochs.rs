@@ -3,7 +3,7 @@
 //! Nothing here makes a key or looks at a clock: these are changes of windows, within what keys.md allows.
 
 use scrip_protocol::{
-    manifest::{EpochBody, Windows},
+    manifest::{Epoch, EpochBody, KeyUse, Manifest, Windows},
     time::UnixSeconds,
 };
 
@@ -46,15 +46,22 @@ pub enum ChangeError {
     },
 }
 
-/// What a change needs besides the new windows of known epochs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has to be made for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// There is nothing to change.
     Nothing,
-    /// The windows are all.
-    Windows,
-    /// New keys, with these windows.
-    Epoch(Windows),
+    /// A new version, with new keys for these epochs, if any.
+    Version(Vec<NewEpoch>),
+}
+
+/// An epoch whose keys are to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewEpoch {
+    /// What they sign.
+    pub(crate) key_use: KeyUse,
+    /// When.
+    pub(crate) windows: Windows,
 }
 
 /// Makes `change` in the windows of `epochs`.
@@ -67,8 +74,8 @@ pub(crate) fn apply(
     config: &EpochConfig,
     now: UnixSeconds,
 ) -> Result<Needs, ChangeError> {
-    match change {
-        Change::Next => Ok(next(epochs, config, now)),
+    let production = match change {
+        Change::Next => next(epochs, config, now),
         Change::Rotate => {
             for epoch in epochs.iter_mut().filter(|epoch| epoch.windows.issues_at(now)) {
                 if epoch.windows.issue_from == now {
@@ -76,14 +83,44 @@ pub(crate) fn apply(
                 }
                 epoch.windows.issue_until = now;
             }
-            Ok(start(epochs, config, now))
+            start(epochs, KeyUse::Test, now);
+            (!start(epochs, KeyUse::Production, now)).then(|| windows(config, now))
         }
-        Change::Revoke { epoch } => {
-            revoke(epochs, epoch, now)?;
-            let issues = epochs.iter().any(|epoch| epoch.windows.issues_at(now));
-            Ok(if issues { Needs::Windows } else { start(epochs, config, now) })
-        }
+        Change::Revoke { epoch } => match revoke(epochs, epoch, now)? {
+            KeyUse::Production if !issues(epochs, KeyUse::Production, now) => {
+                (!start(epochs, KeyUse::Production, now)).then(|| windows(config, now))
+            }
+            KeyUse::Test if !issues(epochs, KeyUse::Test, now) => {
+                start(epochs, KeyUse::Test, now);
+                None
+            }
+            KeyUse::Production | KeyUse::Test => None,
+        },
+    };
+    let of_use = |windows| NewEpoch { key_use: KeyUse::Production, windows };
+    let mut new: Vec<NewEpoch> = production.into_iter().map(of_use).collect();
+    if config.test_keys {
+        let known = epochs.iter().map(EpochBody::epoch);
+        let known = known.map(|epoch| NewEpoch { key_use: epoch.key_use, windows: epoch.windows });
+        new.extend(missing_test_epochs(known.chain(new.clone()), now));
     }
+    Ok(if change == Change::Next && new.is_empty() { Needs::Nothing } else { Needs::Version(new) })
+}
+
+/// Whether a running issuer should make keys now.
+pub(crate) fn is_due(manifest: &Manifest, config: &EpochConfig, now: UnixSeconds) -> bool {
+    let epochs = manifest.epochs();
+    let known = epochs.iter().map(|e| NewEpoch { key_use: e.key_use, windows: e.windows });
+    upcoming(epochs, config, now).0 <= now
+        || config.test_keys && !missing_test_epochs(known, now).is_empty()
+}
+
+/// The epochs of a new vendor: from the day's beginning, so that a wallet whose clock is a little late can buy at once.
+pub(crate) fn first(config: &EpochConfig, now: UnixSeconds) -> Vec<NewEpoch> {
+    let windows = windows(config, now.day().start());
+    let uses = [KeyUse::Production, KeyUse::Test];
+    let made = uses.iter().filter(|key_use| **key_use == KeyUse::Production || config.test_keys);
+    made.map(|key_use| NewEpoch { key_use: *key_use, windows }).collect()
 }
 
 /// The windows of an epoch that issues from `issue_from`.
@@ -99,40 +136,68 @@ pub(crate) fn windows(config: &EpochConfig, issue_from: UnixSeconds) -> Windows 
     }
 }
 
-/// When the next epoch's keys are made, and when it begins. After a pause, in which nothing issued, it begins with the
-/// day, as the first one did.
-pub(crate) fn upcoming<'a>(
-    epochs: impl IntoIterator<Item = &'a Windows>,
+/// When the next production epoch's keys are made, and when it begins. After a pause, in which nothing issued, it begins
+/// with the day, as the first one did.
+pub(crate) fn upcoming(
+    epochs: &[Epoch],
     config: &EpochConfig,
     now: UnixSeconds,
 ) -> (UnixSeconds, UnixSeconds) {
-    let last = epochs.into_iter().map(|windows| windows.issue_until).max().unwrap_or(now);
+    let production = epochs.iter().filter(|epoch| epoch.key_use == KeyUse::Production);
+    let last = production.map(|epoch| epoch.windows.issue_until).max().unwrap_or(now);
     (last.minus(config.ahead.0), last.max(now.day().start()))
 }
 
-fn next(epochs: &[EpochBody], config: &EpochConfig, now: UnixSeconds) -> Needs {
-    let (made_at, begins) = upcoming(epochs.iter().map(|epoch| &epoch.windows), config, now);
-    if now < made_at { Needs::Nothing } else { Needs::Epoch(windows(config, begins)) }
+fn next(epochs: &[EpochBody], config: &EpochConfig, now: UnixSeconds) -> Option<Windows> {
+    let epochs: Vec<Epoch> = epochs.iter().map(EpochBody::epoch).collect();
+    let (made_at, begins) = upcoming(&epochs, config, now);
+    (made_at <= now).then(|| windows(config, begins))
 }
 
-/// Lets an epoch issue from now on: the one that waits, or else a new one. All that wait come forward by as much, so
-/// that no gap opens behind the first.
-fn start(epochs: &mut [EpochBody], config: &EpochConfig, now: UnixSeconds) -> Needs {
-    let waiting = |epoch: &EpochBody| epoch.windows.issue_from > now;
-    let first = epochs.iter().filter(|epoch| waiting(epoch)).map(|e| e.windows.issue_from).min();
-    let Some(first) = first else { return Needs::Epoch(windows(config, now)) };
+/// Beside each production epoch there is a test epoch with the same windows. Where one is missing for a part of a
+/// production epoch that issues now or later, it is for that part.
+fn missing_test_epochs(
+    epochs: impl IntoIterator<Item = NewEpoch>,
+    now: UnixSeconds,
+) -> Vec<NewEpoch> {
+    let (mut production, test): (Vec<NewEpoch>, Vec<NewEpoch>) =
+        epochs.into_iter().partition(|epoch| epoch.key_use == KeyUse::Production);
+    production.sort_by_key(|epoch| epoch.windows.issue_from);
+    let until = test.iter().map(|epoch| epoch.windows.issue_until).max();
+    let uncovered = production.into_iter().filter_map(|epoch| {
+        let windows = epoch.windows;
+        let issue_from = windows.issue_from.max(until.unwrap_or(windows.issue_from));
+        let windows = Windows { issue_from, ..windows };
+        let is_missing = issue_from < windows.issue_until && now < windows.issue_until;
+        is_missing.then_some(NewEpoch { key_use: KeyUse::Test, windows })
+    });
+    uncovered.collect()
+}
+
+fn issues(epochs: &[EpochBody], key_use: KeyUse, now: UnixSeconds) -> bool {
+    epochs.iter().any(|epoch| epoch.key_use == key_use && epoch.windows.issues_at(now))
+}
+
+/// Lets the epoch of this use that waits issue from now on; `false` where none waits. All that wait come forward by as
+/// much, so that no gap opens behind the first.
+fn start(epochs: &mut [EpochBody], key_use: KeyUse, now: UnixSeconds) -> bool {
+    let waits = |epoch: &&mut EpochBody| epoch.key_use == key_use && epoch.windows.issue_from > now;
+    let first = epochs.iter_mut().filter(waits).map(|epoch| epoch.windows.issue_from).min();
+    let Some(first) = first else { return false };
     let by = first.0 - now.0;
-    for epoch in epochs.iter_mut().filter(|epoch| waiting(epoch)) {
+    for epoch in epochs.iter_mut().filter(waits) {
         epoch.windows.issue_from = epoch.windows.issue_from.minus(by);
         epoch.windows.issue_until = epoch.windows.issue_until.minus(by);
     }
-    Needs::Windows
+    true
 }
 
 /// Ends issuing and spending. An epoch that had not begun gets the second that has just passed: windows are never empty.
-fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<(), ChangeError> {
+/// Returns what its keys signed.
+fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<KeyUse, ChangeError> {
     let found = epochs.iter_mut().find(|epoch| epoch.number == number);
-    let windows = &mut found.ok_or(ChangeError::Unknown { epoch: number })?.windows;
+    let found = found.ok_or(ChangeError::Unknown { epoch: number })?;
+    let windows = &mut found.windows;
     if windows.spend_until <= now {
         return Err(ChangeError::Ended { epoch: number });
     }
@@ -140,7 +205,7 @@ fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<(),
     windows.issue_from = windows.issue_from.min(windows.issue_until.minus(1));
     windows.renew_from = windows.renew_from.min(now);
     windows.spend_until = now;
-    Ok(())
+    Ok(found.key_use)
 }
 
 #[cfg(test)]

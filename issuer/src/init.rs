@@ -3,10 +3,9 @@
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
     address::VendorAddress,
-    credits::Exponent,
     id::VendorId,
     keys::SigningKey,
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody},
+    manifest::{Manifest, ManifestBody},
     time::UnixSeconds,
 };
 use scrip_runtime::{
@@ -16,9 +15,9 @@ use scrip_runtime::{
 
 use crate::{
     config::{Config, EpochConfig},
-    epochs::windows,
+    epochs::first,
     error::InitError,
-    keys::{RECEIPT, ROOT, Vault, denomination, generate_distinct},
+    keys::{RECEIPT, ROOT, Vault, make_epoch},
     store::{KeyMaterial, ManifestVersion, Store},
 };
 
@@ -75,12 +74,11 @@ fn make(
     let receipt = SigningKey::generate(rng);
     let mut keys =
         vec![vault.seal(ROOT, root.seed(), rng), vault.seal(RECEIPT, receipt.seed(), rng)];
-    let mut moduli = Vec::new();
-    let mut last_bytes = [false; 256];
-    for exponent in exponents(epoch)? {
-        let key = generate_distinct(&mut last_bytes)?;
-        keys.push(vault.seal(&denomination(FIRST_EPOCH, exponent), &key.private, rng));
-        moduli.push((exponent, key.modulus));
+    let (mut epochs, mut last_bytes) = (Vec::new(), [false; 256]);
+    for (number, new) in (FIRST_EPOCH..).zip(first(epoch, now)) {
+        let made = make_epoch(number, new, epoch, &vault, &mut last_bytes, rng)?;
+        keys.extend(made.sealed);
+        epochs.push(made.epoch);
     }
     let vendor_id = VendorId::of(&root.public());
     let body = ManifestBody {
@@ -88,25 +86,11 @@ fn make(
         version: 1,
         issuer_name,
         receipt_key: receipt.public(),
-        // From the day's beginning, so that a wallet whose clock is a little late can buy at once.
-        epochs: vec![EpochBody {
-            number: FIRST_EPOCH,
-            key_use: KeyUse::Production,
-            windows: windows(epoch, now.day().start()),
-            keys: moduli,
-        }],
+        epochs,
     };
     let manifest = body.sign(&root);
     Manifest::open(&manifest, &vendor_id)?; // the rules are checked where every reader checks them
     let kdf_header = header.encode().to_vec();
     let version = ManifestVersion { vendor_id, version: body.version, manifest, keys };
     Ok(KeyMaterial { kdf_header, version })
-}
-
-/// The configured exponents, ascending.
-pub(crate) fn exponents(epoch: &EpochConfig) -> Result<Vec<Exponent>, InitError> {
-    let mut exponents = epoch.denominations.clone();
-    exponents.sort_unstable();
-    let distinct = exponents.windows(2).all(|pair| pair[0] != pair[1]);
-    if distinct && !exponents.is_empty() { Ok(exponents) } else { Err(InitError::Denominations) }
 }

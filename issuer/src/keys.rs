@@ -6,7 +6,8 @@ use aws_lc_rs::{
 };
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    credits::Exponent, id::KeyId, keys::SigningKey, limits::RSA, rsa::TokenPublicKey,
+    credits::Exponent, id::KeyId, keys::SigningKey, limits::RSA, manifest::EpochBody,
+    rsa::TokenPublicKey,
 };
 use scrip_runtime::{
     passphrase::Passphrase,
@@ -15,6 +16,8 @@ use scrip_runtime::{
 use zeroize::Zeroizing;
 
 use crate::{
+    config::EpochConfig,
+    epochs::NewEpoch,
     error::{InitError, StartError},
     signer::{BadKey, Operations, raw},
     store::{SealedKey, Store},
@@ -131,6 +134,39 @@ impl Vault {
     fn open(&self, sealed: &SealedKey) -> Result<Zeroizing<Vec<u8>>, SealedError> {
         open_with_key(&self.key, sealed.name.as_bytes(), &sealed.sealed)
     }
+}
+
+/// The keys of an epoch.
+pub(crate) struct MadeEpoch {
+    pub(crate) epoch: EpochBody,
+    pub(crate) sealed: Vec<SealedKey>,
+}
+
+/// Makes and seals the keys of an epoch, whose ids end in none of `last_bytes`, and adds those that they end in.
+pub(crate) fn make_epoch(
+    number: u32,
+    new: NewEpoch,
+    config: &EpochConfig,
+    vault: &Vault,
+    last_bytes: &mut [bool; 256],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<MadeEpoch, InitError> {
+    let (mut keys, mut sealed) = (Vec::new(), Vec::new());
+    for exponent in exponents(config)? {
+        let key = generate_distinct(last_bytes)?;
+        sealed.push(vault.seal(&denomination(number, exponent), &key.private, rng));
+        keys.push((exponent, key.modulus));
+    }
+    let NewEpoch { key_use, windows } = new;
+    Ok(MadeEpoch { epoch: EpochBody { number, key_use, windows, keys }, sealed })
+}
+
+/// The configured exponents, ascending.
+fn exponents(config: &EpochConfig) -> Result<Vec<Exponent>, InitError> {
+    let mut exponents = config.denominations.clone();
+    exponents.sort_unstable();
+    let distinct = exponents.windows(2).all(|pair| pair[0] != pair[1]);
+    if distinct && !exponents.is_empty() { Ok(exponents) } else { Err(InitError::Denominations) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use scrip_protocol::{
     id::GrantId,
     issuance::{BlindedItem, IssuanceAnswer, IssuanceRequest, SignedItem},
-    manifest::DenominationKey,
+    manifest::{DenominationKey, KeyUse},
     seed::GrantSecret,
     time::UnixSeconds,
 };
@@ -36,7 +36,7 @@ pub enum PackIssueError {
     /// A key does not issue now.
     #[error("a key does not issue now")]
     KeyOutsideWindow,
-    /// The counts by exponent are not the grant's pack.
+    /// The counts by exponent are not the grant's pack, or test keys are asked for under a grant that is not, or the reverse.
     #[error("the request is not exactly the grant's pack")]
     PackMismatch,
     /// A blinded message is not below the key's modulus.
@@ -92,7 +92,7 @@ impl Issuer {
         let now = self.inner.clock.now();
         let signs = |ring: &Ring| request.items.iter().all(|item| ring.signs(&item.key_id, now));
         let ring = self.ring_that(signs).await;
-        let checked = check_items(&ring, &pack, request, now)?;
+        let checked = check_items(&ring, &pack, KeyUse::Production, request, now)?;
         let answer = self.sign_items(&checked).await?;
         let stored = StoredPack { request_digest, answer };
         self.inner.steps.at("issuer.answer.before_store");
@@ -153,6 +153,7 @@ impl Issuer {
 fn check_items<'a>(
     ring: &'a Ring,
     pack: &Pack,
+    key_use: KeyUse,
     request: &'a IssuanceRequest,
     now: UnixSeconds,
 ) -> Result<Vec<Checked<'a>>, PackIssueError> {
@@ -165,7 +166,8 @@ fn check_items<'a>(
         Ok(Checked { item, key, private })
     };
     let checked = request.items.iter().map(check).collect::<Result<Vec<_>, _>>()?;
-    if !pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
+    let of_use = checked.iter().all(|checked| checked.key.key_use() == key_use);
+    if !of_use || !pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
         return Err(PackIssueError::PackMismatch);
     }
     let all_in_range = checked

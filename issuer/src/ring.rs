@@ -55,13 +55,15 @@ impl Ring {
         self.manifest.key(id).is_some_and(|key| key.windows().signs_at(now))
     }
 
-    /// The key that a request of RFC 9578 means by the last byte of its id. Where two epochs are asked for at a time,
+    /// The production key that a request of RFC 9578 means by the last byte of its id. Where two epochs are asked for at a time,
     /// around the end of one, that is the one that issues.
     pub(crate) fn truncated(&self, last_byte: u8, now: UnixSeconds) -> Option<&DenominationKey> {
         let ends_so = |key: &&DenominationKey| key.id().as_bytes().last() == Some(&last_byte);
         let issuing = self.manifest.issuing_at(KeyUse::Production, now).find(ends_so);
         issuing.or_else(|| {
-            self.manifest.keys().filter(|key| key.windows().signs_at(now)).find(ends_so)
+            let production = |key: &&DenominationKey| key.key_use() == KeyUse::Production;
+            let signs = |key: &&DenominationKey| key.windows().signs_at(now);
+            self.manifest.keys().filter(production).filter(signs).find(ends_so)
         })
     }
 }

@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
+    manifest::{Manifest, ManifestBody},
     time::UnixSeconds,
 };
 use scrip_runtime::{passphrase::Passphrase, random::RngFactory, steps::Steps};
 
 use crate::{
     config::{Config, EpochConfig},
-    epochs::{self, Change, Needs},
+    epochs::{self, Change, Needs, NewEpoch},
     error::{InitError, RotateError, StartError},
-    init::exponents,
     issuer::Issuer,
-    keys::{ROOT, Vault, denomination, generate_distinct},
+    keys::{ROOT, Vault, make_epoch},
     store::{Act, Action, ManifestVersion, SealedKey, Store},
 };
 
@@ -66,11 +65,11 @@ impl<'a> Rotation<'a> {
             let (vendor_id, bytes) = self.store.manifest().await?;
             let held = Manifest::open(&bytes, &vendor_id).map_err(StartError::Manifest)?;
             let mut body = held.body();
-            let needs = match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
+            let new = match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
                 Needs::Nothing => return Ok(None),
-                needs => needs,
+                Needs::Version(new) => new,
             };
-            let next = self.make(held, body, needs, now).await?;
+            let next = self.make(held, body, new, now).await?;
             self.steps.at("issuer.manifest.before_publish");
             let published = self.store.publish(&next, &act(change, &next, now)).await?;
             self.steps.at("issuer.manifest.after_publish");
@@ -87,7 +86,7 @@ impl<'a> Rotation<'a> {
         &self,
         held: Manifest,
         body: ManifestBody,
-        needs: Needs,
+        new: Vec<NewEpoch>,
         now: UnixSeconds,
     ) -> Result<ManifestVersion, RotateError> {
         let root = self.store.sealed_keys(ROOT).await?.into_iter().next();
@@ -95,7 +94,7 @@ impl<'a> Rotation<'a> {
         let (vault, rng, epoch) = (self.vault.clone(), self.rng.clone(), self.config.epoch.clone());
         let made = tokio::task::spawn_blocking(move || {
             let maker = Maker { held: &held, vault: &vault, root: &root, config: &epoch, now };
-            maker.make(body, needs, &mut &mut *rng())
+            maker.make(body, &new, &mut &mut *rng())
         });
         made.await.map_err(|_| StartError::Interrupted)?
     }
@@ -128,9 +127,8 @@ impl Issuer {
         self.reload().await?;
         let now = self.inner.clock.now();
         let manifest = self.manifest();
-        let windows = manifest.epochs().iter().map(|epoch| &epoch.windows);
-        let (made_at, _) = epochs::upcoming(windows, &self.inner.config.epoch, now);
-        if made_at <= now && self.change_epochs(Change::Next).await? {
+        let is_due = epochs::is_due(&manifest, &self.inner.config.epoch, now);
+        if is_due && self.change_epochs(Change::Next).await? {
             tracing::info!(version = self.manifest().version(), "made the keys of the next epoch");
         }
         Ok(())
@@ -162,14 +160,15 @@ impl Maker<'_> {
     fn make(
         &self,
         mut body: ManifestBody,
-        needs: Needs,
+        new: &[NewEpoch],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<ManifestVersion, RotateError> {
-        let mut keys = Vec::new();
-        if let Needs::Epoch(windows) = needs {
-            let (epoch, sealed) = self.new_epoch(&body, windows, rng)?;
-            body.epochs.push(epoch);
-            keys = sealed;
+        let (mut keys, mut last_bytes) = (Vec::new(), self.last_bytes());
+        for new in new {
+            let number = body.epochs.last().map_or(0, |epoch| epoch.number) + 1;
+            let made = make_epoch(number, *new, self.config, self.vault, &mut last_bytes, rng)?;
+            body.epochs.push(made.epoch);
+            keys.extend(made.sealed);
         }
         body.version += 1;
         let root = self.vault.open_signing_key(self.root)?;
@@ -180,23 +179,6 @@ impl Maker<'_> {
         let made = Manifest::open(&manifest, &vendor_id).map_err(InitError::Manifest)?;
         made.may_follow(self.held)?;
         Ok(ManifestVersion { vendor_id, version: body.version, manifest, keys })
-    }
-
-    fn new_epoch(
-        &self,
-        body: &ManifestBody,
-        windows: Windows,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<(EpochBody, Vec<SealedKey>), RotateError> {
-        let number = body.epochs.last().map_or(0, |epoch| epoch.number) + 1;
-        let mut last_bytes = self.last_bytes();
-        let (mut keys, mut sealed) = (Vec::new(), Vec::new());
-        for exponent in exponents(self.config)? {
-            let key = generate_distinct(&mut last_bytes)?;
-            sealed.push(self.vault.seal(&denomination(number, exponent), &key.private, rng));
-            keys.push((exponent, key.modulus));
-        }
-        Ok((EpochBody { number, key_use: KeyUse::Production, windows, keys }, sealed))
     }
 
     /// The last bytes that are taken: those of every key that signs now or later.

@@ -19,7 +19,7 @@ pub struct Schedule {
     pub manifest_digest: ManifestDigest,
     /// Every epoch, by number.
     pub epochs: Vec<EpochStatus>,
-    /// The epoch after the last one.
+    /// The production epoch after the last one.
     pub next: NextEpoch,
 }
 
@@ -88,8 +88,7 @@ pub async fn read(
 /// The schedule of a manifest.
 pub(crate) fn of(manifest: &Manifest, config: &Config, now: UnixSeconds) -> Schedule {
     let epochs = manifest.epochs();
-    let windows = epochs.iter().map(|epoch| &epoch.windows);
-    let (made_at, issue_from) = upcoming(windows, &config.epoch, now);
+    let (made_at, issue_from) = upcoming(epochs, &config.epoch, now);
     let status = |epoch: &Epoch| {
         let windows = &epoch.windows;
         let of_epoch = manifest.keys().filter(|key| key.epoch() == epoch.number);

@@ -1,10 +1,12 @@
 //! What the vendor sees of its own books.
 
+use std::collections::HashSet;
+
 use scrip_protocol::{
     address::VendorAddress,
     credits::{Credits, Exponent},
     id::{ManifestDigest, OperatorId},
-    manifest::Manifest,
+    manifest::{KeyUse, Manifest},
     time::{Day, UnixSeconds},
 };
 use serde::Serialize;
@@ -13,7 +15,7 @@ use crate::{
     config::Config,
     error::StartError,
     issuer::Issuer,
-    store::{DenominationCount, Store, StoreError},
+    store::{DenominationCount, RedeemedCount, Store, StoreError},
 };
 
 /// The vendor's books, in sums.
@@ -27,7 +29,8 @@ pub struct Status {
     pub manifest_digest: ManifestDigest,
     /// Each denomination of each epoch.
     pub denominations: Vec<DenominationStatus>,
-    /// Worth of all certificates that were issued, those in the place of renewed ones included.
+    /// Worth of all certificates that were issued, those in the place of renewed ones included. This sum and those that
+    /// follow are without certificates of test keys.
     pub credits_issued: Credits,
     /// Worth of all certificates that operators redeemed.
     pub credits_redeemed: Credits,
@@ -37,6 +40,10 @@ pub struct Status {
     pub credits_expired: Credits,
     /// Worth of all others: the vendor's liability.
     pub credits_outstanding: Credits,
+    /// What would be the worth of all certificates of test keys that were issued. Nobody paid for them.
+    pub test_credits_issued: Credits,
+    /// What would be the worth of all certificates of test keys that operators redeemed. Nobody is paid for them.
+    pub test_credits_redeemed: Credits,
     /// Grants.
     pub grants: Used,
     /// Vouchers.
@@ -50,6 +57,9 @@ pub struct Status {
 pub struct DenominationStatus {
     /// The epoch.
     pub epoch: u32,
+    /// What its keys sign.
+    #[serde(rename = "use")]
+    pub key_use: KeyUse,
     /// The exponent.
     pub exponent: Exponent,
     /// What one certificate is worth.
@@ -90,10 +100,12 @@ pub struct OperatorStatus {
     pub name: String,
     /// The UTC day on which it was added.
     pub added: Day,
-    /// Certificates that were accepted from it.
+    /// Certificates that were accepted from it, without those of test keys.
     pub certificates: u64,
     /// What they are worth.
     pub credits: Credits,
+    /// Certificates of test keys that were accepted from it. It is owed nothing for them.
+    pub test_certificates: u64,
 }
 
 /// Reads the books. Needs no passphrase.
@@ -136,6 +148,7 @@ async fn collect(
             let is_past = !key.windows().redeems_at(now);
             DenominationStatus {
                 epoch: key.epoch(),
+                key_use: key.key_use(),
                 exponent: key.exponent(),
                 credits: key.value(),
                 issued: count.issued,
@@ -150,36 +163,42 @@ async fn collect(
         })
         .collect();
     denominations.sort_by_key(|row| (row.epoch, row.exponent));
+    let test_epochs = manifest.epochs().iter().filter(|epoch| epoch.key_use == KeyUse::Test);
+    let test_epochs: HashSet<u32> = test_epochs.map(|epoch| epoch.number).collect();
+    let is_test = |row: &RedeemedCount| test_epochs.contains(&row.epoch);
     let operators = rows.operators.iter().map(|(operator, redeemed)| OperatorStatus {
         id: operator.id,
         name: operator.name.clone(),
         added: operator.added,
-        certificates: redeemed.iter().map(|(_, count)| count).sum(),
-        credits: Credits::total(redeemed.iter().filter_map(|(exponent, count)| {
-            Some(worth(Exponent::new(*exponent)?.value(), *count))
-        })),
+        certificates: redeemed.iter().filter(|row| !is_test(row)).map(|row| row.certificates).sum(),
+        credits: Credits::total(
+            redeemed.iter().filter(|row| !is_test(row)).filter_map(|row| {
+                Some(worth(Exponent::new(row.exponent)?.value(), row.certificates))
+            }),
+        ),
+        test_certificates: redeemed
+            .iter()
+            .filter(|row| is_test(row))
+            .map(|row| row.certificates)
+            .sum(),
     });
+    let sum = |key_use, count: fn(&DenominationStatus) -> u64| {
+        let of_use = denominations.iter().filter(|row| row.key_use == key_use);
+        Credits::total(of_use.map(|row| worth(row.credits, count(row))))
+    };
     Ok(Status {
         address: VendorAddress { id: manifest.vendor_id(), authority: config.authority() },
         manifest_version: manifest.version(),
         manifest_digest: manifest.digest(),
-        credits_issued: Credits::total(
-            denominations.iter().map(|row| worth(row.credits, row.issued)),
-        ),
-        credits_redeemed: Credits::total(
-            denominations.iter().map(|row| worth(row.credits, row.redeemed)),
-        ),
-        credits_renewed: Credits::total(
-            denominations.iter().map(|row| worth(row.credits, row.renewed)),
-        ),
-        credits_expired: Credits::total(
-            denominations.iter().map(|row| worth(row.credits, row.expired)),
-        ),
-        credits_outstanding: Credits::total(
-            denominations
-                .iter()
-                .map(|row| worth(row.credits, u64::try_from(row.outstanding).unwrap_or_default())),
-        ),
+        credits_issued: sum(KeyUse::Production, |row| row.issued),
+        credits_redeemed: sum(KeyUse::Production, |row| row.redeemed),
+        credits_renewed: sum(KeyUse::Production, |row| row.renewed),
+        credits_expired: sum(KeyUse::Production, |row| row.expired),
+        credits_outstanding: sum(KeyUse::Production, |row| {
+            u64::try_from(row.outstanding).unwrap_or_default()
+        }),
+        test_credits_issued: sum(KeyUse::Test, |row| row.issued),
+        test_credits_redeemed: sum(KeyUse::Test, |row| row.redeemed),
         grants: Used { total: rows.grants, used: rows.grants_minted },
         vouchers: Used { total: rows.vouchers, used: rows.vouchers_used },
         operators: operators.collect(),

@@ -60,7 +60,7 @@ pub use self::{
     },
     redemptions::{BatchRecord, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord},
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
-    status::{DenominationCount, StatusRows},
+    status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,
     vouchers::NewVoucher,
 };

@@ -9,5 +9,6 @@ mod restart;
 pub(crate) mod rotation;
 mod support;
 mod surface;
+mod test_keys;
 mod tokens;
 pub(crate) mod two_issuers;

@@ -37,7 +37,8 @@ pub struct EpochBody {
 }
 
 impl EpochBody {
-    fn epoch(&self) -> Epoch {
+    /// The epoch without its keys.
+    pub fn epoch(&self) -> Epoch {
         Epoch { number: self.number, key_use: self.key_use, windows: self.windows }
     }
 }

@@ -346,6 +346,9 @@ pub struct AcceptedVendor {
     pub manifest_version: u64,
     /// Its digest.
     pub manifest_digest: Option<ManifestDigest>,
+    /// Whether the relay takes certificates of its test keys.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 /// What a relay says about itself; unknown members are ignored.

@@ -141,6 +141,9 @@ pub struct VendorConfig {
     /// No payment is accepted that brings what is not redeemed above this.
     #[serde(default)]
     pub stop_above: Option<u64>,
+    /// Whether certificates of its test keys are taken, which are worth nothing.
+    #[serde(default)]
+    pub accept_test: bool,
 }
 
 /// Why a configuration that parses is not used.
@@ -251,7 +254,12 @@ impl Config {
         data_dir: impl Into<PathBuf>,
         vendors: impl IntoIterator<Item = VendorAddress>,
     ) -> Self {
-        let vendor = |address| VendorConfig { address, online_above: None, stop_above: None };
+        let vendor = |address| VendorConfig {
+            address,
+            online_above: None,
+            stop_above: None,
+            accept_test: false,
+        };
         Self {
             name: default_name(),
             listen: default_listen(),
@@ -392,6 +400,7 @@ impl VendorConfig {
             address: self.address.clone(),
             risk,
             stop_above: self.stop_above.map(Credits),
+            accept_test: self.accept_test,
         }
     }
 }

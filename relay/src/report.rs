@@ -84,6 +84,8 @@ pub struct VendorReport {
     pub oldest_pending: Option<UnixSeconds>,
     /// Certificates that were double spent, ever.
     pub double_spent: u64,
+    /// Certificates of test keys that the vendor accepted, ever: worth nothing, and in none of the sums above.
+    pub test_certificates: u64,
 }
 
 /// What was earned.
@@ -102,6 +104,8 @@ pub struct DecidedReport {
     pub vendor_id: VendorId,
     /// The UTC day, counted from 1970-01-01.
     pub day: Day,
+    /// Whether these are certificates of test keys, which are worth nothing.
+    pub test: bool,
     /// `accepted`, `already-accepted`, `double-spent`, `expired` or `invalid`.
     pub result: &'static str,
     /// How many certificates.
@@ -184,6 +188,7 @@ pub async fn earnings(config: &Config) -> Result<Earnings, ReportError> {
     let decided = rows?.into_iter().map(|row| DecidedReport {
         vendor_id: row.vendor_id,
         day: row.day,
+        test: row.test,
         result: row.state.name(),
         certificates: row.items,
         credits: row.credits,
@@ -234,6 +239,7 @@ impl VendorReport {
             unanswered_batches: totals.pending_batches,
             oldest_pending: totals.oldest,
             double_spent: totals.conflicts,
+            test_certificates: totals.test_certificates,
         }
     }
 }

@@ -43,11 +43,20 @@ pub struct Plan {
     pub largest: u8,
     /// When it begins.
     pub start: UnixSeconds,
+    /// Whether the vendor has test keys.
+    pub test_keys: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { relays: 2, database: None, vendor_seen_at: None, largest: 4, start: START }
+        Self {
+            relays: 2,
+            database: None,
+            vendor_seen_at: None,
+            largest: 4,
+            start: START,
+            test_keys: false,
+        }
     }
 }
 
@@ -81,9 +90,9 @@ impl Network {
         let issuer_dir = dir.path().join("issuer");
         std::fs::create_dir(&issuer_dir)?;
         let database = plan.database.unwrap_or_else(|| sqlite_url(&issuer_dir.join("issuer.db")));
-        let mut vendor =
-            VendorNode::init(issuer_config(database, plan.largest)?, Arc::new(clock.clone()))
-                .await?;
+        let mut config = issuer_config(database, plan.largest)?;
+        config.epoch.test_keys = plan.test_keys;
+        let mut vendor = VendorNode::init(config, Arc::new(clock.clone())).await?;
         vendor.start().await?;
         let text = issuer_toml(vendor.listens_at(), &vendor.issuer()?.config().database);
         std::fs::write(issuer_dir.join(scrip_issuer::config::FILE_NAME), text)?;

@@ -99,6 +99,7 @@ async fn one_relay_is_paid_by_customers_of_two_vendors() {
         address: other.vendor.address().clone(),
         online_above: None,
         stop_above: None,
+        accept_test: false,
     };
     relay.config().vendors.push(second);
     relay.start().await.unwrap();

@@ -18,7 +18,7 @@ use scrip_protocol::{
     check::{Rejection, Spend, check_batch, check_key_encoding, check_one},
     credits::{Credits, Exponent},
     id::{OperatorId, PaymentId, VendorId},
-    manifest::{DenominationKey, Manifest},
+    manifest::{DenominationKey, KeyUse, Manifest},
     payment::{Evidence, PaidRequest},
     spend::{Binding, payment_id},
     time::UnixSeconds,
@@ -79,6 +79,8 @@ pub struct CheckedCertificate {
     pub epoch: u32,
     /// The denomination of its key.
     pub exponent: Exponent,
+    /// What its key signs.
+    pub key_use: KeyUse,
     /// When it can no longer be redeemed.
     pub redeem_until: UnixSeconds,
 }
@@ -144,11 +146,17 @@ impl Addressed {
         self.0.resource_request()
     }
 
-    /// Checks 4 to 7: no certificate twice; the day; challenge, key and window of each; each certificate key.
+    /// Checks 4 to 7: no certificate twice; the day; challenge, key, window and use of each; each certificate key.
+    /// Certificates of test keys pass where `accept_test` is set.
     ///
     /// # Errors
     /// The first [`Refusal`].
-    pub fn inspect(self, manifest: Arc<Manifest>, now: UnixSeconds) -> Result<Inspected, Refusal> {
+    pub fn inspect(
+        self,
+        manifest: Arc<Manifest>,
+        accept_test: bool,
+        now: UnixSeconds,
+    ) -> Result<Inspected, Refusal> {
         let received = self.0;
         let payment = &received.request.payment;
         let mut keys = HashSet::with_capacity(payment.items.len());
@@ -170,6 +178,9 @@ impl Addressed {
             let key = manifest.key(&item.token.key_id).ok_or(Refusal::KeyUnknown)?;
             if !key.windows().spends_at(now) {
                 return Err(Refusal::KeyOutsideWindow);
+            }
+            if key.key_use() == KeyUse::Test && !accept_test {
+                return Err(Refusal::TestCertificate);
             }
             values.push(key.value());
         }
@@ -218,6 +229,7 @@ impl Priced {
                 evidence,
                 epoch: key.epoch(),
                 exponent: key.exponent(),
+                key_use: key.key_use(),
                 redeem_until: key.windows().redeem_until,
             })
             .collect();

@@ -154,7 +154,8 @@ async fn check<'v, P: Price>(
     let (Some(manifest), Some(policy)) = (manifest, verifier.policy(&vendor)) else {
         return Err(refused(Refusal::WrongVendor));
     };
-    let inspected = Addressed::inspect(addressed, manifest, verifier.now()).map_err(refused)?;
+    let (accept_test, now) = (policy.accept_test, verifier.now());
+    let inspected = Addressed::inspect(addressed, manifest, accept_test, now).map_err(refused)?;
     let quote: Quote = price.quote(inspected.resource_request()).await?;
     let priced = inspected.for_price(quote).map_err(refused)?;
     let checked = verify_signatures(verifier, priced).await?.map_err(refused)?;

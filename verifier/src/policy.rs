@@ -12,6 +12,9 @@ pub struct VendorPolicy {
     /// No payment is accepted that would bring what is not redeemed yet above this. With zero nothing is accepted any
     /// more, while what was accepted before is still redeemed: this is how to part from a vendor.
     pub stop_above: Option<Credits>,
+    /// Whether certificates of test keys are taken. They are redeemed as the others are, and worth nothing: for relays
+    /// that vendors and app developers try their purchases with.
+    pub accept_test: bool,
 }
 
 /// When a payment is redeemed before it is answered.

@@ -20,7 +20,7 @@ use scrip_runtime::{clock::ManualClock, steps::Steps};
 pub use self::{
     faults::{Fault, FaultyStore},
     link::{Behaviour, TestLink},
-    vendor::TestVendor,
+    vendor::{TEST_EPOCH, TestVendor},
 };
 use crate::{
     policy::{Risk, VendorPolicy},
@@ -65,6 +65,7 @@ pub fn config<'a>(
 ) -> VerifierConfig {
     let policy = |vendor: &Arc<TestVendor>| VendorPolicy {
         address: vendor.address(),
+        accept_test: false,
         risk: Risk::Offline,
         stop_above: None,
     };

@@ -7,6 +7,7 @@ mod recovery;
 mod refusals;
 mod server;
 mod services;
+mod test_keys;
 
 use std::sync::Arc;
 

@@ -128,6 +128,8 @@ pub struct VendorInfo {
     pub address: VendorAddress,
     /// Version and digest; `None` as long as none could be fetched, and then nothing of it is accepted.
     pub manifest: Option<(u64, ManifestDigest)>,
+    /// Whether its test certificates are taken.
+    pub accept_test: bool,
 }
 
 impl Verifier {
@@ -196,6 +198,7 @@ impl Verifier {
                     .manifests
                     .held(&policy.address.id)
                     .map(|manifest| (manifest.version(), manifest.digest())),
+                accept_test: policy.accept_test,
             })
             .collect()
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::VendorAddress, credits::Credits, id::OperatorId, time::UnixSeconds};
+use scrip_protocol::{
+    address::VendorAddress, credits::Credits, id::OperatorId, manifest::KeyUse, time::UnixSeconds,
+};
 use serde_json::{Value, json};
 
 use super::error::CliError;
@@ -170,7 +172,8 @@ fn schedule_text(schedule: &Schedule) -> String {
         schedule.manifest_version, schedule.manifest_digest
     );
     text.push_str(
-        "epoch  state      issues from       until             spent until       redeemed until\n",
+        "epoch  use         state      issues from       until             renewed from      \
+         spent until       redeemed until\n",
     );
     for epoch in &schedule.epochs {
         let state = match epoch.state {
@@ -183,10 +186,12 @@ fn schedule_text(schedule: &Schedule) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{:>5}  {state:<9}  {}  {}  {}  {}",
+            "{:>5}  {:<10}  {state:<9}  {}  {}  {}  {}  {}",
             epoch.epoch,
+            use_name(epoch.key_use),
             minute(epoch.issue_from),
             minute(epoch.issue_until),
+            minute(epoch.renew_from),
             minute(epoch.spend_until),
             minute(epoch.redeem_until),
         );
@@ -201,6 +206,13 @@ fn schedule_text(schedule: &Schedule) -> String {
     text
 }
 
+const fn use_name(key_use: KeyUse) -> &'static str {
+    match key_use {
+        KeyUse::Production => "production",
+        KeyUse::Test => "test",
+    }
+}
+
 fn minute(time: UnixSeconds) -> String {
     let of_day = time.0 % 86_400;
     format!("{} {:02}:{:02}", time.day(), of_day / 3_600, of_day / 60 % 60)
@@ -212,14 +224,15 @@ fn status_text(status: &Status) -> String {
         status.address, status.manifest_version, status.manifest_digest
     );
     text.push_str(
-        "epoch  credits    issued  redeemed   renewed   expired  outstanding  issues until  redeemed until\n",);
+        "epoch  use         credits    issued  redeemed   renewed   expired  outstanding  issues until  redeemed until\n",);
     for row in &status.denominations {
         let issuing = if row.issuing { "" } else { " (not now)" };
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{:>5}  {:>7}  {:>8}  {:>8}  {:>8}  {:>8}  {:>11}  {:<12}  {}{issuing}",
+            "{:>5}  {:<10}  {:>7}  {:>8}  {:>8}  {:>8}  {:>8}  {:>11}  {:<12}  {}{issuing}",
             row.epoch,
+            use_name(row.key_use),
             row.credits.0,
             row.issued,
             row.redeemed,
@@ -239,10 +252,21 @@ fn status_text(status: &Status) -> String {
          vouchers {}, used {}; grants {}, minted {}",
         status.vouchers.total, status.vouchers.used, status.grants.total, status.grants.used,
     );
-    for operator in &status.operators {
+    if status.test_credits_issued > Credits::ZERO {
         let _ = writeln!(
             text,
-            "operator {}: {} certificates, {}",
+            "test keys: issued {}, redeemed {}; nobody paid for these, and nobody is paid",
+            status.test_credits_issued, status.test_credits_redeemed
+        );
+    }
+    for operator in &status.operators {
+        let test = match operator.test_certificates {
+            0 => String::new(),
+            some => format!(" (and {some} of test keys, which are worth nothing)"),
+        };
+        let _ = writeln!(
+            text,
+            "operator {}: {} certificates, {}{test}",
             operator.name, operator.certificates, operator.credits
         );
     }

@@ -61,6 +61,10 @@ database = {database}
 # How long before an epoch stops issuing the next one's keys are made and published. Relays that have
 # not asked for the manifest in this time do not know the new keys.
 # ahead = "7d"
+# Test keys beside the others of each epoch, which sign what was bought in the test environment of an app
+# store. Their certificates are worth nothing: relays refuse them unless their operators say otherwise.
+# Without test keys such purchases are refused.
+# test_keys = false
 
 # What is sold: exponent = number of certificates. Everybody who buys a product gets this same pack,
 # so that the amount says nothing; a change holds for vouchers that are made after it.

@@ -1,7 +1,5 @@
 use scrip_runtime::config::HumanDuration;
 
-use scrip_protocol::manifest::KeyUse;
-
 use super::*;
 
 const NOW: UnixSeconds = UnixSeconds(20_500 * 86_400 + 5);
@@ -29,6 +27,12 @@ fn epochs(from: &[i64]) -> Vec<EpochBody> {
     (1..).zip(from).map(epoch).collect()
 }
 
+/// One new production epoch that begins at `from`.
+fn production(from: UnixSeconds) -> Needs {
+    let windows = windows(&config(), from);
+    Needs::Version(vec![NewEpoch { key_use: KeyUse::Production, windows }])
+}
+
 fn issuing(epochs: &[EpochBody]) -> Vec<(u64, u64)> {
     let window = |e: &EpochBody| (e.windows.issue_from.0, e.windows.issue_until.0);
     epochs.iter().map(window).collect()
@@ -40,25 +44,24 @@ fn the_next_epoch_is_made_ahead_and_begins_where_the_last_one_ends() {
     let mut early = epochs(&[-79]);
     assert_eq!(apply(Change::Next, &mut early, &config, NOW), Ok(Needs::Nothing));
     let mut due = epochs(&[-80]);
-    let expected = Needs::Epoch(windows(&config, NOW.plus(20)));
-    assert_eq!(apply(Change::Next, &mut due, &config, NOW), Ok(expected));
+    assert_eq!(apply(Change::Next, &mut due, &config, NOW), Ok(production(NOW.plus(20))));
     let mut made = epochs(&[-80, 20]);
     assert_eq!(apply(Change::Next, &mut made, &config, NOW), Ok(Needs::Nothing));
-    let today = Needs::Epoch(windows(&config, NOW.day().start()));
+    let today = production(NOW.day().start());
     assert_eq!(apply(Change::Next, &mut epochs(&[-900]), &config, NOW), Ok(today));
 }
 
 #[test]
 fn a_rotation_begins_now() {
     let config = config();
-    let new = Needs::Epoch(windows(&config, NOW));
+    let new = production(NOW);
     let mut alone = epochs(&[-30]);
-    assert_eq!(apply(Change::Rotate, &mut alone, &config, NOW), Ok(new));
+    assert_eq!(apply(Change::Rotate, &mut alone, &config, NOW), Ok(new.clone()));
     assert_eq!(issuing(&alone), [(NOW.0 - 30, NOW.0)]);
 
     let mut waiting = epochs(&[-30, 70, 170]);
     let spend_until = waiting[1].windows.spend_until;
-    assert_eq!(apply(Change::Rotate, &mut waiting, &config, NOW), Ok(Needs::Windows));
+    assert_eq!(apply(Change::Rotate, &mut waiting, &config, NOW), Ok(Needs::Version(Vec::new())));
     let expected = [(NOW.0 - 30, NOW.0), (NOW.0, NOW.0 + 100), (NOW.0 + 100, NOW.0 + 200)];
     assert_eq!(issuing(&waiting), expected);
     assert_eq!(waiting[1].windows.spend_until, spend_until);
@@ -75,7 +78,7 @@ fn a_revoked_epoch_is_followed_at_once() {
         |epoch, epochs: &mut [EpochBody]| apply(Change::Revoke { epoch }, epochs, &config, NOW);
     let mut one = epochs(&[-30]);
     let redeem_until = one[0].windows.redeem_until;
-    assert_eq!(revoke(1, &mut one), Ok(Needs::Epoch(windows(&config, NOW))));
+    assert_eq!(revoke(1, &mut one), Ok(production(NOW)));
     let windows = one[0].windows;
     assert_eq!((windows.issue_until, windows.spend_until), (NOW, NOW));
     assert_eq!(windows.redeem_until, redeem_until);
@@ -84,12 +87,90 @@ fn a_revoked_epoch_is_followed_at_once() {
 
     // One that has ended issuing, one that waits, one that has just begun.
     let mut old = epochs(&[-150, -50]);
-    assert_eq!(revoke(1, &mut old), Ok(Needs::Windows));
+    assert_eq!(revoke(1, &mut old), Ok(Needs::Version(Vec::new())));
     assert_eq!(issuing(&old), [(NOW.0 - 150, NOW.0 - 50), (NOW.0 - 50, NOW.0 + 50)]);
     let mut waiting = epochs(&[-50, 50]);
-    assert_eq!(revoke(2, &mut waiting), Ok(Needs::Windows));
+    assert_eq!(revoke(2, &mut waiting), Ok(Needs::Version(Vec::new())));
     assert_eq!(issuing(&waiting), [(NOW.0 - 50, NOW.0 + 50), (NOW.0 - 1, NOW.0)]);
     let mut begun = epochs(&[0, 100]);
-    assert_eq!(revoke(1, &mut begun), Ok(Needs::Windows));
+    assert_eq!(revoke(1, &mut begun), Ok(Needs::Version(Vec::new())));
     assert_eq!(issuing(&begun), [(NOW.0 - 1, NOW.0), (NOW.0, NOW.0 + 100)]);
+}
+
+/// The same epochs with these new ones behind them.
+fn with(mut epochs: Vec<EpochBody>, needs: &Needs) -> Vec<EpochBody> {
+    let Needs::Version(new) = needs else { return epochs };
+    for new in new {
+        let number = epochs.last().map_or(1, |epoch| epoch.number + 1);
+        let NewEpoch { key_use, windows } = *new;
+        epochs.push(EpochBody { number, key_use, windows, keys: Vec::new() });
+    }
+    epochs
+}
+
+fn of_use(epochs: &[EpochBody], key_use: KeyUse) -> Vec<Windows> {
+    epochs.iter().filter(|epoch| epoch.key_use == key_use).map(|epoch| epoch.windows).collect()
+}
+
+#[test]
+fn test_epochs_stand_beside_the_others() {
+    let config = EpochConfig { test_keys: true, ..config() };
+    let new = first(&config, NOW);
+    assert_eq!((new.len(), new[0].windows), (2, new[1].windows));
+    let apply = |change, epochs: &mut Vec<EpochBody>, now| {
+        let needs = apply(change, epochs, &config, now).unwrap();
+        *epochs = with(std::mem::take(epochs), &needs);
+        needs != Needs::Nothing
+    };
+    let same = |epochs: &[EpochBody]| {
+        let (production, test) = (of_use(epochs, KeyUse::Production), of_use(epochs, KeyUse::Test));
+        assert_eq!(production, test);
+        production.len()
+    };
+    // Switched on where there are none: beside those that issue now or later, and not beside those of before.
+    let mut epochs = epochs(&[-150, -50, 50]);
+    assert!(apply(Change::Next, &mut epochs, NOW) && !apply(Change::Next, &mut epochs, NOW));
+    assert_eq!(of_use(&epochs, KeyUse::Test), of_use(&epochs, KeyUse::Production)[1..]);
+    epochs.remove(0);
+    // Both rotate, with an epoch that waits and without.
+    let now = NOW.plus(10);
+    assert!(apply(Change::Rotate, &mut epochs, now) && same(&epochs) == 2);
+    let now = now.plus(10);
+    assert!(apply(Change::Rotate, &mut epochs, now) && same(&epochs) == 3);
+    // Both get their next epoch.
+    assert!(apply(Change::Next, &mut epochs, now.plus(85)) && same(&epochs) == 4);
+    // One of them is revoked: the other goes on, and each still has exactly one that issues.
+    let now = now.plus(90);
+    let last = |epochs: &[EpochBody], key_use| {
+        let issues = |epoch: &&EpochBody| epoch.key_use == key_use && epoch.windows.issues_at(now);
+        let numbers: Vec<u32> = epochs.iter().filter(issues).map(|epoch| epoch.number).collect();
+        assert_eq!(numbers.len(), 1, "{key_use:?}");
+        numbers[0]
+    };
+    for key_use in [KeyUse::Test, KeyUse::Production] {
+        let epoch = last(&epochs, key_use);
+        let before = of_use(&epochs, other(key_use));
+        assert!(apply(Change::Revoke { epoch }, &mut epochs, now));
+        assert_ne!(last(&epochs, key_use), epoch);
+        let unchanged = of_use(&epochs, other(key_use));
+        assert_eq!(unchanged[..before.len()], before, "{key_use:?}");
+    }
+    let covered = |key_use| of_use(&epochs, key_use).iter().map(|w| w.issue_until).max();
+    assert!(covered(KeyUse::Test) >= covered(KeyUse::Production));
+}
+
+const fn other(key_use: KeyUse) -> KeyUse {
+    match key_use {
+        KeyUse::Production => KeyUse::Test,
+        KeyUse::Test => KeyUse::Production,
+    }
+}
+
+#[test]
+fn renewal_opens_within_the_time_of_spending() {
+    let config = EpochConfig { renew_for: HumanDuration(30), ..config() };
+    let of = windows(&config, NOW);
+    assert_eq!(of.renew_from, NOW.plus(100 + 1_000 - 30));
+    let always = EpochConfig { renew_for: HumanDuration(5_000), ..config };
+    assert_eq!(windows(&always, NOW).renew_from, NOW.plus(100), "never while the keys sign");
 }

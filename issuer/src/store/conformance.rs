@@ -528,9 +528,9 @@ async fn the_books_add_up(store: &Store) {
     assert_eq!(redeemed + renewed, tables["spent"].len() as u64);
     assert_eq!(redeemed, tables["evidence"].len() as u64);
     assert_eq!(renewed, tables["renewals"].len() as u64);
-    let (operator, by_exponent) = &status.operators[0];
+    let (operator, counts) = &status.operators[0];
     assert_eq!(operator.number, 1);
-    assert_eq!(by_exponent.iter().map(|(_, count)| count).sum::<u64>(), redeemed);
+    assert_eq!(counts.iter().map(|count| count.certificates).sum::<u64>(), redeemed);
 }
 
 /// Many processes log at once: no entry is lost, and none has the number of another.

@@ -15,6 +15,17 @@ pub struct DenominationCount {
     pub renewed: u64,
 }
 
+/// How many certificates of one denomination and epoch were accepted from an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedeemedCount {
+    /// The epoch.
+    pub epoch: u32,
+    /// The exponent.
+    pub exponent: u8,
+    /// How many.
+    pub certificates: u64,
+}
+
 /// All sums, of one moment.
 #[derive(Clone, Debug)]
 pub struct StatusRows {
@@ -28,8 +39,8 @@ pub struct StatusRows {
     pub vouchers: u64,
     /// Vouchers that were used.
     pub vouchers_used: u64,
-    /// Each operator, with the number of certificates accepted from it by exponent.
-    pub operators: Vec<(OperatorRow, Vec<(u8, u64)>)>,
+    /// Each operator, with what was accepted from it.
+    pub operators: Vec<(OperatorRow, Vec<RedeemedCount>)>,
 }
 
 impl Store {
@@ -46,7 +57,7 @@ impl Store {
                 let (vouchers, vouchers_used) = tx.voucher_counts().await?;
                 let by_operator = tx.redeemed_by_operator().await?;
                 let of = |number: i64| {
-                    by_operator.iter().filter(move |row| row.0 == number).map(|row| (row.1, row.2))
+                    by_operator.iter().filter(move |row| row.0 == number).map(|row| row.1)
                 };
                 Ok(StatusRows {
                     denominations: tx.denomination_counts().await?,
@@ -122,18 +133,19 @@ impl Tx<'_> {
         Ok((rows::integer(&row, "every", table)?, rows::integer(&row, "used", table)?))
     }
 
-    /// Operator number, exponent, certificates.
-    async fn redeemed_by_operator(&mut self) -> Result<Vec<(i64, u8, u64)>, TxError> {
+    /// What was accepted, with the number of the operator.
+    async fn redeemed_by_operator(&mut self) -> Result<Vec<(i64, RedeemedCount)>, TxError> {
         let sql = "-- redeemed_by_operator()
-            SELECT operator, exponent, CAST(SUM(certificates) AS BIGINT) AS certificates
-            FROM redeemed GROUP BY operator, exponent ORDER BY operator, exponent";
+            SELECT operator, epoch, exponent, CAST(SUM(certificates) AS BIGINT) AS certificates
+            FROM redeemed GROUP BY operator, epoch, exponent ORDER BY operator, epoch, exponent";
         let found = sqlx::query(sql).fetch_all(self.connection()).await?;
         let count = |row: &sqlx::any::AnyRow| {
-            Ok((
-                row.try_get("operator")?,
-                rows::integer(row, "exponent", "redeemed")?,
-                rows::integer(row, "certificates", "redeemed")?,
-            ))
+            let count = RedeemedCount {
+                epoch: rows::integer(row, "epoch", "redeemed")?,
+                exponent: rows::integer(row, "exponent", "redeemed")?,
+                certificates: rows::integer(row, "certificates", "redeemed")?,
+            };
+            Ok((row.try_get("operator")?, count))
         };
         found.iter().map(count).collect()
     }

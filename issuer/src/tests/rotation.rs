@@ -11,7 +11,7 @@ use std::{
 use scrip_protocol::{
     issuance::Certificate,
     limits::ISSUE_GRACE,
-    manifest::{Manifest, Windows},
+    manifest::{Epoch, KeyUse, Manifest, Windows},
     media,
     problem::ProblemType,
     redemption::ItemResult,
@@ -30,7 +30,12 @@ use crate::{
 const DAY: u64 = 86_400;
 
 fn windows(issuer: &Issuer, epoch: usize) -> Windows {
-    issuer.manifest().epochs()[epoch].windows
+    of_use(&issuer.manifest(), KeyUse::Production)[epoch].windows
+}
+
+fn of_use(manifest: &Manifest, key_use: KeyUse) -> Vec<Epoch> {
+    let of_use = |epoch: &&Epoch| epoch.key_use == key_use;
+    manifest.epochs().iter().filter(of_use).copied().collect()
 }
 
 /// What `GET /v1/manifest` answers.
@@ -87,8 +92,9 @@ pub(crate) async fn under_load(one: &Arc<TestIssuer>, two: &Arc<TestIssuer>) {
         ended.unwrap();
     }
     let manifest = served(&one.issuer).await;
-    assert_eq!((manifest.version(), manifest.epochs().len()), (3, 3));
-    for pair in manifest.epochs().windows(2) {
+    let production = of_use(&manifest, KeyUse::Production);
+    assert_eq!((manifest.version(), production.len()), (3, 3));
+    for pair in production.windows(2) {
         assert_eq!(
             pair[0].windows.issue_until, pair[1].windows.issue_from,
             "neither a gap nor an overlap"
@@ -98,7 +104,13 @@ pub(crate) async fn under_load(one: &Arc<TestIssuer>, two: &Arc<TestIssuer>) {
     let credits = 12 * bought.load(Ordering::Relaxed) as u64;
     assert_eq!((status.credits_issued.0, status.credits_redeemed.0), (credits, credits));
     let by_epoch = |epoch| status.denominations.iter().any(|d| d.epoch == epoch && d.redeemed > 0);
-    assert!((1..=3).all(by_epoch), "every epoch was bought of: {:?}", status.denominations);
+    let bought_of = production.iter().all(|epoch| by_epoch(epoch.number));
+    assert!(bought_of, "every epoch was bought of: {:?}", status.denominations);
+    if one.issuer.config().epoch.test_keys {
+        let windows = |epochs: &[Epoch]| epochs.iter().map(|e| e.windows).collect::<Vec<_>>();
+        assert_eq!(windows(&of_use(&manifest, KeyUse::Test)), windows(&production));
+        assert!(!of_use(&manifest, KeyUse::Test).iter().any(|epoch| by_epoch(epoch.number)));
+    }
 }
 
 /// As a real wallet does it: the keys are chosen from a manifest that it fetched, and asked for wherever it gets to.
@@ -120,7 +132,7 @@ async fn pass_the_end_of(epoch: usize, vendor: &TestIssuer) {
         if now >= slow_until {
             return;
         }
-        let made = vendor.issuer.manifest().epochs().len() > epoch + 1;
+        let made = of_use(&vendor.issuer.manifest(), KeyUse::Production).len() > epoch + 1;
         let wait = now >= end.minus(3 * DAY) && !made;
         let step = if wait { 0 } else { slow_from.0.saturating_sub(now.0).clamp(15, DAY) };
         vendor.clock.advance(step);
@@ -131,7 +143,8 @@ async fn pass_the_end_of(epoch: usize, vendor: &TestIssuer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_rotations_under_load_with_two_processes_on_one_file() {
     let directory = tempfile::tempdir().unwrap();
-    let setup = Setup::sqlite(directory.path()).unwrap();
+    let mut setup = Setup::sqlite(directory.path()).unwrap();
+    setup.config.epoch.test_keys = true;
     let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
     under_load(&Arc::new(one), &Arc::new(two)).await;
 }

@@ -107,7 +107,11 @@ impl Printer {
             let _ = writeln!(
                 text,
                 "{}  {:>12}  {:>8}  {:<16}  {}",
-                row.day, row.certificates, row.credits.0, row.result, row.vendor_id,
+                row.day,
+                row.certificates,
+                row.credits.0,
+                if row.test { "test" } else { row.result },
+                row.vendor_id,
             );
         }
         self.print(earnings, text.trim_end())
@@ -196,6 +200,9 @@ fn pending_of(vendor: &VendorReport) -> String {
     }
     if vendor.unanswered_batches > 0 {
         let _ = write!(text, "; {} batches without an answer", vendor.unanswered_batches);
+    }
+    if vendor.test_certificates > 0 {
+        let _ = write!(text, "; and {} test certificates, worth nothing", vendor.test_certificates);
     }
     text
 }

@@ -95,6 +95,9 @@ address = ADDRESS
 # online_above = 1000
 # Accept nothing that would bring what is not redeemed above this; 0 parts from the vendor.
 # stop_above = 100000
+# Take certificates of test purchases. They are worth nothing: set this for a relay that the vendor or a
+# developer of an app tries purchases with, and for no other.
+# accept_test = false
 "#;
 
 /// A TOML basic string.

@@ -39,5 +39,6 @@ fn accepted(vendor: VendorInfo) -> AcceptedVendor {
         address: vendor.address,
         manifest_version: manifest_version.unwrap_or(0),
         manifest_digest,
+        test: vendor.accept_test,
     }
 }

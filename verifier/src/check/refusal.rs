@@ -39,6 +39,9 @@ pub enum Refusal {
     /// Check 6.
     #[error("the denomination key is outside of its spend window")]
     KeyOutsideWindow,
+    /// Check 6.
+    #[error("a certificate of a test purchase is not taken here")]
+    TestCertificate,
     /// Check 7.
     #[error("a certificate key is not canonical, or of small order")]
     CertificateKey,
@@ -87,6 +90,7 @@ impl Refusal {
             Self::ChallengeMismatch => ProblemType::ChallengeMismatch,
             Self::KeyUnknown => ProblemType::KeyUnknown,
             Self::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
+            Self::TestCertificate => ProblemType::TestCertificate,
             Self::CertificateKey => ProblemType::CertificateKeyInvalid,
             Self::PaymentTooLow { .. } => ProblemType::PaymentTooLow,
             Self::PaymentTooHigh { .. } => ProblemType::RequestRefused,

@@ -33,7 +33,7 @@ fn payment(vendor: &TestVendor) -> PaidRequest {
 fn check_bytes(vendor: &TestVendor, bytes: &[u8], now: UnixSeconds) -> Result<(), Refusal> {
     Received::decode(bytes)?
         .accepted_from(|id| *id == vendor.id(), &operator())?
-        .inspect(Arc::new(vendor.manifest()), now)?
+        .inspect(Arc::new(vendor.manifest()), false, now)?
         .for_price(QUOTE)?
         .verify(&mut rng())
         .map(drop)
@@ -51,7 +51,7 @@ fn a_good_payment_passes_with_all_that_the_store_needs() {
     assert_eq!(received.payment_id(), request.payment_id());
     let checked = received
         .accepted_from(|_| true, &operator())
-        .and_then(|addressed| addressed.inspect(Arc::new(vendor.manifest()), NOW))
+        .and_then(|addressed| addressed.inspect(Arc::new(vendor.manifest()), false, NOW))
         .and_then(|inspected| inspected.for_price(QUOTE))
         .and_then(|priced| priced.verify(&mut rng()))
         .unwrap();
@@ -74,7 +74,7 @@ fn one_certificate_is_checked_as_many_are() {
         let verified = |paid: &PaidRequest| {
             let received = Received::decode(&paid.encode())?;
             let addressed = received.accepted_from(|_| true, &operator())?;
-            let inspected = addressed.inspect(Arc::new(vendor.manifest()), NOW)?;
+            let inspected = addressed.inspect(Arc::new(vendor.manifest()), false, NOW)?;
             inspected.for_price(quote)?.verify(&mut rng()).map(drop)
         };
         assert_eq!(verified(&paid), Ok(()));

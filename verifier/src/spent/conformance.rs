@@ -7,6 +7,7 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{KeyId, PaymentId, VendorId},
     keys::{PublicKey, Signature},
+    manifest::KeyUse,
     payment::Evidence,
     redemption::{ConflictProof, InvalidReason, ItemResult, RedemptionItem},
     spend::{Binding, Commitment},
@@ -78,6 +79,7 @@ fn item(payment: u16, key: u32) -> ReservedItem {
     ReservedItem {
         epoch: 1,
         exponent: Exponent::new(1).unwrap(),
+        key_use: KeyUse::Production,
         redeem_until: REDEEM_UNTIL,
         evidence: Evidence { item, binding: Binding::from_bytes(binding) },
     }

@@ -3,6 +3,7 @@
 use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{PaymentId, VendorId},
+    manifest::KeyUse,
     payment::Evidence,
     redemption::{ConflictProof, ItemResult, RedemptionItem},
     time::{Day, UnixSeconds},
@@ -48,6 +49,8 @@ pub struct ReservedItem {
     pub epoch: u32,
     /// The denomination of its key.
     pub exponent: Exponent,
+    /// What its key signs. Those of test keys are worth nothing in the books.
+    pub key_use: KeyUse,
     /// When its epoch may be dropped.
     pub redeem_until: UnixSeconds,
     /// What will be redeemed, and the binding.
@@ -68,6 +71,7 @@ impl Reservation {
             .map(|certificate| ReservedItem {
                 epoch: certificate.epoch,
                 exponent: certificate.exponent,
+                key_use: certificate.key_use,
                 redeem_until: certificate.redeem_until,
                 evidence: certificate.evidence.clone(),
             })
@@ -83,9 +87,15 @@ impl Reservation {
         }
     }
 
-    /// What the certificates are worth together.
+    /// What the certificates are worth together, for the lease.
     pub fn credits(&self) -> Credits {
         Credits::total(self.items.iter().map(|item| item.exponent.value()))
+    }
+
+    /// What the vendor will owe for them: nothing for those of test keys.
+    pub fn owed(&self) -> Credits {
+        let paid = self.items.iter().filter(|item| item.key_use == KeyUse::Production);
+        Credits::total(paid.map(|item| item.exponent.value()))
     }
 }
 
@@ -320,6 +330,8 @@ pub struct VendorTotals {
     pub lost: Credits,
     /// Certificates that were double spent, ever.
     pub conflicts: u64,
+    /// Certificates of test keys that were credited, ever. They are worth nothing, and in none of the sums above.
+    pub test_certificates: u64,
 }
 
 impl VendorTotals {
@@ -334,6 +346,7 @@ impl VendorTotals {
             accepted: Credits::ZERO,
             lost: Credits::ZERO,
             conflicts: 0,
+            test_certificates: 0,
         }
     }
 }
@@ -345,6 +358,8 @@ pub struct EarningsRow {
     pub vendor_id: VendorId,
     /// The day.
     pub day: Day,
+    /// Whether these are certificates of test keys, which are worth nothing.
+    pub test: bool,
     /// The result.
     pub state: EvidenceState,
     /// How many certificates.

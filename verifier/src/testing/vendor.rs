@@ -39,14 +39,17 @@ const DAY: u64 = 86_400;
 /// How many denominations a test vendor has in each epoch: 2^0 … 2^3 credits.
 const DENOMINATIONS: usize = 4;
 /// Epochs of a test vendor.
-const EPOCHS: usize = 2;
+const EPOCHS: usize = 3;
+/// The number of its epoch of test keys.
+pub const TEST_EPOCH: u32 = 3;
 /// Vendors that can exist in one process; they share nothing but the time that it takes to make their keys.
 const VENDORS: usize = 2;
 
 /// Making RSA keys is slow, so that each is made once in a process, when it is first needed.
 static KEYS: [OnceLock<Vec<KeyPair>>; VENDORS] = [const { OnceLock::new() }; VENDORS];
 
-/// A vendor whose epoch 1 has begun and whose epoch 2 begins to issue 60 days after [`NOW`].
+/// A vendor whose epoch 1 has begun, whose epoch 2 begins to issue 60 days after [`NOW`], and whose epoch 3 has test
+/// keys with the windows of epoch 1.
 pub struct TestVendor {
     root: SigningKey,
     receipt: SigningKey,
@@ -116,7 +119,7 @@ impl TestVendor {
         self.issue_in(1, exponent)
     }
 
-    /// A certificate of `epoch`, 1 or 2.
+    /// A certificate of `epoch`, from 1 to 3.
     ///
     /// # Panics
     /// For denominations and epochs that do not exist.
@@ -243,7 +246,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn epoch(at: usize, keys: &[KeyPair]) -> EpochBody {
-    let start = UnixSeconds(NOW.0 - 30 * DAY + at as u64 * 90 * DAY);
+    let number = at as u32 + 1;
+    let (key_use, turn) = match number {
+        TEST_EPOCH => (KeyUse::Test, 0),
+        _ => (KeyUse::Production, at as u64),
+    };
+    let start = UnixSeconds(NOW.0 - 30 * DAY + turn * 90 * DAY);
     let windows = Windows {
         issue_from: start,
         issue_until: start.plus(90 * DAY),
@@ -253,8 +261,8 @@ fn epoch(at: usize, keys: &[KeyPair]) -> EpochBody {
     };
     let keys = keys[at * DENOMINATIONS..][..DENOMINATIONS].iter().zip(0..);
     EpochBody {
-        number: at as u32 + 1,
-        key_use: KeyUse::Production,
+        number,
+        key_use,
         windows,
         keys: keys.filter_map(|(pair, k)| Some((Exponent::new(k)?, modulus(pair)))).collect(),
     }

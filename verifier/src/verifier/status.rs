@@ -45,6 +45,8 @@ pub struct VendorStatus {
     pub lost: Credits,
     /// Certificates that were double spent, ever.
     pub conflicts: u64,
+    /// Certificates of test keys that were credited, ever: worth nothing, and in none of the sums above.
+    pub test_certificates: u64,
     /// Why the last batch that was sent has no answer, since the program started.
     pub trouble: Option<String>,
 }
@@ -102,6 +104,7 @@ impl Verifier {
             accepted: totals.accepted,
             lost: totals.lost,
             conflicts: totals.conflicts,
+            test_certificates: totals.test_certificates,
             trouble: self.troubles.of(&vendor),
         })
     }

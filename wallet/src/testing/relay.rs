@@ -205,6 +205,7 @@ impl FakeRelay {
                 address: self.vendor.address(),
                 manifest_version: version,
                 manifest_digest: Some(books.other_digest.unwrap_or(digest)),
+                test: false,
             }],
         }
     }

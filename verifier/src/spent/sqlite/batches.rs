@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use scrip_protocol::{credits::Credits, redemption::ItemResult, time::Day};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::sql::{SqlResult, list, many, number, rows_per_statement, take_numbers, value};
+use super::sql::{SqlResult, list, many, number, owed, rows_per_statement, take_numbers};
 use crate::spent::{ConflictNumber, EvidenceState, NewBatch, OutcomeRecord, StoreError};
 
 /// Stores batches, all or none.
@@ -65,8 +65,8 @@ async fn insert(tx: &mut SqliteConnection, batch_number: i64, batch: &NewBatch) 
     Ok(())
 }
 
-/// What the results of a batch add up to, by state: certificates and credits.
-type Sums = BTreeMap<i64, (u64, Credits)>;
+/// What the results of a batch add up to, by state and whether a test key signed: certificates and credits.
+type Sums = BTreeMap<(i64, bool), (u64, Credits)>;
 
 /// Stores the answer to a batch, unless there is one.
 pub(super) async fn record(
@@ -90,10 +90,10 @@ pub(super) async fn record(
     let mut sums = Sums::new();
     let mut numbers: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for (member, result) in members.iter().zip(&outcome.results) {
-        let value = value(member, "evidence")?;
+        let owed = owed(member, "evidence")?;
         let state = EvidenceState::of(result).code();
-        let (items, credits) = sums.entry(state).or_default();
-        (*items, *credits) = (*items + 1, Credits::total([*credits, value]));
+        let (items, credits) = sums.entry((state, member.try_get("test")?)).or_default();
+        (*items, *credits) = (*items + 1, Credits::total([*credits, owed]));
         numbers.entry(state).or_default().push(member.try_get("number")?);
         if let ItemResult::DoubleSpent(proof) = result {
             insert_conflict(tx, vendor, member, outcome.day, &proof.encode()).await?;
@@ -109,7 +109,7 @@ pub(super) async fn record(
 
 async fn members(tx: &mut SqliteConnection, outcome: &OutcomeRecord) -> SqlResult<Vec<SqliteRow>> {
     let sql = "-- record_outcome()
-        SELECT e.number, e.exponent, p.payment_id, p.asks_first
+        SELECT e.number, e.exponent, e.test, p.payment_id, p.asks_first
         FROM evidence AS e JOIN payments AS p ON p.number = e.payment
         WHERE e.batch = ? ORDER BY e.place";
     Ok(sqlx::query(sql).bind(outcome.batch.0).fetch_all(tx).await?)
@@ -162,14 +162,16 @@ async fn add_earnings(
     day: Day,
     sums: &Sums,
 ) -> SqlResult<()> {
-    for (state, (items, credits)) in sums {
+    for ((state, test), (items, credits)) in sums {
         let sql = "-- record_outcome()
-            INSERT INTO earnings (vendor, day, state, items, credits) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (vendor, day, state)
+            INSERT INTO earnings (vendor, day, test, state, items, credits)
+            VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (vendor, day, test, state)
             DO UPDATE SET items = items + excluded.items, credits = credits + excluded.credits";
         sqlx::query(sql)
             .bind(vendor)
             .bind(i64::from(day.0))
+            .bind(i64::from(*test))
             .bind(*state)
             .bind(number(*items))
             .bind(number(credits.0))

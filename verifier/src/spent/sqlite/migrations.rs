@@ -7,9 +7,10 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use crate::spent::StoreError;
 
 /// Every migration, oldest first. A database is at the version of the last one that was applied.
-const MIGRATIONS: [(i64, &str); 2] = [
+const MIGRATIONS: [(i64, &str); 3] = [
     (1, include_str!("migrations/0001_spent.sql")),
     (2, include_str!("migrations/0002_counters.sql")),
+    (3, include_str!("migrations/0003_test_keys.sql")),
 ];
 
 /// Brings the database up to date.

@@ -246,7 +246,7 @@ impl Books {
         named("earnings", async {
             let sql = "-- earnings()
                 SELECT e.*, v.vendor_id FROM earnings AS e JOIN vendors AS v ON v.number = e.vendor
-                ORDER BY e.day DESC, e.vendor, e.state";
+                ORDER BY e.day DESC, e.vendor, e.test, e.state";
             let rows = sqlx::query(sql).fetch_all(&mut *self.connection().await?).await?;
             rows.iter().map(earnings_row).collect()
         })
@@ -275,6 +275,8 @@ impl Books {
                   (SELECT COUNT(*) FROM batches AS b WHERE b.outcome IS NULL AND b.vendor = v.number) AS pending,
                   (SELECT COALESCE(SUM(credits), 0) FROM earnings AS e
                      WHERE e.vendor = v.number AND e.state IN (3, 4)) AS accepted,
+                  (SELECT COALESCE(SUM(items), 0) FROM earnings AS e
+                     WHERE e.vendor = v.number AND e.state IN (3, 4) AND e.test) AS test_certificates,
                   (SELECT COALESCE(SUM(credits), 0) FROM earnings AS e
                      WHERE e.vendor = v.number AND e.state >= 5) AS lost,
                   (SELECT COUNT(*) FROM conflicts AS c WHERE c.vendor = v.number) AS conflicts

@@ -6,6 +6,7 @@ use scrip_protocol::{
     credits::Credits,
     id::{PaymentId, VendorId},
     keys::{PublicKey, Signature},
+    manifest::KeyUse,
     redemption::ConflictProof,
     spend::Binding,
 };
@@ -98,7 +99,7 @@ impl Ledger {
         if reservation.limit.is_some_and(|limit| unredeemed > limit) {
             return ReserveOutcome::OverLimit;
         }
-        vendor.unredeemed = unredeemed;
+        vendor.unredeemed = Credits::total([vendor.unredeemed, reservation.owed()]);
         for (item, key) in reservation.items.iter().zip(keys) {
             let (binding, signature) = (item.evidence.binding, item.evidence.item.signature);
             self.spent.insert(key, Spent { binding, signature });
@@ -285,11 +286,11 @@ async fn insert_payments(
 }
 
 async fn insert_evidence(tx: &mut SqliteConnection, items: &[NewItem<'_>]) -> SqlResult<()> {
-    for items in items.chunks(rows_per_statement(10)) {
+    for items in items.chunks(rows_per_statement(11)) {
         let mut query = many(format!(
-            "INSERT INTO evidence (number, payment, vendor, epoch, exponent, state, token, day,
-                commitment, signature) VALUES {}",
-            rows(items.len(), 10)
+            "INSERT INTO evidence (number, payment, vendor, epoch, exponent, test, state, token,
+                day, commitment, signature) VALUES {}",
+            rows(items.len(), 11)
         ));
         for new in items {
             let shown = &new.item.evidence.item;
@@ -299,6 +300,7 @@ async fn insert_evidence(tx: &mut SqliteConnection, items: &[NewItem<'_>]) -> Sq
                 .bind(new.vendor)
                 .bind(i64::from(new.item.epoch))
                 .bind(i64::from(new.item.exponent.get()))
+                .bind(i64::from(new.item.key_use == KeyUse::Test))
                 .bind(EvidenceState::Reserved.code())
                 .bind(shown.token.encode().to_vec())
                 .bind(i64::from(shown.day.0))

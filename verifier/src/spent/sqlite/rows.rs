@@ -129,6 +129,7 @@ pub(super) fn earnings_row(row: &SqliteRow) -> SqlResult<EarningsRow> {
     Ok(EarningsRow {
         vendor_id: VendorId::from_bytes(bytes(row, "vendor_id", "vendors")?),
         day: Day(integer(row, "day", "earnings")?),
+        test: row.try_get("test")?,
         state: state(row, "earnings")?,
         items: integer(row, "items", "earnings")?,
         credits: Credits(integer(row, "credits", "earnings")?),
@@ -151,5 +152,6 @@ pub(super) fn vendor_totals(row: &SqliteRow) -> SqlResult<VendorTotals> {
         accepted: Credits(integer(row, "accepted", "earnings")?),
         lost: Credits(integer(row, "lost", "earnings")?),
         conflicts: integer(row, "conflicts", "conflicts")?,
+        test_certificates: integer(row, "test_certificates", "earnings")?,
     })
 }

@@ -5,7 +5,7 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     rows,
-    sql::{SqlResult, number, value},
+    sql::{SqlResult, number, owed},
 };
 use crate::{
     provisions::StoredAnswer,
@@ -70,7 +70,7 @@ pub(super) async fn release(
     let last: i64 = row.try_get("last_item")?;
     let vendor: i64 = row.try_get("vendor")?;
     let sql = "-- release()
-        SELECT epoch, exponent, state, token FROM evidence WHERE number BETWEEN ? AND ?";
+        SELECT epoch, exponent, test, state, token FROM evidence WHERE number BETWEEN ? AND ?";
     let items = sqlx::query(sql).bind(first).bind(last).fetch_all(&mut *tx).await?;
     let mut free = row.try_get::<i64, _>("state")? == rows::RESERVED;
     for item in &items {
@@ -81,7 +81,7 @@ pub(super) async fn release(
     }
     let mut credits = 0;
     for item in &items {
-        credits += value(item, "evidence")?.0;
+        credits += owed(item, "evidence")?.0;
         let sql = "-- release()
             DELETE FROM spent WHERE vendor = ? AND epoch = ? AND certificate_key = ?";
         sqlx::query(sql)

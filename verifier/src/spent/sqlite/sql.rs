@@ -85,6 +85,11 @@ pub(super) fn value(row: &SqliteRow, table: &'static str) -> SqlResult<Credits> 
     exponent.map(Exponent::value).ok_or(SqlError::Damaged(table))
 }
 
+/// What the vendor owes for a certificate, from the columns `exponent` and `test`: nothing where a test key signed it.
+pub(super) fn owed(row: &SqliteRow, table: &'static str) -> SqlResult<Credits> {
+    if row.try_get("test")? { Ok(Credits::ZERO) } else { value(row, table) }
+}
+
 /// A number as SQLite keeps it. Times and amounts that do not fit 63 bits are cut to what does: none occurs.
 pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

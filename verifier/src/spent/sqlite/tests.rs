@@ -75,7 +75,7 @@ async fn a_database_of_a_newer_release_is_refused() {
     sqlx::query(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let opened = SqliteStore::open(&path).await;
-    assert!(matches!(opened, Err(StoreError::TooNew { found: 99, known: 2, .. })));
+    assert!(matches!(opened, Err(StoreError::TooNew { found: 99, known: 3, .. })));
 }
 
 async fn numbers(path: &Path) -> (i64, i64) {
@@ -97,7 +97,7 @@ async fn no_number_is_given_out_twice() {
     assert_eq!(numbers(&dir.path().join("spent.sqlite")).await, (2, 3));
 }
 
-/// A payment of the first release whose last items were dropped still names their numbers.
+/// A payment of the first release whose last items were dropped still names their numbers. What was earned stays.
 #[tokio::test]
 async fn the_counters_begin_after_all_numbers_of_an_older_database() {
     let dir = TempDir::new().unwrap();
@@ -105,6 +105,8 @@ async fn the_counters_begin_after_all_numbers_of_an_older_database() {
     let mut connection = options(&path).create_if_missing(true).connect().await.unwrap();
     let sql = "CREATE TABLE migrations (version INTEGER PRIMARY KEY);
         INSERT INTO migrations VALUES (1);
+        INSERT INTO vendors VALUES (1, zeroblob(32), 0);
+        INSERT INTO earnings VALUES (1, 20000, 3, 2, 8);
         INSERT INTO payments VALUES (4, x'00', 1, 1, 0, 60, 5, 7, 9, 201, '', x'00');";
     sqlx::raw_sql(include_str!("migrations/0001_spent.sql"))
         .execute(&mut connection)
@@ -115,6 +117,9 @@ async fn the_counters_begin_after_all_numbers_of_an_older_database() {
     let store = open(&dir).await;
     store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
     assert_eq!(numbers(&path).await, (5, 10));
+    let earnings = store.earnings().await.unwrap();
+    let rows: Vec<_> = earnings.iter().map(|row| (row.test, row.items, row.credits.0)).collect();
+    assert_eq!(rows, [(false, 2, 8)]);
 }
 
 #[cfg(unix)]
