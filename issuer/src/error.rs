@@ -6,7 +6,7 @@ use scrip_protocol::{
 };
 use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
-use crate::{epochs::ChangeError, signer::BadKey, store::StoreError};
+use crate::{epochs::ChangeError, signer::BadKey, sources::SetupError, store::StoreError};
 
 /// Why `init` made nothing.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,9 @@ pub enum StartError {
         /// The denomination.
         exponent: Exponent,
     },
+    /// A source cannot be used as it is configured.
+    #[error(transparent)]
+    Source(#[from] SetupError),
     /// A source sells what is no product.
     #[error(
         "`[sources.{source_name}]` sells `{product}`, which is no product; correct it, or add `[products.{product}]`"

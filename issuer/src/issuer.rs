@@ -103,7 +103,7 @@ impl Issuer {
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
         let vendor_id = ring.manifest.vendor_id();
-        let mut sources = Sources::new(&config.sources, vendor_id);
+        let mut sources = Sources::new(&config.sources, vendor_id, &store, &clock)?;
         sources.add_own(&store);
         more(&mut sources, vendor_id);
         check_sources(&config, &sources)?;

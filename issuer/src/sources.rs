@@ -1,8 +1,13 @@
 //! Sources: the places where money is taken (purchases.md). One file each, all with the same contract, which
 //! [`crate::purchases`] keeps: verified, recorded once, granted, and then told that it was delivered.
 
+pub mod btcpay;
 mod free;
+pub mod google;
+pub mod orders;
 mod rest;
+pub mod secret;
+pub mod stripe;
 mod voucher;
 
 use std::{
@@ -18,10 +23,16 @@ use scrip_protocol::{
     purchase::{GrantRequest, OrderId},
     time::UnixSeconds,
 };
+use scrip_runtime::clock::SharedClock;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 pub use self::free::{FreeConfig, FreeSource};
+use self::{
+    btcpay::{BtcpayConfig, BtcpaySource},
+    google::{GoogleConfig, GoogleSource},
+    stripe::{StripeConfig, StripeSource},
+};
 pub(crate) use self::{rest::RestSource, voucher::VoucherSource};
 use crate::{
     pack::Pack,
@@ -216,6 +227,7 @@ pub struct Notification {
 
 /// Something that happened at a source.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time")]
 pub enum Event {
     /// An order was paid.
     Paid {
@@ -229,6 +241,8 @@ pub enum Event {
         /// The purchase.
         transaction: TransactionId,
     },
+    /// Money came in for which nothing can be given: somebody has to look at it. The text says what, and why.
+    Complaint(String),
     /// It was not, after all.
     RefundReversed {
         /// The purchase.
@@ -288,8 +302,30 @@ pub enum SourceError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourcesConfig {
+    /// BTCPay Server.
+    pub btcpay: Option<BtcpayConfig>,
     /// A free allowance.
     pub free: Option<FreeConfig>,
+    /// Google Play.
+    pub google: Option<GoogleConfig>,
+    /// Stripe.
+    pub stripe: Option<StripeConfig>,
+}
+
+/// Why a source cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+#[error("`[sources.{name}]`: {reason}; correct the configuration")]
+pub struct SetupError {
+    /// The source.
+    pub name: &'static str,
+    /// What is wrong. No secret is in it.
+    pub reason: String,
+}
+
+impl SetupError {
+    pub(crate) fn new(name: &'static str, reason: impl Into<String>) -> Self {
+        Self { name, reason: reason.into() }
+    }
 }
 
 /// Which sources fail at this process, so that those that work cost no query.
@@ -318,12 +354,30 @@ pub struct Sources(BTreeMap<&'static str, Arc<dyn Source>>);
 
 impl Sources {
     /// Those of the configuration, besides vouchers and second parts, which every issuer takes.
-    pub fn new(config: &SourcesConfig, vendor_id: VendorId) -> Self {
+    ///
+    /// # Errors
+    /// [`SetupError`] where one cannot be used as it is configured.
+    pub fn new(
+        config: &SourcesConfig,
+        vendor_id: VendorId,
+        store: &Store,
+        clock: &SharedClock,
+    ) -> Result<Self, SetupError> {
         let mut sources = Self::default();
+        let orders = || Arc::new(store.clone());
+        if let Some(btcpay) = &config.btcpay {
+            sources.add(BtcpaySource::new(btcpay.clone(), orders())?);
+        }
+        if let Some(google) = &config.google {
+            sources.add(GoogleSource::new(google.clone(), clock.clone())?);
+        }
+        if let Some(stripe) = &config.stripe {
+            sources.add(StripeSource::new(stripe.clone(), orders())?);
+        }
         if let Some(free) = &config.free {
             sources.add(FreeSource::new(free.clone(), vendor_id));
         }
-        sources
+        Ok(sources)
     }
 
     /// Adds or replaces a source.

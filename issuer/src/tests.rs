@@ -2,6 +2,7 @@
 
 mod admin;
 mod issuance;
+mod payments;
 mod privacy;
 mod redemption;
 pub(crate) mod renewal;

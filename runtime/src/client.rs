@@ -22,7 +22,7 @@ use tokio::time::timeout;
 pub use self::{
     error::{ClientError, TransportError},
     streaming::BodyStream,
-    url::base_url,
+    url::{base_url, check_url},
 };
 
 /// Idle connections close earlier than [`crate::serve`] closes them, so that a request

@@ -70,6 +70,44 @@ database = {database}
 # so that the amount says nothing; a change holds for vouchers that are made after it.
 [products.starter]
 pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
+
+# Google Play: the app, the key file of a service account that may see and consume its orders, and which of Google's
+# products is which of ours.
+# [sources.google]
+# package = "org.example.app"
+# service_account = "/etc/scrip/google.json"
+# products = {{ starter_pack = "starter" }}
+# How long Google may take to answer.
+# timeout = "5s"
+# To hear of refunds at once: the push subscription of Pub/Sub, to https://VENDOR/v1/notifications/google.
+# [sources.google.push]
+# audience = "https://vendor.example/v1/notifications/google"
+# account = "push@project.iam.gserviceaccount.com"
+
+# Stripe: the signing secrets of the webhook endpoint https://VENDOR/v1/notifications/stripe, here or in a file, one a
+# line. "amount" is in the currency's smallest unit.
+# [sources.stripe]
+# webhook_secrets = ["whsec_from_the_dashboard"]
+# webhook_secrets_file = "/etc/scrip/stripe"
+# [sources.stripe.products.starter]
+# amount = 499
+# currency = "eur"
+# payment_link = "https://buy.stripe.com/from_the_dashboard"
+
+# BTCPay Server: the store, an API key for its invoices, and the secret of the webhook
+# https://VENDOR/v1/notifications/btcpay; both can lie in files.
+# [sources.btcpay]
+# server = "https://pay.example"
+# store = "StoreId"
+# api_key_file = "/etc/scrip/btcpay-key"
+# webhook_secrets_file = "/etc/scrip/btcpay-webhook"
+# Whether wallets that order are given an invoice; whether the store is on a test network.
+# invoices = true
+# test = false
+# timeout = "10s"
+# [sources.btcpay.products.starter]
+# amount = "4.99"
+# currency = "EUR"
 "##
     )
 }

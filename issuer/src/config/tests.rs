@@ -46,8 +46,14 @@ fn the_commented_defaults_are_the_defaults() {
     let config = load_text(&text, &[]).unwrap();
     let tls = config.tls.clone().unwrap();
     assert_eq!(tls.key, Path::new("/etc/scrip/privkey.pem"));
+    let sources = &config.sources;
+    assert_eq!(sources.google.as_ref().unwrap().products["starter_pack"], "starter");
+    assert_eq!(sources.stripe.as_ref().unwrap().products["starter"].amount, 499);
+    let btcpay = sources.btcpay.as_ref().unwrap();
+    assert!(btcpay.invoices && !btcpay.test && btcpay.products.contains_key("starter"));
     let plain = load_text(&written(), &[]).unwrap();
-    assert_eq!(format!("{:?}", Config { tls: None, ..config }), format!("{plain:?}"));
+    let without = Config { tls: None, sources: SourcesConfig::default(), ..config };
+    assert_eq!(format!("{without:?}"), format!("{plain:?}"));
 }
 
 #[test]
@@ -65,6 +71,8 @@ fn variables_reach_every_kind_of_key() {
         ("SCRIP_ISSUER_EPOCH__DENOMINATIONS", "[0, 1]"),
         ("SCRIP_ISSUER_EPOCH__ISSUE_FOR", "5d"),
         ("SCRIP_ISSUER_PRODUCTS__BIG__PACK", "{ 3 = 7 }"),
+        ("SCRIP_ISSUER_SOURCES__STRIPE__WEBHOOK_SECRETS", "[\"whsec_1\"]"),
+        ("SCRIP_ISSUER_SOURCES__STRIPE__PRODUCTS__BIG", "{ amount = 999, currency = \"eur\" }"),
         ("SCRIP_ISSUER_PASSPHRASE", "no key of the configuration"),
     ];
     let config = load_text(&written(), &env).unwrap();
@@ -72,6 +80,8 @@ fn variables_reach_every_kind_of_key() {
     assert_eq!(config.epoch.denominations.len(), 2);
     assert_eq!(config.epoch.issue_for, HumanDuration(5 * DAY));
     assert_eq!(config.products["big"].pack.size(), 7);
+    assert_eq!(config.sources.stripe.as_ref().unwrap().products["big"].amount, 999);
+    assert!(!format!("{config:?}").contains("whsec_1"), "secrets are not printed");
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Issuer {
                         }
                     }
                 }
+                Event::Complaint(what) => self.complain(source, &what).await?,
                 Event::Refunded { transaction } => {
                     effects.push(Effect::Refund(transaction, Some(today)));
                 }

@@ -217,6 +217,7 @@ impl Store {
 
 /// What a notification does to the books.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time")]
 pub enum Effect {
     /// An order was paid.
     Paid(NewPurchase),

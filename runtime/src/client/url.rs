@@ -15,6 +15,15 @@ pub fn base_url(authority: &str) -> String {
     format!("{scheme}://{authority}")
 }
 
+/// Whether a client without a proxy may call `text`, for configurations that are checked before anything is called.
+///
+/// # Errors
+///
+/// [`TransportError::Refused`] with what is wrong.
+pub fn check_url(text: &str) -> Result<(), TransportError> {
+    allowed(text, false).map(drop)
+}
+
 /// Parses a URL that may be called: `https`, or `http` where nobody can listen, on this
 /// machine or within Tor.
 pub(super) fn allowed(text: &str, proxied: bool) -> Result<Url, TransportError> {
