@@ -9,6 +9,7 @@ mod files;
 mod money;
 mod output;
 mod progress;
+mod purchases;
 mod queues;
 mod session;
 mod setup;
@@ -63,7 +64,9 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Relay(RelayCommand::Remove { relay }) => {
             setup::remove_relay(session, &relay).await
         }
-        Command::Buy { voucher } => money::buy(session, &voucher).await,
+        Command::Buy(arguments) => purchases::buy(session, arguments).await,
+        Command::Offer => purchases::offer(session).await,
+        Command::Order(arguments) => purchases::order(session, arguments).await,
         Command::Balance => money::balance(session).await,
         Command::History => money::history(session).await,
         Command::Resume => money::resume(session).await,

@@ -161,6 +161,15 @@ pub enum WalletError {
     /// The vendor went on refusing keys that its own manifest offers.
     #[error("the vendor refuses the keys of its own manifest")]
     KeysRefused,
+    /// The purchase was refunded before its certificates were issued.
+    #[error("the purchase was refunded, so that the vendor issues nothing for it")]
+    PurchaseCancelled,
+    /// The purchase belongs to an order that this wallet does not know.
+    #[error("this wallet has no open order {0} that the purchase could be for")]
+    OrderNotHere(String),
+    /// The vendor gives nothing away.
+    #[error("the vendor has no free allowance")]
+    NothingFree,
     /// Single tokens were taken from the grant by another program.
     #[error("the purchase was used up by another program, token by token")]
     PurchaseUnusable,
@@ -447,6 +456,12 @@ impl WalletError {
                 "nothing is lost: ask the vendor, then run `scrip resume`"
             }
             Self::VoucherUsedHere => "see `scrip history`; if it is not finished, run `scrip resume`",
+            Self::PurchaseCancelled => "buy again with `scrip buy`",
+            Self::OrderNotHere(_) => {
+                "`scrip order` lists the open orders; a purchase in an app store is made for one of them, in the wallet \
+                 that made the order"
+            }
+            Self::NothingFree => "see `scrip offer` for what there is",
             Self::PurchaseUnusable => "look for the certificates in that program",
             Self::ForeignCertificate => "restore the wallet from its 24 words with `scrip restore`",
             Self::PriceAboveAnnounced { .. } => "use another relay with --relay",
@@ -485,6 +500,11 @@ impl WalletError {
             Self::NoRegularFile(_) => "copy what it gives to a file, and store that",
             Self::AddressTooLong(_) => "use another relay",
             Self::LinkTooLong { .. } => "ask for fewer copies",
+            Self::PurchaseOpen { error, .. }
+                if error.problem().is_some_and(|p| p.problem == ProblemType::PurchasePending) =>
+            {
+                "pay for the order; then run `scrip resume`, which fetches what was bought"
+            }
             Self::PurchaseOpen { .. } => {
                 "run `scrip resume`: it goes on with the same purchase, which is never made twice"
             }

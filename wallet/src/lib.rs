@@ -51,8 +51,8 @@ pub use self::{
     wallet::{
         Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment,
         EvidenceReport, Expiring, FileReport, HistoryEntry, HistoryKind, LeaseReport, Mailbox,
-        NewQueue, NewWallet, PutOptions, QueueReport, Received, RelayReport, Restored, Resumed,
-        Stored, Wallet, send_to_queue,
+        NewQueue, NewWallet, OpenOrder, PutOptions, QueueReport, Received, RelayReport, Restored,
+        Resumed, Stored, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

@@ -12,6 +12,7 @@ use scrip_protocol::{
     issuance::GrantAnswer,
     keys::{PublicKey, SigningKey},
     problem::ProblemType,
+    purchase::{GrantRequest, OrderId},
     resource::{RelayInfo, SizeClass},
     seed::Counter,
     spend::Binding,
@@ -153,20 +154,38 @@ pub(crate) struct RelayRecord {
     pub(crate) said: Option<SignedWord>,
 }
 
+/// An order that is paid elsewhere.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Ordered {
+    pub(crate) id: OrderId,
+    pub(crate) product: String,
+}
+
 /// A purchase, by the index of its grant.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Purchase {
     pub(crate) grant: u32,
-    /// The voucher's code; none for a purchase that was found by a restore.
-    pub(crate) code: Option<String>,
+    /// What it is paid with; none for a purchase that was found by a restore.
+    pub(crate) proof: Option<GrantRequest>,
+    /// The order that it was made for, if it was.
+    pub(crate) order: Option<Ordered>,
     pub(crate) at: UnixSeconds,
     pub(crate) state: PurchaseState,
+}
+
+impl Purchase {
+    /// Whether it was made for this order.
+    pub(crate) fn is_for(&self, order: &OrderId) -> bool {
+        self.order.as_ref().is_some_and(|ordered| ordered.id == *order)
+    }
 }
 
 /// Where a purchase stands. Each state is on disk before the request that leads out of it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum PurchaseState {
+    /// About to ask for an order of this product.
+    Ordering { product: String },
     /// About to ask for the grant.
     Asked,
     /// The grant exists.

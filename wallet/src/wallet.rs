@@ -8,6 +8,7 @@ mod history;
 mod issue;
 mod leases;
 mod manifest;
+mod order;
 mod pay;
 mod put;
 mod queue;
@@ -29,6 +30,7 @@ pub use self::{
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
     leases::{Conflict, LeaseReport},
+    order::OpenOrder,
     pay::Doubtful,
     put::{FileReport, PutOptions, Stored},
     queue::{CreatedQueue, Mailbox, NewQueue, QueueReport, Received, send_to_queue},

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use scrip_protocol::address::{RelayAddress, VendorAddress};
+use scrip_protocol::{
+    address::{RelayAddress, VendorAddress},
+    purchase::OrderId,
+};
 
 use crate::net::ProxySetting;
 
@@ -66,11 +69,11 @@ pub(super) enum Command {
     #[command(subcommand)]
     Relay(RelayCommand),
     /// Buy certificates
-    Buy {
-        /// The voucher's code
-        #[arg(long, value_name = "CODE")]
-        voucher: String,
-    },
+    Buy(BuyArguments),
+    /// What the vendor sells
+    Offer,
+    /// Order a product that is paid elsewhere, or list the open orders
+    Order(OrderArguments),
     /// What the wallet is worth
     Balance,
     /// Message queues
@@ -113,6 +116,37 @@ pub(super) struct RestoreArguments {
     /// How many unknown purchases in a row end the search
     #[arg(long, value_name = "N", default_value_t = crate::Wallet::GAP_LIMIT)]
     pub(super) gap_limit: u32,
+}
+
+/// What was paid with. One of them; an order can be named beside a purchase in an app store.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct BuyArguments {
+    /// A voucher's code; `-` reads it from standard input
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["apple", "google", "order", "free"])]
+    pub(super) voucher: Option<String>,
+    /// A file with the signed transaction of a purchase in Apple's App Store
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["google", "free"])]
+    pub(super) apple: Option<PathBuf>,
+    /// A purchase in Google Play: the product's id there, a colon, and the purchase token
+    #[arg(long, value_name = "PRODUCT:TOKEN", conflicts_with = "free")]
+    pub(super) google: Option<String>,
+    /// An order that was paid
+    #[arg(long, value_name = "ORDER", conflicts_with = "free")]
+    pub(super) order: Option<OrderId>,
+    /// The vendor's free allowance of this period
+    #[arg(long)]
+    pub(super) free: bool,
+}
+
+#[derive(Args)]
+pub(super) struct OrderArguments {
+    /// What to order
+    #[arg(long, value_name = "NAME")]
+    pub(super) product: Option<String>,
+    /// Forget an order that will not be paid
+    #[arg(long, value_name = "ORDER", conflicts_with = "product")]
+    pub(super) forget: Option<OrderId>,
 }
 
 #[derive(Args)]

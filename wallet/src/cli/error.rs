@@ -20,6 +20,8 @@ pub(super) enum CliError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("the variable {variable} names no proxy")]
     Variable { variable: &'static str },
+    #[error("--google takes the product's id, a colon, and the purchase token")]
+    GooglePurchase,
     #[error("no place for the wallet is known")]
     NoHome,
     #[error("{0} of what was begun could not be finished")]
@@ -41,6 +43,7 @@ impl CliError {
             Self::Closed => "",                                          // nobody is told
             Self::Read { .. } => "check that it exists and that you may read it",
             Self::Variable { .. } => "set it to socks5h://host:port or tor://host:port",
+            Self::GooglePurchase => "correct it",
             Self::NoHome => "name its directory with --wallet",
             Self::StillOpen(_) => "do what each of them says above, then run `scrip resume` again",
             Self::Runtime(_) => "raise the limit of processes",
@@ -62,6 +65,7 @@ impl CliError {
             )
             | Self::Passphrase(_)
             | Self::Variable { .. }
+            | Self::GooglePurchase
             | Self::NoHome => 2,
             Self::Wallet(error) if error.is_shortage() => 3,
             Self::Wallet(

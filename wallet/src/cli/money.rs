@@ -1,26 +1,12 @@
-//! Buying, and what became of it.
+//! What there is, and what became of it.
 
 use super::{
     arguments::{ExtendArguments, LeasesArguments},
     error::CliError,
     output::table,
-    session::{Session, report},
+    session::Session,
 };
 use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
-
-pub(super) async fn buy(session: &Session, voucher: &str) -> Result<(), CliError> {
-    let wallet = session.open().await?;
-    // This purchase first: it may be the one that was interrupted.
-    let bought = wallet.buy(voucher).await?;
-    report(&wallet.settle_purchases().await?);
-    wallet.close().await?;
-    session.output.show(&bought, |bought| {
-        format!(
-            "Bought {}: {} in {} certificates.",
-            bought.product, bought.credits, bought.certificates
-        )
-    })
-}
 
 pub(super) async fn balance(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
@@ -54,6 +40,12 @@ fn show_balance(balance: &Balance) -> String {
             .push("1 purchase is not confirmed by the vendor yet: run `scrip resume`".to_owned()),
         n => lines
             .push(format!("{n} purchases are not confirmed by the vendor yet: run `scrip resume`")),
+    }
+    for later in &balance.later {
+        lines.push(format!(
+            "{} more from {} on, the second part of a purchase",
+            later.credits, later.at
+        ));
     }
     for expiring in &balance.expiring {
         lines.push(format!("{} expire on {}", expiring.credits, expiring.at));

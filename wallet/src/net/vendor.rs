@@ -6,7 +6,7 @@ use scrip_protocol::{
     issuance::{GrantAnswer, IssuanceAnswer},
     limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_MANIFEST},
     media,
-    purchase::GrantRequest,
+    purchase::{GrantRequest, Offer, OrderAnswer, OrderRequest},
     seed::GrantSecret,
 };
 use scrip_runtime::client::{HttpClient, Request};
@@ -47,6 +47,34 @@ impl VendorClient {
         let request = Request::post(self.url("/v1/grants"), body, MAX_JSON_ANSWER)
             .header(CONTENT_TYPE, media::JSON);
         self.grant_answer(authorized(request, secret)).await
+    }
+
+    /// What is sold.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn offer(&self) -> Result<Offer, CallError> {
+        let request = Request::get(self.url("/v1/offer"), MAX_JSON_ANSWER);
+        let body = body_of(self.http.send(request).await?, 200, Some(media::JSON))?;
+        serde_json::from_slice(&body).map_err(|_| CallError::Invalid("an offer does not parse"))
+    }
+
+    /// Orders a product; the same again gets the same answer.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn order(
+        &self,
+        secret: &GrantSecret,
+        product: &str,
+    ) -> Result<OrderAnswer, CallError> {
+        let request = OrderRequest { product: product.to_owned() };
+        let body = serde_json::to_vec(&request).map_err(|_| CallError::Invalid("no JSON"))?;
+        let request = Request::post(self.url("/v1/orders"), body, MAX_JSON_ANSWER)
+            .header(CONTENT_TYPE, media::JSON);
+        let response = self.http.send(authorized(request, secret)).await?;
+        let body = body_of(response, 200, Some(media::JSON))?;
+        serde_json::from_slice(&body).map_err(|_| CallError::Invalid("an order does not parse"))
     }
 
     /// What an existing grant gives.

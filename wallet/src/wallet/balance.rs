@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
+    purchase::GrantRequest,
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::Serialize;
@@ -56,6 +57,8 @@ pub struct Balance {
     pub expiring: Vec<Expiring>,
     /// Lost, because it was not spent in time.
     pub expired: Credits,
+    /// Second parts of purchases, which the vendor issues from then on.
+    pub later: Vec<Expiring>,
 }
 
 impl Wallet {
@@ -69,6 +72,7 @@ impl Wallet {
         let purse = self.purse.lock().await;
         let mut balance = Balance {
             pending: Credits::total(purchases.iter().filter(|p| is_open(p)).filter_map(promised)),
+            later: later(&purchases),
             unconfirmed: purchases.iter().filter(|one| is_unconfirmed(one)).count(),
             ..Balance::default()
         };
@@ -94,8 +98,25 @@ impl Wallet {
     }
 }
 
+/// Second parts that were not asked for yet.
+fn later(purchases: &[Purchase]) -> Vec<Expiring> {
+    let rest = |one: &Purchase| match &one.state {
+        PurchaseState::Issued { answer, .. } => answer.rest,
+        _ => None,
+    };
+    let begun = purchases.iter().filter(|one| matches!(one.proof, Some(GrantRequest::Rest { .. })));
+    // Each is asked for when it is due, the earliest first.
+    let mut later: Vec<Expiring> = purchases
+        .iter()
+        .filter_map(rest)
+        .map(|rest| Expiring { at: rest.from, credits: rest.credits })
+        .collect();
+    later.sort_by_key(|one| one.at);
+    later.split_off(begun.count().min(later.len()))
+}
+
 const fn is_unconfirmed(purchase: &Purchase) -> bool {
-    matches!(purchase.state, PurchaseState::Asked)
+    matches!(purchase.state, PurchaseState::Ordering { .. } | PurchaseState::Asked)
 }
 
 const fn promised(purchase: &Purchase) -> Option<Credits> {

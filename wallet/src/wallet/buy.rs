@@ -1,8 +1,13 @@
-//! Purchases: from a voucher to a grant to certificates (issuance.md).
+//! Purchases: from what was paid to a grant to certificates (purchases.md, issuance.md).
 
 use scrip_protocol::{
-    credits::Credits, issuance::GrantAnswer, problem::ProblemType, purchase::GrantRequest,
-    seed::GrantSecret, time::UnixSeconds,
+    credits::Credits,
+    id::decode_base64url,
+    issuance::GrantAnswer,
+    problem::ProblemType,
+    purchase::{Allowance, GrantRequest, OrderId},
+    seed::GrantSecret,
+    time::UnixSeconds,
 };
 use serde::Serialize;
 
@@ -36,15 +41,38 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]. After all but a definite refusal of the voucher, [`Wallet::resume`] finishes the purchase.
     pub async fn buy(&self, code: &str) -> Result<Bought, WalletError> {
+        self.buy_with(GrantRequest::Voucher { code: code.to_owned() }, None).await
+    }
+
+    /// Buys with what proves a purchase. Purchases in app stores are made for an order of this wallet: `order`, or where it is
+    /// not given the one that the purchase names, or the only one that is open.
+    ///
+    /// # Errors
+    /// [`WalletError`], as for [`Wallet::buy`].
+    pub async fn buy_with(
+        &self,
+        proof: GrantRequest,
+        order: Option<OrderId>,
+    ) -> Result<Bought, WalletError> {
         let _one_at_a_time = self.buying.lock().await;
         let purchases = self.store.all::<Purchase>().await?;
-        let same = purchases.iter().find(|purchase| purchase.code.as_deref() == Some(code));
+        let same = purchases.iter().find(|purchase| purchase.proof.as_ref() == Some(&proof));
         let purchase = match same.cloned() {
             Some(purchase) if is_open(&purchase) => purchase,
             Some(_) => return Err(WalletError::VoucherUsedHere),
             None => {
                 self.refuse_unwitnessed().await?;
-                self.begin(&purchases, code).await?
+                match proof {
+                    GrantRequest::Order { order } => ordered(&purchases, Some(order))?,
+                    GrantRequest::Apple { ref transaction } => {
+                        let order = order.or_else(|| order_of_transaction(transaction));
+                        self.paid_with(ordered(&purchases, order)?, proof).await?
+                    }
+                    GrantRequest::Google { .. } => {
+                        self.paid_with(ordered(&purchases, order)?, proof).await?
+                    }
+                    _ => self.begin(&purchases, Some(proof), PurchaseState::Asked).await?,
+                }
             }
         };
         self.finish_purchase(purchase).await
@@ -56,6 +84,7 @@ impl Wallet {
     ) -> Result<(Vec<Bought>, Vec<WalletError>), WalletError> {
         let _one_at_a_time = self.buying.lock().await;
         let (mut finished, mut open) = (Vec::new(), Vec::new());
+        self.begin_rests().await?;
         for purchase in self.store.all::<Purchase>().await?.into_iter().filter(is_open) {
             match self.finish_purchase(purchase).await {
                 Ok(bought) => finished.push(bought),
@@ -65,16 +94,35 @@ impl Wallet {
         Ok((finished, open))
     }
 
-    async fn begin(&self, purchases: &[Purchase], code: &str) -> Result<Purchase, WalletError> {
+    /// A new purchase, under the next index.
+    pub(super) async fn begin(
+        &self,
+        purchases: &[Purchase],
+        proof: Option<GrantRequest>,
+        state: PurchaseState,
+    ) -> Result<Purchase, WalletError> {
         let last = purchases.iter().map(|purchase| purchase.grant).max();
         let purchase = Purchase {
             grant: last.map_or(0, |last| last.saturating_add(1)),
-            code: Some(code.to_owned()),
+            proof,
+            order: None,
             at: self.now(),
-            state: PurchaseState::Asked,
+            state,
         };
         self.store.commit(Changes::default().put(&purchase)).await?;
         self.at("wallet.grant.recorded");
+        Ok(purchase)
+    }
+
+    /// What an order was paid with.
+    async fn paid_with(
+        &self,
+        mut purchase: Purchase,
+        proof: GrantRequest,
+    ) -> Result<Purchase, WalletError> {
+        purchase.proof = Some(proof);
+        self.store.commit(Changes::default().put(&purchase)).await?;
+        self.at("wallet.grant.paid");
         Ok(purchase)
     }
 
@@ -84,6 +132,9 @@ impl Wallet {
         mut purchase: Purchase,
     ) -> Result<Bought, WalletError> {
         let client = self.network().await.vendor(&self.vendor)?;
+        if matches!(purchase.state, PurchaseState::Ordering { .. }) {
+            self.ask_for_order(&client, &mut purchase).await?;
+        }
         if matches!(purchase.state, PurchaseState::Asked) {
             self.ask_for_grant(&client, &mut purchase).await?;
         }
@@ -98,11 +149,14 @@ impl Wallet {
     ) -> Result<(), WalletError> {
         // The code is worth money: it goes only to whoever shows a manifest that this vendor signed, and shows everybody.
         self.agreed_manifest(client).await.map_err(still_open)?;
-        let code = purchase.code.clone().unwrap_or_default();
         for _ in 0..MAX_SKIPPED {
-            let request = GrantRequest::Voucher { code: code.clone() };
+            let secret = self.secret_of(purchase);
+            let request = self.request_of(purchase);
             self.at("wallet.grant.before_send");
-            let answer = client.create_grant(&self.secret_of(purchase), &request).await;
+            let answer = match &request {
+                Some(request) => client.create_grant(&secret, request).await,
+                None => client.grant(&secret).await,
+            };
             self.at("wallet.grant.after_answer");
             match answer {
                 Ok(answer) => {
@@ -111,7 +165,9 @@ impl Wallet {
                     self.at("wallet.grant.stored");
                     return Ok(());
                 }
-                Err(error) if is(&error, ProblemType::GrantUsed) => self.skip(purchase).await?,
+                Err(error) if is(&error, ProblemType::GrantUsed) && purchase.order.is_none() => {
+                    self.skip(purchase).await?;
+                }
                 Err(error) => return Err(self.refused(purchase, error).await?),
             }
         }
@@ -120,7 +176,7 @@ impl Wallet {
 
     /// Another wallet with the same seed has used this index: the purchase goes on under the next one that no purchase of
     /// this wallet has.
-    async fn skip(&self, purchase: &mut Purchase) -> Result<(), WalletError> {
+    pub(super) async fn skip(&self, purchase: &mut Purchase) -> Result<(), WalletError> {
         let old = purchase.grant.to_be_bytes();
         let purchases = self.store.all::<Purchase>().await?;
         let last = purchases.iter().map(|one| one.grant).fold(purchase.grant, u32::max);
@@ -141,9 +197,25 @@ impl Wallet {
             ProblemType::VoucherUnknown,
             ProblemType::VoucherUsed,
             ProblemType::VoucherExpired,
+            ProblemType::PurchaseUnverified,
+            ProblemType::PurchaseUsed,
+            ProblemType::PurchaseRefunded,
+            ProblemType::ProductUnknown,
+            ProblemType::SourceUnknown,
+            ProblemType::WorkInsufficient,
+            ProblemType::AllowanceUsed,
+            ProblemType::AllowanceExhausted,
             ProblemType::Malformed,
             ProblemType::TooLarge,
         ];
+        if let Some(order) = purchase.order.as_ref().map(|ordered| ordered.id) {
+            // The order stays, whatever was shown for it: it may yet be paid with something else.
+            let mut unpaid = purchase.clone();
+            unpaid.proof = Some(GrantRequest::Order { order });
+            self.store.commit(Changes::default().put(&unpaid)).await?;
+            self.at("wallet.grant.refused");
+            return Ok(still_open(WalletError::call(&self.vendor.authority)(error)));
+        }
         if for_good.iter().any(|problem| is(&error, *problem)) {
             let name = purchase.grant.to_be_bytes();
             self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
@@ -153,13 +225,45 @@ impl Wallet {
         Ok(still_open(WalletError::call(&self.vendor.authority)(error)))
     }
 
+    /// What is sent for a purchase; `None` where the vendor is only asked what became of it.
+    fn request_of(&self, purchase: &Purchase) -> Option<GrantRequest> {
+        let proof = purchase.proof.clone()?;
+        let GrantRequest::Free(Allowance { period, nonce, .. }) = proof else { return Some(proof) };
+        // Signed for the grant, whose index may have changed since.
+        let (key, grant) = (self.seed.installation_key(&self.vendor.id), self.secret_of(purchase));
+        let id = grant.grant_id();
+        Some(GrantRequest::Free(Allowance::sign(&key, &self.vendor.id, &id, period, nonce)))
+    }
+
     pub(super) fn secret_of(&self, purchase: &Purchase) -> GrantSecret {
         self.seed.grant_secret(&self.vendor.id, purchase.grant)
     }
 }
 
+/// The open purchase of this order; without one, the only one that there is.
+fn ordered(purchases: &[Purchase], order: Option<OrderId>) -> Result<Purchase, WalletError> {
+    let open = || purchases.iter().filter(|one| one.order.is_some() && is_open(one));
+    let found = match order {
+        Some(order) => open().find(|one| one.is_for(&order)),
+        None => open().next().filter(|_| open().count() == 1),
+    };
+    let name = || order.map_or_else(String::new, |order| order.to_string());
+    found.cloned().ok_or_else(|| WalletError::OrderNotHere(name()))
+}
+
+/// The `appAccountToken` of a JWSTransaction. Nothing is verified here: it only says which order the vendor is asked about.
+fn order_of_transaction(transaction: &str) -> Option<OrderId> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        app_account_token: String,
+    }
+    let payload = decode_base64url(transaction.split('.').nth(1)?)?;
+    serde_json::from_slice::<Payload>(&payload).ok()?.app_account_token.parse().ok()
+}
+
 /// A call that failed in the middle of a purchase.
-fn still_open(error: WalletError) -> WalletError {
+pub(super) fn still_open(error: WalletError) -> WalletError {
     match error {
         WalletError::Call { server, error } => WalletError::PurchaseOpen { server, error },
         other => other,

@@ -66,7 +66,7 @@ impl Wallet {
 
 fn purchase(purchase: Purchase) -> HistoryEntry {
     let (state, answer): (_, Option<GrantAnswer>) = match purchase.state {
-        PurchaseState::Asked => ("open", None),
+        PurchaseState::Ordering { .. } | PurchaseState::Asked => ("open", None),
         PurchaseState::Granted { answer } | PurchaseState::Requested { answer, .. } => {
             ("open", Some(answer))
         }

@@ -53,7 +53,9 @@ impl Wallet {
                     self.at("wallet.issuance.recorded");
                     continue;
                 }
-                PurchaseState::Asked => return Err(WalletError::OtherAnswer),
+                PurchaseState::Ordering { .. } | PurchaseState::Asked => {
+                    return Err(WalletError::OtherAnswer);
+                }
                 PurchaseState::Issued { answer, .. } => return Ok(bought(&purchase, answer)),
                 PurchaseState::Unusable { .. } => return Err(WalletError::PurchaseUnusable),
             };
@@ -94,6 +96,12 @@ impl Wallet {
                     || is(&error, ProblemType::PackMismatch) =>
             {
                 self.choose_again(client, purchase, answer).await
+            }
+            Err(error) if is(&error, ProblemType::GrantCancelled) => {
+                purchase.state = PurchaseState::Unusable { answer };
+                self.store.commit(Changes::default().put(&*purchase)).await?;
+                self.at("wallet.issuance.cancelled");
+                Err(WalletError::PurchaseCancelled)
             }
             // Another wallet with the same seed had it signed under other keys: what it got, this one can get as well,
             // but not know whether it was spent.

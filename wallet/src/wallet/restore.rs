@@ -86,6 +86,10 @@ impl Wallet {
         Ok(restored)
     }
 
+    fn found(&self, grant: u32, state: PurchaseState) -> Purchase {
+        Purchase { grant, proof: None, order: None, at: self.now(), state }
+    }
+
     /// Finds the grant of this index, and says so in `found` also where its certificates cannot be had.
     async fn restore_grant(
         &self,
@@ -104,14 +108,22 @@ impl Wallet {
         let answer = match client.grant(&secret).await {
             Ok(answer) => answer,
             Err(error) if is(&error, ProblemType::GrantUnknown) => return Ok(()),
+            Err(error) if is(&error, ProblemType::PurchasePending) => {
+                // Ordered and not paid yet; `resume` asks again.
+                *found = true;
+                if known.is_none() {
+                    let ordered = self.found(grant, PurchaseState::Asked);
+                    self.store.commit(Changes::default().put(&ordered)).await?;
+                }
+                return Ok(());
+            }
             Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
         };
         *found = true;
         restored.purchases += 1;
         let (minted, credits) = (answer.minted, answer.credits);
         let state = PurchaseState::Granted { answer: answer.clone() };
-        let new = || Purchase { grant, code: None, at: self.now(), state: PurchaseState::Asked };
-        let mut purchase = known.unwrap_or_else(new);
+        let mut purchase = known.unwrap_or_else(|| self.found(grant, PurchaseState::Asked));
         if matches!(purchase.state, PurchaseState::Asked | PurchaseState::Granted { .. }) {
             purchase.state = state;
             self.store.commit(Changes::default().put(&purchase)).await?;

@@ -1,0 +1,143 @@
+//! Buying.
+
+use std::{io::Read, path::Path};
+
+use scrip_protocol::{
+    limits::MAX_GRANT_REQUEST,
+    purchase::{GrantRequest, Offer, OrderAnswer},
+};
+
+use super::{
+    arguments::{BuyArguments, OrderArguments},
+    error::CliError,
+    output::table,
+    session::{Session, report},
+};
+use crate::OpenOrder;
+
+pub(super) async fn buy(session: &Session, arguments: BuyArguments) -> Result<(), CliError> {
+    let order = arguments.order;
+    let proof = proof(arguments)?;
+    let wallet = session.open().await?;
+    // This purchase first: it may be the one that was interrupted.
+    let bought = match proof {
+        Some(proof) => wallet.buy_with(proof, order).await?,
+        None => wallet.buy_free().await?,
+    };
+    report(&wallet.settle_purchases().await?);
+    wallet.close().await?;
+    session.output.show(&bought, |bought| {
+        format!(
+            "Bought {}: {} in {} certificates.",
+            bought.product, bought.credits, bought.certificates
+        )
+    })
+}
+
+/// What is to be shown to the vendor; `None` for the free allowance.
+fn proof(arguments: BuyArguments) -> Result<Option<GrantRequest>, CliError> {
+    let BuyArguments { voucher, apple, google, order, free: _ } = arguments;
+    if let Some(code) = voucher {
+        let code = if code == "-" {
+            read_line(std::io::stdin().lock(), Path::new("standard input"))?
+        } else {
+            code
+        };
+        return Ok(Some(GrantRequest::Voucher { code }));
+    }
+    if let Some(path) = apple {
+        let file = std::fs::File::open(&path);
+        let file = file.map_err(|source| CliError::Read { path: path.clone(), source })?;
+        let transaction = read_line(file, &path)?;
+        return Ok(Some(GrantRequest::Apple { transaction }));
+    }
+    if let Some(text) = google {
+        let (product, token) = text.split_once(':').ok_or(CliError::GooglePurchase)?;
+        let (product, token) = (product.to_owned(), token.to_owned());
+        return Ok(Some(GrantRequest::Google { product, token }));
+    }
+    Ok(order.map(|order| GrantRequest::Order { order }))
+}
+
+/// A short text, without what surrounds it.
+fn read_line(from: impl Read, name: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = from.take(MAX_GRANT_REQUEST as u64).read_to_string(&mut text);
+    read.map_err(|source| CliError::Read { path: name.to_owned(), source })?;
+    Ok(text.trim().to_owned())
+}
+
+pub(super) async fn offer(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let offer = wallet.offer().await?;
+    wallet.close().await?;
+    session.output.show(&offer, show_offer)
+}
+
+fn show_offer(offer: &Offer) -> String {
+    let rows: Vec<Vec<String>> = offer
+        .products
+        .iter()
+        .map(|product| {
+            let later = product
+                .rest
+                .as_ref()
+                .map(|rest| format!(" and {} after {} days", rest.credits, rest.after / 86_400));
+            vec![
+                plain(&product.product),
+                format!("{}{}", product.credits, later.unwrap_or_default()),
+                plain(&product.sources.join(", ")),
+            ]
+        })
+        .collect();
+    let mut text = table(&["product", "credits", "paid by"], &rows);
+    if let Some(free) = &offer.free {
+        text += &format!(
+            "free: {} every {} days, with `scrip buy --free`\n",
+            plain(&free.product),
+            free.period / 86_400
+        );
+    }
+    text
+}
+
+pub(super) async fn order(session: &Session, arguments: OrderArguments) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    if let Some(order) = arguments.forget {
+        wallet.forget_order(&order).await?;
+        wallet.close().await?;
+        return session.output.show(&order, |order| format!("Forgot the order {order}."));
+    }
+    let Some(product) = arguments.product else {
+        let orders = wallet.orders().await?;
+        wallet.close().await?;
+        return session.output.show(&orders, |orders| show_orders(orders));
+    };
+    let order = wallet.order(&product).await?;
+    wallet.close().await?;
+    session.output.show(&order, show_order)
+}
+
+fn show_order(order: &OrderAnswer) -> String {
+    let mut lines =
+        vec![format!("Order {} for {}: {}.", order.order, plain(&order.product), order.credits)];
+    for page in &order.pay {
+        lines.push(format!("Pay at {}: {}", page.source, page.url));
+    }
+    lines.push(format!("When it is paid: scrip buy --order {}", order.order));
+    lines.join("\n")
+}
+
+fn show_orders(orders: &[OpenOrder]) -> String {
+    if orders.is_empty() {
+        return "No open orders.".to_owned();
+    }
+    let row =
+        |one: &OpenOrder| vec![one.at.to_string(), plain(&one.product), one.order.to_string()];
+    table(&["ordered", "product", "order"], &orders.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What a vendor wrote, without what would move a terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

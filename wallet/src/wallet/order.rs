@@ -1,0 +1,203 @@
+//! What a vendor sells, orders that are paid elsewhere, the free allowance, and second parts (purchases.md).
+
+use scrip_protocol::{
+    id::encode_base64url,
+    problem::ProblemType,
+    purchase::{Allowance, GrantRequest, Offer, OrderAnswer, OrderId, PayAt, work},
+    time::UnixSeconds,
+};
+use serde::Serialize;
+
+use super::{
+    Bought, Wallet, apart,
+    buy::{is, is_open, still_open},
+};
+use crate::{
+    error::WalletError,
+    net::VendorClient,
+    records::{Ordered, Purchase, PurchaseState},
+    store::Changes,
+};
+
+/// How many indices that somebody else with the same seed has used are skipped.
+const MAX_SKIPPED: u32 = 256;
+
+/// An order that is not paid, as far as the wallet knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenOrder {
+    /// The order: what the place of the purchase is given.
+    pub order: OrderId,
+    /// What it is for.
+    pub product: String,
+    /// When it was made.
+    pub at: UnixSeconds,
+}
+
+impl Wallet {
+    /// What the vendor sells. Nothing is bought by asking, and nothing is believed: it is the vendor's word.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn offer(&self) -> Result<Offer, WalletError> {
+        let client = self.network().await.vendor(&self.vendor)?;
+        client.offer().await.map_err(WalletError::call(&self.vendor.authority))
+    }
+
+    /// Orders a product that is paid for elsewhere. While an order of this product is open, it is that one.
+    ///
+    /// # Errors
+    /// [`WalletError`]. Where there is no answer, the same order is asked for again next time.
+    pub async fn order(&self, product: &str) -> Result<OrderAnswer, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        let client = self.network().await.vendor(&self.vendor)?;
+        let purchases = self.store.all::<Purchase>().await?;
+        let open = purchases.iter().filter(|one| is_open(one));
+        let same =
+            open.clone().find(|one| one.order.as_ref().is_some_and(|of| of.product == product));
+        if let Some(purchase) = same {
+            let secret = self.secret_of(purchase);
+            if client.grant(&secret).await.is_err() {
+                let answer = client.order(&secret, product).await;
+                let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
+                return Ok(OrderAnswer { pay: presentable(answer.pay), ..answer });
+            }
+            // It is paid meanwhile: to pay it again would buy nothing.
+            self.finish_purchase(purchase.clone()).await?;
+        }
+        let ordering = |one: &&Purchase| matches!(&one.state, PurchaseState::Ordering { product: of } if of == product);
+        let mut purchase = match open.clone().find(ordering) {
+            Some(purchase) => purchase.clone(),
+            None => {
+                self.refuse_unwitnessed().await?;
+                let state = PurchaseState::Ordering { product: product.to_owned() };
+                self.begin(&purchases, None, state).await?
+            }
+        };
+        self.ask_for_order(&client, &mut purchase).await
+    }
+
+    /// Orders that are not paid, the oldest first.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn orders(&self) -> Result<Vec<OpenOrder>, WalletError> {
+        let purchases = self.store.all::<Purchase>().await?;
+        let open = purchases.iter().filter(|one| is_open(one));
+        let mut orders: Vec<OpenOrder> = open
+            .filter_map(|one| {
+                let ordered = one.order.as_ref()?;
+                let product = ordered.product.clone();
+                Some(OpenOrder { order: ordered.id, product, at: one.at })
+            })
+            .collect();
+        orders.sort_by_key(|order| order.at);
+        Ok(orders)
+    }
+
+    /// Forgets an order. What is paid for it after all is found by a restore.
+    ///
+    /// # Errors
+    /// [`WalletError::OrderNotHere`] where there is no such order, or it is paid.
+    pub async fn forget_order(&self, order: &OrderId) -> Result<(), WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        let purchases = self.store.all::<Purchase>().await?;
+        let open = |one: &&Purchase| one.is_for(order) && matches!(one.state, PurchaseState::Asked);
+        let found = purchases.iter().find(open);
+        let found = found.ok_or_else(|| WalletError::OrderNotHere(order.to_string()))?;
+        let name = found.grant.to_be_bytes();
+        self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
+        Ok(())
+    }
+
+    /// Takes the free allowance of this period.
+    ///
+    /// # Errors
+    /// [`WalletError`], as for [`Wallet::buy`].
+    pub async fn buy_free(&self) -> Result<Bought, WalletError> {
+        self.refuse_unwitnessed().await?;
+        let free = self.offer().await?.free.ok_or(WalletError::NothingFree)?;
+        let (vendor, period) = (self.vendor.id, self.now().0 / free.period.max(1));
+        let key = self.seed.installation_key(&vendor);
+        let installation = key.public();
+        self.watch().warn("working for the allowance; this may take a minute".to_owned());
+        let nonce = apart(move || {
+            (0..u64::MAX).find(|nonce| work(&vendor, &installation, period, *nonce) >= free.work)
+        });
+        let nonce = nonce.await?.ok_or(WalletError::NothingFree)?;
+        // The signature is made anew for the grant that it is sent with.
+        let grant = self.seed.grant_secret(&vendor, 0).grant_id();
+        let allowance = Allowance::sign(&key, &vendor, &grant, period, nonce);
+        self.buy_with(GrantRequest::Free(allowance), None).await
+    }
+
+    /// Ordering → Asked.
+    pub(super) async fn ask_for_order(
+        &self,
+        client: &VendorClient,
+        purchase: &mut Purchase,
+    ) -> Result<OrderAnswer, WalletError> {
+        let PurchaseState::Ordering { product } = &purchase.state else {
+            return Err(WalletError::OtherAnswer);
+        };
+        let product = product.clone();
+        // Whoever pays must be able to have what he pays for signed.
+        self.agreed_manifest(client).await.map_err(still_open)?;
+        for _ in 0..MAX_SKIPPED {
+            self.at("wallet.order.before_send");
+            let answer = client.order(&self.secret_of(purchase), &product).await;
+            self.at("wallet.order.after_answer");
+            match answer {
+                Ok(answer) => {
+                    purchase.order = Some(Ordered { id: answer.order, product });
+                    purchase.proof = Some(GrantRequest::Order { order: answer.order });
+                    purchase.state = PurchaseState::Asked;
+                    self.store.commit(Changes::default().put(&*purchase)).await?;
+                    self.at("wallet.order.stored");
+                    return Ok(OrderAnswer { pay: presentable(answer.pay), ..answer });
+                }
+                Err(error) if is(&error, ProblemType::GrantUsed) => self.skip(purchase).await?,
+                Err(error) if is(&error, ProblemType::ProductUnknown) => {
+                    let name = purchase.grant.to_be_bytes();
+                    self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
+                    return Err(WalletError::call(&self.vendor.authority)(error));
+                }
+                Err(error) => {
+                    return Err(still_open(WalletError::call(&self.vendor.authority)(error)));
+                }
+            }
+        }
+        Err(WalletError::OtherAnswer)
+    }
+
+    /// Begins the purchases of second parts that are due.
+    pub(super) async fn begin_rests(&self) -> Result<(), WalletError> {
+        let mut purchases = self.store.all::<Purchase>().await?;
+        let due: Vec<GrantRequest> = purchases
+            .iter()
+            .filter(|one| match &one.state {
+                PurchaseState::Issued { answer, .. } => {
+                    answer.rest.is_some_and(|rest| rest.from <= self.now())
+                }
+                _ => false,
+            })
+            .map(|one| GrantRequest::Rest {
+                grant: encode_base64url(self.secret_of(one).as_bytes()),
+            })
+            .collect();
+        for proof in due {
+            if purchases.iter().all(|one| one.proof.as_ref() != Some(&proof)) {
+                let begun = self.begin(&purchases, Some(proof), PurchaseState::Asked).await?;
+                purchases.push(begun);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Only what a terminal shows as it is, and a browser opens as a page.
+fn presentable(pages: Vec<PayAt>) -> Vec<PayAt> {
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let page =
+        |page: &PayAt| plain(&page.url) && plain(&page.source) && page.url.starts_with("http");
+    pages.into_iter().filter(page).collect()
+}
