@@ -182,7 +182,7 @@ impl Issuer {
             message: checked.item.blinded.blinded_message,
         };
         let signatures = self.inner.signer.sign(checked.iter().map(job).collect()).await?;
-        let vendor = self.vendor_id();
+        let (vendor, today) = (self.vendor_id(), self.inner.clock.today());
         let renewal = |(checked, blind_signature): (Checked<'_>, _)| NewRenewal {
             token: checked.item.token.clone(),
             epoch: checked.old.epoch(),
@@ -194,11 +194,12 @@ impl Issuer {
                 blinded_message: checked.item.blinded.blinded_message,
                 blind_signature,
                 signature: checked.item.signature,
+                day: today,
             },
         };
         let record = RenewalRecord {
             number: random_number(&self.inner.rng),
-            day: self.inner.clock.today(),
+            day: today,
             items: checked.into_iter().zip(signatures).map(renewal).collect(),
         };
         self.inner.steps.at("issuer.renewal.before_commit");

@@ -64,7 +64,7 @@ pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
 /// Bytes of a renewal request.
 pub const MAX_RENEWAL_REQUEST: usize = 2 + MAX_RENEWAL_ITEMS * RENEWAL_ITEM;
 /// Bytes of a renewal as it is recorded.
-pub const RENEWAL: usize = 32 + RSA + RSA + 64;
+pub const RENEWAL: usize = 32 + RSA + RSA + 64 + 4;
 /// Bytes of a renewal answer.
 pub const MAX_RENEWAL_ANSWER: usize = 2 + MAX_RENEWAL_ITEMS * (1 + RENEWAL);
 /// Bytes of an inquiry.

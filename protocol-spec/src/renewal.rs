@@ -10,6 +10,7 @@ use crate::limits::{
 };
 use crate::redemption::ConflictProof;
 use crate::spend::Binding;
+use crate::time::Day;
 use crate::token::Token;
 
 /// What a certificate key signs to have its certificate renewed: it takes the place of `B_i`.
@@ -47,6 +48,8 @@ pub struct Renewal {
     pub blind_signature: [u8; RSA],
     /// The old certificate key's signature over the binding.
     pub signature: Signature,
+    /// When the vendor recorded it, by its own calendar.
+    pub day: Day,
 }
 
 /// What became of one item.
@@ -147,7 +150,8 @@ impl Renewal {
             .put(self.key_id.as_bytes())
             .put(&self.blinded_message)
             .put(&self.blind_signature)
-            .put(self.signature.as_bytes());
+            .put(self.signature.as_bytes())
+            .u32(self.day.0);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -156,6 +160,7 @@ impl Renewal {
             blinded_message: reader.array()?,
             blind_signature: reader.array()?,
             signature: Signature::from_bytes(reader.array()?),
+            day: Day(reader.u32()?),
         })
     }
 }

@@ -299,6 +299,7 @@ fn renewal(key: u16, blinded: u8) -> NewRenewal {
             blinded_message: [blinded; 256],
             blind_signature: [blinded; 256],
             signature: Signature::from_bytes([blinded; 64]),
+            day: TODAY,
         },
     }
 }

@@ -90,7 +90,7 @@ impl Store {
                     if tx.insert_voided(item).await? {
                         let count = (item.epoch, item.exponent.get(), item.new_epoch);
                         *counts.entry(count).or_default() += 1;
-                        tx.insert_renewal(record.day, item).await?;
+                        tx.insert_renewal(item).await?;
                     }
                 }
                 steps.at("issuer.renewal.in_transaction");
@@ -123,7 +123,8 @@ impl Tx<'_> {
         }
         let sql = format!(
             "-- renewals_of()
-            SELECT epoch, certificate_key, key_id, blinded_message, blind_signature, signature
+            SELECT epoch, certificate_key, day, key_id, blinded_message, blind_signature,
+                signature
             FROM renewals WHERE (epoch, certificate_key) IN (VALUES {})",
             rows::placeholders(keys.len(), 2, 1)
         );
@@ -141,6 +142,7 @@ impl Tx<'_> {
                 blinded_message: rows::bytes(row, "blinded_message", table)?,
                 blind_signature: rows::bytes(row, "blind_signature", table)?,
                 signature: Signature::from_bytes(rows::bytes(row, "signature", table)?),
+                day: Day(rows::integer(row, "day", table)?),
             };
             Ok((key, renewal))
         };
@@ -163,7 +165,7 @@ impl Tx<'_> {
         Ok(inserted.rows_affected() == 1)
     }
 
-    async fn insert_renewal(&mut self, day: Day, item: &NewRenewal) -> Result<(), TxError> {
+    async fn insert_renewal(&mut self, item: &NewRenewal) -> Result<(), TxError> {
         let sql = "-- insert_renewal()
             INSERT INTO renewals (epoch, certificate_key, day, token, key_id, blinded_message,
                 blind_signature, signature)
@@ -171,7 +173,7 @@ impl Tx<'_> {
         sqlx::query(sql)
             .bind(i64::from(item.epoch))
             .bind(item.token.nonce.as_slice())
-            .bind(i64::from(day.0))
+            .bind(i64::from(item.renewal.day.0))
             .bind(item.token.encode().as_slice())
             .bind(item.renewal.key_id.as_bytes().as_slice())
             .bind(item.renewal.blinded_message.as_slice())
