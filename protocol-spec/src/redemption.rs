@@ -179,11 +179,19 @@ impl ConflictProof {
         certificate_key: &[u8; 32],
         own: &Binding,
     ) -> Result<(), ConflictProofError> {
-        if self.certificate_key.as_bytes() != certificate_key {
-            return Err(ConflictProofError::OtherCertificate);
-        }
         if self.other_binding == *own {
             return Err(ConflictProofError::SameBinding);
+        }
+        self.verify_spend(certificate_key)
+    }
+
+    /// Checks that the certificate with key `certificate_key` was spent or renewed at all.
+    ///
+    /// # Errors
+    /// [`ConflictProofError`]: the claim is no evidence, and nothing may follow from it.
+    pub fn verify_spend(&self, certificate_key: &[u8; 32]) -> Result<(), ConflictProofError> {
+        if self.certificate_key.as_bytes() != certificate_key {
+            return Err(ConflictProofError::OtherCertificate);
         }
         self.certificate_key
             .verify(Label::Spend, self.other_binding.as_bytes(), &self.other_signature)

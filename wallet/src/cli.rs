@@ -4,6 +4,7 @@
 //! 4 something is still open, and `scrip resume` finishes it.
 
 mod arguments;
+mod care;
 mod error;
 mod files;
 mod money;
@@ -70,6 +71,8 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Balance => money::balance(session).await,
         Command::History => money::history(session).await,
         Command::Resume => money::resume(session).await,
+        Command::Renew => care::renew(session).await,
+        Command::Inquire => care::inquire(session).await,
         Command::Leases(arguments) => money::leases(session, arguments).await,
         Command::Extend(arguments) => money::extend(session, arguments).await,
         Command::Queue(QueueCommand::Create(arguments)) => queues::create(session, arguments).await,

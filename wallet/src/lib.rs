@@ -13,6 +13,11 @@
 //! grant recorded ─ granted ─ keys recorded ─┬─▶ held ──▶ in flight ──▶ spent            (a receipt)
 //!                                           │    ▲           ├───────▶ spent elsewhere  (a conflict proof)
 //!                 restored from the seed ───┴─▶ in doubt ◀───┴───────▶ as before        (nothing was taken)
+//!
+//! held, in doubt ──▶ renewing ──▶ renewed, and a new one is held       (a blind signature)
+//!                       ├───────▶ spent elsewhere                      (a conflict proof)
+//!                       └───────▶ as before                            (certainly not recorded)
+//! in doubt ──▶ held (nothing recorded, twice, long enough apart), spent elsewhere, or renewed (the vendor's signed answer)
 //! ```
 
 #![forbid(unsafe_code)]
@@ -50,9 +55,9 @@ pub use self::{
     store::StoreError,
     wallet::{
         Balance, Bought, Conflict, CreatedQueue, Denomination, Doubtful, Environment,
-        EvidenceReport, Expiring, FileReport, HistoryEntry, HistoryKind, LeaseReport, Mailbox,
-        NewQueue, NewWallet, OpenOrder, PutOptions, QueueReport, Received, RelayReport, Restored,
-        Resumed, Stored, Wallet, send_to_queue,
+        EvidenceReport, Expiring, FileReport, HistoryEntry, HistoryKind, Inquired, LeaseReport,
+        Mailbox, NewQueue, NewWallet, OpenOrder, PutOptions, QueueReport, Received, RelayReport,
+        Renewed, Restored, Resumed, Stored, Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

@@ -210,8 +210,12 @@ pub(crate) enum CertificateState {
     InFlight { payment: PaymentId, doubtful: bool },
     /// A relay gave a receipt for it.
     Spent { payment: PaymentId },
-    /// A relay proved that it was spent by a copy of this wallet.
+    /// It was proved that it was spent by a copy of this wallet, or before a restore.
     SpentElsewhere,
+    /// About to be exchanged for a certificate under this key; first asked for at `since`. No definite answer yet.
+    Renewing { key_id: KeyId, since: UnixSeconds, doubtful: bool },
+    /// Exchanged for the certificate with this key.
+    Renewed { by: PublicKey },
 }
 
 /// A certificate. Its private key follows from the seed.
@@ -225,6 +229,12 @@ pub(crate) struct CertificateRecord {
     pub(crate) grant: u32,
     pub(crate) position: u16,
     pub(crate) state: CertificateState,
+    /// Of one in doubt: when the vendor, by its own clock, first knew nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unrecorded: Option<UnixSeconds>,
+    /// Of one that was spent elsewhere: the conflict proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proof: Option<Blob>,
 }
 
 impl CertificateRecord {
@@ -397,6 +407,21 @@ pub(crate) struct RestoreRecord {
     pub(crate) gap_limit: u32,
 }
 
+/// What the wallet does by itself.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct TendingRecord {
+    /// Whether certificates in doubt are asked about.
+    pub(crate) inquiries: bool,
+    /// When the vendor was last called without being asked to.
+    pub(crate) tried: Option<UnixSeconds>,
+}
+
+impl Default for TendingRecord {
+    fn default() -> Self {
+        Self { inquiries: true, tried: None }
+    }
+}
+
 /// A stored file within this wallet; known to nobody else. 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(pub(crate) u64);
@@ -438,6 +463,7 @@ record! {
     ManifestRecord, Manifest, |_one| Vec::new();
     RestoreRecord, Restore, |_one| Vec::new();
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
+    TendingRecord, Tending, |_one| Vec::new();
     RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();
     Purchase, Purchase, |purchase| purchase.grant.to_be_bytes().to_vec();
     CertificateRecord, Certificate, |certificate| certificate.key.as_bytes().to_vec();

@@ -3,6 +3,7 @@
 
 mod faults;
 mod relay;
+mod renewals;
 mod vendor;
 
 use std::{

@@ -6,6 +6,7 @@ mod crashes;
 mod files;
 mod paying;
 mod queues;
+mod renewing;
 mod restoring;
 mod uploads;
 
@@ -19,5 +20,7 @@ fn futures_can_move_between_threads() {
     movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep, false));
     movable(|wallet| wallet.check_leases(None));
     movable(|wallet| wallet.restore(1));
+    movable(|wallet| wallet.renew(crate::Doubtful::Keep));
+    movable(|wallet| wallet.tend());
     movable(|wallet| wallet.resume(crate::Doubtful::Keep));
 }

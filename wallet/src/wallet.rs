@@ -1,10 +1,12 @@
 //! The wallet itself: an open file, the seed behind it, and what can be done with them.
 
+mod adopt;
 mod agreement;
 mod balance;
 mod buy;
 mod evidence;
 mod history;
+mod inquire;
 mod issue;
 mod leases;
 mod manifest;
@@ -13,9 +15,11 @@ mod pay;
 mod put;
 mod queue;
 mod relays;
+mod renew;
 mod restore;
 mod resume;
 mod settle;
+mod tend;
 
 use std::{path::Path, sync::Arc};
 
@@ -29,14 +33,17 @@ pub use self::{
     buy::Bought,
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
+    inquire::Inquired,
     leases::{Conflict, LeaseReport},
     order::OpenOrder,
     pay::Doubtful,
     put::{FileReport, PutOptions, Stored},
     queue::{CreatedQueue, Mailbox, NewQueue, QueueReport, Received, send_to_queue},
     relays::RelayReport,
+    renew::Renewed,
     restore::Restored,
     resume::Resumed,
+    tend::Tended,
 };
 use crate::{
     entropy::Entropy,
@@ -91,6 +98,8 @@ pub struct Wallet {
     purse: Arc<Mutex<Purse>>,
     /// Held while a purchase goes on: grants are numbered.
     buying: Mutex<()>,
+    /// Held while certificates are renewed or asked about.
+    renewing: Mutex<()>,
     /// Held while a file is stored: no two tasks work on one upload.
     storing: Mutex<()>,
     environment: Environment,
@@ -177,6 +186,7 @@ impl Wallet {
             settings: Mutex::new(settings),
             purse: Arc::new(Mutex::new(Purse::new(certificates))),
             buying: Mutex::new(()),
+            renewing: Mutex::new(()),
             storing: Mutex::new(()),
             environment,
         }

@@ -91,8 +91,12 @@ pub(super) enum Command {
     Extend(ExtendArguments),
     /// What was bought and spent
     History,
-    /// Finish every purchase, payment, upload and restore that was interrupted
+    /// Finish every purchase, payment, upload, renewal and restore that was interrupted
     Resume,
+    /// Exchange certificates that expire soon for new ones; `scrip balance`, `history` and other commands that call nobody do so by themselves
+    Renew,
+    /// Ask the vendor about certificates that are in doubt since a restore
+    Inquire,
 }
 
 #[derive(Args)]
@@ -116,6 +120,10 @@ pub(super) struct RestoreArguments {
     /// How many unknown purchases in a row end the search
     #[arg(long, value_name = "N", default_value_t = crate::Wallet::GAP_LIMIT)]
     pub(super) gap_limit: u32,
+    /// Do not ask the vendor which of the certificates were spent: they stay in doubt until they are renewed, and those that had
+    /// been renewed are not found before `scrip inquire`
+    #[arg(long)]
+    pub(super) no_inquiry: bool,
 }
 
 /// What was paid with. One of them; an order can be named beside a purchase in an app store.

@@ -2,6 +2,7 @@
 
 use super::{
     arguments::{GetArguments, PutArguments},
+    care,
     error::CliError,
     output::{counted, note},
     session::Session,
@@ -51,6 +52,7 @@ pub(super) async fn get(session: &Session, arguments: GetArguments) -> Result<()
 
 pub(super) async fn list(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
+    care::tend(&wallet).await;
     let files = wallet.files().await?;
     wallet.close().await?;
     session.output.show(&files, |files| {

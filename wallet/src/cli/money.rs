@@ -2,6 +2,7 @@
 
 use super::{
     arguments::{ExtendArguments, LeasesArguments},
+    care,
     error::CliError,
     output::table,
     session::Session,
@@ -10,6 +11,7 @@ use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
 
 pub(super) async fn balance(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
+    care::tend(&wallet).await;
     let balance = wallet.balance().await?;
     wallet.close().await?;
     session.output.show(&balance, show_balance)
@@ -28,7 +30,9 @@ fn show_balance(balance: &Balance) -> String {
     let rest = [
         (balance.pending, "bought and not here yet: run `scrip resume`"),
         (balance.in_flight, "in payments without an answer: run `scrip resume`"),
+        (balance.renewing, "being renewed: run `scrip renew`"),
         (balance.in_doubt, "in doubt since the restore; --spend-doubtful spends them"),
+        (balance.spent_elsewhere, "gone: spent before the restore, or by a copy of this wallet"),
         (balance.expired, "expired"),
     ];
     for (credits, what) in rest.into_iter().filter(|(credits, _)| credits.0 > 0) {
@@ -55,6 +59,7 @@ fn show_balance(balance: &Balance) -> String {
 
 pub(super) async fn history(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
+    care::tend(&wallet).await;
     let history = wallet.history().await?;
     wallet.close().await?;
     session.output.show(&history, |history| {
@@ -98,18 +103,20 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
                 lines.push(format!("{} purchases could not be restored.", restored.failed));
             }
         }
+        lines.extend(care::tended_lines(&resumed.tended));
         for lease in &resumed.leases {
             lines.push(format!("Paid for {} until {}.", lease.name, lease.until));
         }
         for file in &resumed.files {
             lines.push(format!("Stored {}:\n{}", file.name, file.link));
         }
-        if lines.is_empty() && resumed.errors.is_empty() {
+        let failed = resumed.errors.iter().chain(care::errors_of(&resumed.tended)).count();
+        if lines.is_empty() && failed == 0 {
             lines.push("Nothing was open.".to_owned());
         }
         lines.join("\n")
     })?;
-    session.complain_all(&resumed.errors)
+    session.complain_all(resumed.errors.iter().chain(care::errors_of(&resumed.tended)))
 }
 
 pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Result<(), CliError> {
@@ -120,6 +127,7 @@ pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Res
         leases
     } else {
         let wallet = session.open().await?;
+        care::tend(&wallet).await;
         let leases = wallet.leases(arguments.lease.as_deref()).await?;
         wallet.close().await?;
         leases

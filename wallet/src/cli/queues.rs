@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     arguments::QueueCreateArguments,
+    care,
     error::CliError,
     output::{note, printable, table},
     session::Session,
@@ -150,6 +151,7 @@ pub(super) async fn delete(session: &Session, queue: &str) -> Result<(), CliErro
 
 pub(super) async fn list(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
+    care::tend(&wallet).await;
     let queues = wallet.queues().await?;
     wallet.close().await?;
     session.output.show(&queues, |queues| {

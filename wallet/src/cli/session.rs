@@ -105,11 +105,16 @@ impl Session {
     }
 
     /// Reports what went wrong without ending the command; whether anything did.
-    pub(super) fn complain_all(&self, errors: &[WalletError]) -> Result<(), CliError> {
+    pub(super) fn complain_all<'a>(
+        &self,
+        errors: impl IntoIterator<Item = &'a WalletError>,
+    ) -> Result<(), CliError> {
+        let mut count = 0;
         for error in errors {
             complain(&error.to_string(), &error.remedy());
+            count += 1;
         }
-        if errors.is_empty() { Ok(()) } else { Err(CliError::StillOpen(errors.len())) }
+        if count == 0 { Ok(()) } else { Err(CliError::StillOpen(count)) }
     }
 }
 

@@ -9,11 +9,12 @@ use zeroize::Zeroizing;
 
 use super::{
     arguments::{InitArguments, RestoreArguments, SettingsArguments},
+    care::inquired_lines,
     error::CliError,
     output::{counted, note, table},
     session::Session,
 };
-use crate::{NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError, words};
+use crate::{Inquired, NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError, words};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -86,6 +87,7 @@ pub(super) async fn restore(
     let new = new_wallet(session, arguments.vendor, seed);
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
+    wallet.set_inquiries(!arguments.no_inquiry).await?;
     let restored = match wallet.restore(arguments.gap_limit).await {
         Ok(restored) => restored,
         Err(error) => {
@@ -93,9 +95,10 @@ pub(super) async fn restore(
             return Err(error.into());
         }
     };
+    let inquired = if arguments.no_inquiry { None } else { ask(&wallet).await };
     wallet.close().await?;
-    session.output.show(&restored, |restored| {
-        let Restored { purchases, in_doubt, newly_issued, unusable, failed } = restored;
+    session.output.show(&Found { restored, inquired }, |found| {
+        let Restored { purchases, in_doubt, newly_issued, unusable, failed } = &found.restored;
         let mut text = format!(
             "Found {purchases} purchases: {in_doubt} in doubt, {newly_issued} fresh from the vendor."
         );
@@ -107,12 +110,37 @@ pub(super) async fn restore(
                 "\n{failed} purchases could not be restored; `scrip resume` tries again what was found of them."
             );
         }
+        for line in found.inquired.iter().flat_map(inquired_lines) {
+            text += &format!("\n{line}");
+        }
         if in_doubt.0 > 0 {
-            text += "\nNobody can tell which of those in doubt were spent before. They are not used \
-                     without --spend-doubtful.";
+            text += "\nThose in doubt may have been spent before. They are not used without \
+                     --spend-doubtful.";
         }
         text
     })
+}
+
+/// What a restore found, and what the vendor said about it.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    restored: Restored,
+    inquired: Option<Inquired>,
+}
+
+/// Asks what was spent; that it fails now does not fail the restore.
+async fn ask(wallet: &Wallet) -> Option<Inquired> {
+    match wallet.inquire().await {
+        Ok(inquired) => {
+            inquired.errors.iter().for_each(|error| note(&format!("warning: {error}")));
+            Some(inquired)
+        }
+        Err(error) => {
+            note(&format!("warning: the vendor was not asked what was spent: {error}"));
+            None
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -3,15 +3,21 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use scrip_protocol::{
     address::VendorAddress,
+    inquiry::{Inquiry, InquiryAnswer},
     issuance::{GrantAnswer, IssuanceAnswer},
+    keys::PublicKey,
     limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_MANIFEST},
     media,
     purchase::{GrantRequest, Offer, OrderAnswer, OrderRequest},
+    renewal::{RenewalAnswer, RenewalRequest},
     seed::GrantSecret,
 };
 use scrip_runtime::client::{HttpClient, Request};
 
 use super::answer::{CallError, body_of};
+
+/// Bytes of an answer, whether it is one or a problem document.
+const LONGEST_ANSWER: usize = MAX_JSON_ANSWER;
 
 /// Talks to one vendor.
 pub struct VendorClient {
@@ -107,6 +113,37 @@ impl VendorClient {
     pub async fn issued(&self, secret: &GrantSecret) -> Result<IssuanceAnswer, CallError> {
         let request = Request::get(self.url("/v1/issuance"), MAX_ISSUANCE);
         self.issuance_answer(authorized(request, secret)).await
+    }
+
+    /// Has certificates renewed; the same item gets the same answer.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn renew(&self, request: &RenewalRequest) -> Result<RenewalAnswer, CallError> {
+        let post = Request::post(self.url("/v1/renewals"), request.encode(), LONGEST_ANSWER)
+            .header(CONTENT_TYPE, media::RENEWAL_REQUEST);
+        let body = body_of(self.http.send(post).await?, 200, Some(media::RENEWAL_ANSWER))?;
+        let answer = RenewalAnswer::decode(&body)?;
+        if answer.results.len() != request.items.len() {
+            return Err(CallError::Invalid("it answers another number of certificates"));
+        }
+        Ok(answer)
+    }
+
+    /// Asks what is recorded about a certificate. The answer is signed with `receipt_key`.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn inquire(
+        &self,
+        inquiry: &Inquiry,
+        receipt_key: &PublicKey,
+    ) -> Result<InquiryAnswer, CallError> {
+        let post = Request::post(self.url("/v1/inquiries"), inquiry.encode(), LONGEST_ANSWER)
+            .header(CONTENT_TYPE, media::INQUIRY);
+        let body = body_of(self.http.send(post).await?, 200, Some(media::INQUIRY_ANSWER))?;
+        InquiryAnswer::open(&body, inquiry, receipt_key)
+            .map_err(|_| CallError::Invalid("the vendor did not sign it for this question"))
     }
 
     async fn grant_answer(&self, request: Request) -> Result<GrantAnswer, CallError> {

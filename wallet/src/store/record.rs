@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Upload = 9,
     Restore = 10,
     Evidence = 11,
+    Tending = 20,
 }
 
 impl Kind {
@@ -42,6 +43,7 @@ impl Kind {
             Self::Upload => "upload",
             Self::Restore => "restore",
             Self::Evidence => "evidence",
+            Self::Tending => "tending",
         }
     }
 }

@@ -138,6 +138,13 @@ impl FakeRelay {
         self.books.lock().unwrap().asked
     }
 
+    /// Redeems what it took; how much of it was spent elsewhere before.
+    pub(crate) fn redeem(&self) -> usize {
+        let books = self.books.lock().unwrap();
+        let spent = books.spent.iter();
+        spent.filter(|(key, (_, binding, sig))| !self.vendor.redeem(**key, *binding, *sig)).count()
+    }
+
     pub(crate) fn corrupt(&self) {
         self.books.lock().unwrap().corrupt = true;
     }

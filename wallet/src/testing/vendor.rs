@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, header::AUTHORIZATION},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use crypto_bigint::{
     BoxedUint, Odd,
@@ -36,6 +36,7 @@ use scrip_runtime::clock::{Clock, ManualClock};
 use super::{
     Faults, START,
     faults::{problem, strike, typed},
+    renewals::{Record, inquiries, renewals},
     serve, vendor_address,
 };
 
@@ -50,9 +51,13 @@ struct Rsa {
 }
 
 #[derive(Default)]
-struct Books {
+pub(super) struct Books {
     used_vouchers: BTreeMap<String, GrantId>,
     minted: BTreeMap<GrantId, ([u8; 32], Vec<u8>)>,
+    pub(super) voided: BTreeMap<[u8; 32], Record>,
+    pub(super) largest_renewal: usize,
+    pub(super) inquiries: usize,
+    pub(super) lies: bool,
     manifest_version: u64,
     issuer_name: String,
 }
@@ -62,8 +67,8 @@ pub(crate) struct FakeVendor {
     address: Mutex<Option<VendorAddress>>,
     root: SigningKey,
     keys: Vec<Rsa>,
-    clock: ManualClock,
-    books: Mutex<Books>,
+    pub(super) clock: ManualClock,
+    pub(super) books: Mutex<Books>,
     pub(crate) faults: Faults,
 }
 
@@ -135,7 +140,9 @@ impl FakeVendor {
         if books.manifest_version > 1 {
             let next = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k) + 4].modulus);
             let keys = (0..4).map(next).collect();
-            epochs.push(epoch(2, windows(30, 60), keys));
+            // From version 10 on, the second epoch comes when the first can be renewed.
+            let from = if books.manifest_version < 10 { 30 } else { 100 };
+            epochs.push(epoch(2, windows(from, from + 30), keys));
         }
         let body = ManifestBody {
             root_key: self.root.public(),
@@ -152,11 +159,18 @@ impl FakeVendor {
             .route("/v1/manifest", get(manifest))
             .route("/v1/grants", get(grant).post(create_grant))
             .route("/v1/issuance", get(issued).post(issue))
+            .route("/v1/renewals", post(renewals))
+            .route("/v1/inquiries", post(inquiries))
             .layer(middleware::from_fn_with_state(self.faults.clone(), strike))
             .with_state(self)
     }
 
-    fn sign(&self, key_id: &KeyId, manifest: &Manifest, blinded: &[u8; 256]) -> Option<[u8; 256]> {
+    pub(super) fn sign(
+        &self,
+        key_id: &KeyId,
+        manifest: &Manifest,
+        blinded: &[u8; 256],
+    ) -> Option<[u8; 256]> {
         let key = manifest.key(key_id)?;
         let rsa = self.keys.iter().find(|rsa| rsa.modulus == *key.public().modulus())?;
         let bits = 2_048;

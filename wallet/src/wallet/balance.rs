@@ -51,8 +51,12 @@ pub struct Balance {
     pub unconfirmed: usize,
     /// In payments without a definite answer: `scrip resume` finishes them.
     pub in_flight: Credits,
+    /// Being exchanged for certificates that expire later: `scrip renew` finishes that.
+    pub renewing: Credits,
     /// Restored from the seed: spent before, or not.
     pub in_doubt: Credits,
+    /// Gone: spent before a restore, or by a copy of this wallet.
+    pub spent_elsewhere: Credits,
     /// A part of what can be spent that expires within 30 days.
     pub expiring: Vec<Expiring>,
     /// Lost, because it was not spent in time.
@@ -88,7 +92,9 @@ impl Wallet {
                 }
                 CertificateState::InDoubt => &mut balance.in_doubt,
                 CertificateState::InFlight { .. } => &mut balance.in_flight,
-                CertificateState::Spent { .. } | CertificateState::SpentElsewhere => continue,
+                CertificateState::Renewing { .. } => &mut balance.renewing,
+                CertificateState::SpentElsewhere => &mut balance.spent_elsewhere,
+                CertificateState::Spent { .. } | CertificateState::Renewed { .. } => continue,
             };
             *sum = Credits::total([*sum, one.value()]);
         }

@@ -196,6 +196,8 @@ impl Wallet {
                 grant: purchase.grant,
                 position,
                 state,
+                unrecorded: None,
+                proof: None,
             };
             // A restore that runs again must not make a spent certificate a doubtful one.
             if purse.get(&record.key).is_none() {

@@ -161,7 +161,10 @@ impl Wallet {
         Ok(PaidRequest { resource_request: resource_request.to_vec(), payment })
     }
 
-    fn certificate(&self, record: &CertificateRecord) -> Result<Certificate, WalletError> {
+    pub(super) fn certificate(
+        &self,
+        record: &CertificateRecord,
+    ) -> Result<Certificate, WalletError> {
         let token = Token::decode(&record.token.0).map_err(|_| WalletError::ForeignCertificate)?;
         let key = self.seed.certificate_key(&record.key_id, record.counter());
         Certificate::from_parts(token, key).map_err(|_| WalletError::ForeignCertificate)

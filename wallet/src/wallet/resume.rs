@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Bought, Doubtful, LeaseReport, Restored, Stored, Wallet};
+use super::{Bought, Doubtful, LeaseReport, Restored, Stored, Tended, Wallet};
 use crate::error::WalletError;
 
 /// What a resumption finished, and what it could not.
@@ -12,6 +12,8 @@ pub struct Resumed {
     pub purchases: Vec<Bought>,
     /// A restore that has come to its end.
     pub restored: Option<Restored>,
+    /// Certificates that were exchanged or asked about.
+    pub tended: Tended,
     /// Leases that open payments made or extended.
     pub leases: Vec<LeaseReport>,
     /// Files that are stored now.
@@ -37,6 +39,10 @@ impl Wallet {
         resumed.errors.extend(bought.errors);
         match self.resume_restore().await {
             Ok(restored) => resumed.restored = restored,
+            Err(error) => resumed.errors.push(error),
+        }
+        match self.tend_now(doubtful).await {
+            Ok(tended) => resumed.tended = tended,
             Err(error) => resumed.errors.push(error),
         }
         for result in self.resume_uploads(doubtful).await? {
