@@ -261,6 +261,7 @@ async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
     lost.create_queue(queue()).await.unwrap();
     in_the_window(&world).await;
     let wallet = world.create("restored").await;
+    wallet.add_relay(&world.relays[0].address()).await.unwrap();
     wallet.set_inquiries(false).await.unwrap();
     wallet.restore(3).await.unwrap();
     // A relay that was paid and has not redeemed would lose.
@@ -278,6 +279,7 @@ async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
     world.vendor.set_version(10, "vendor.test");
     world.clock.advance(125 * SECONDS_PER_DAY);
     let wallet = world.create("restored").await;
+    wallet.add_relay(&world.relays[0].address()).await.unwrap();
     wallet.restore(3).await.unwrap();
     let renewed = wallet.tend().await.unwrap().renewed.unwrap();
     assert_eq!((renewed.renewed, renewed.waiting), (pack(), Credits::ZERO));
@@ -292,6 +294,7 @@ async fn story(world: &World, steps: Steps) {
         true => world.open_observed("wallet", steps).await,
         false => world.create_observed("wallet", steps).await,
     };
+    wallet.add_relay(&world.relays[0].address()).await.unwrap();
     if !exists {
         wallet.restore(2).await.unwrap();
     }
