@@ -64,7 +64,8 @@ impl Sums {
         let value = row.credits.0;
         let (issued, redeemed) =
             (value.saturating_mul(row.issued), value.saturating_mul(row.redeemed));
-        let left = issued.saturating_sub(redeemed);
+        let renewed = value.saturating_mul(row.renewed);
+        let left = issued.saturating_sub(redeemed).saturating_sub(renewed);
         let is_past = now >= row.redeem_until;
         let (expired, outstanding) = if is_past { (left, 0) } else { (0, left) };
         Self { issued, redeemed, expired, outstanding }
