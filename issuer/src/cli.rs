@@ -23,7 +23,9 @@ use self::{
 };
 use crate::{
     config::{Config, ENV_PREFIX, FILE_NAME},
-    operators, status,
+    operators,
+    sources::Sources,
+    status,
     store::{Act, Store},
     vouchers,
 };
@@ -35,6 +37,28 @@ pub fn main_with(
     env: Vec<(String, String)>,
     clock: SharedClock,
     steps: Steps,
+) -> ExitCode {
+    run(args, env, clock, steps, Sources::default())
+}
+
+/// The same, with other sources besides those of the configuration: for the programs of tests.
+#[cfg(feature = "testing")]
+pub fn main_with_sources(
+    args: Vec<OsString>,
+    env: Vec<(String, String)>,
+    clock: SharedClock,
+    steps: Steps,
+    sources: Sources,
+) -> ExitCode {
+    run(args, env, clock, steps, sources)
+}
+
+fn run(
+    args: Vec<OsString>,
+    env: Vec<(String, String)>,
+    clock: SharedClock,
+    steps: Steps,
+    sources: Sources,
 ) -> ExitCode {
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
@@ -54,6 +78,7 @@ pub fn main_with(
         clock,
         steps,
         rng: system_rng(),
+        sources,
         printer: Printer { json: arguments.json },
     };
     match runtime.block_on(session.run(arguments.command)) {
@@ -74,6 +99,7 @@ struct Session {
     clock: SharedClock,
     steps: Steps,
     rng: RngFactory,
+    sources: Sources,
     printer: Printer,
 }
 

@@ -1,6 +1,7 @@
 //! Sources: the places where money is taken (purchases.md). One file each, all with the same contract, which
 //! [`crate::purchases`] keeps: verified, recorded once, granted, and then told that it was delivered.
 
+mod apple;
 pub mod btcpay;
 mod free;
 pub mod google;
@@ -27,7 +28,10 @@ use scrip_runtime::clock::SharedClock;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-pub use self::free::{FreeConfig, FreeSource};
+pub use self::{
+    apple::{AppleConfig, AppleSource},
+    free::{FreeConfig, FreeSource},
+};
 use self::{
     btcpay::{BtcpayConfig, BtcpaySource},
     google::{GoogleConfig, GoogleSource},
@@ -302,6 +306,8 @@ pub enum SourceError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourcesConfig {
+    /// Apple's App Store.
+    pub apple: Option<AppleConfig>,
     /// BTCPay Server.
     pub btcpay: Option<BtcpayConfig>,
     /// A free allowance.
@@ -364,6 +370,9 @@ impl Sources {
         clock: &SharedClock,
     ) -> Result<Self, SetupError> {
         let mut sources = Self::default();
+        if let Some(apple) = &config.apple {
+            sources.add(AppleSource::new(apple.clone()));
+        }
         let orders = || Arc::new(store.clone());
         if let Some(btcpay) = &config.btcpay {
             sources.add(BtcpaySource::new(btcpay.clone(), orders())?);
@@ -383,6 +392,11 @@ impl Sources {
     /// Adds or replaces a source.
     pub fn add(&mut self, source: impl Source + 'static) {
         self.0.insert(source.name(), Arc::new(source));
+    }
+
+    /// Adds or replaces several.
+    pub fn add_all(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().map(|(name, source)| (*name, Arc::clone(source))));
     }
 
     /// Adds what needs nothing but the database.
@@ -406,7 +420,7 @@ impl Sources {
 pub(crate) const fn source_of(request: &GrantRequest) -> Option<&'static str> {
     match request {
         GrantRequest::Voucher { .. } => Some(voucher::NAME),
-        GrantRequest::Apple { .. } => Some("apple"),
+        GrantRequest::Apple { .. } => Some(apple::NAME),
         GrantRequest::Google { .. } => Some("google"),
         GrantRequest::Free(_) => Some(free::NAME),
         GrantRequest::Rest { .. } => Some(rest::NAME),

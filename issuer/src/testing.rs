@@ -1,6 +1,7 @@
 //! For tests, here and in other crates: a small issuer in this process, a throw-away PostgreSQL cluster, and the places
 //! where money is taken, played on loopback.
 
+pub mod apple;
 pub mod btcpay;
 mod fake;
 pub mod google;

@@ -1,6 +1,7 @@
 //! The issuer from outside, through its router: what it answers, and what it leaves in the database.
 
 mod admin;
+mod apple;
 mod issuance;
 mod payments;
 mod privacy;

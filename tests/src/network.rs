@@ -9,6 +9,8 @@ use rand_core::OsRng;
 use rand_core::RngCore;
 use scrip_issuer::Config as IssuerConfig;
 use scrip_issuer::config::sqlite_url;
+use scrip_issuer::sources::{AppleConfig, AppleSource};
+use scrip_issuer::testing::apple::BUNDLE_ID;
 use scrip_protocol::address::VendorAddress;
 use scrip_protocol::credits::Exponent;
 use scrip_protocol::seed::WalletSeed;
@@ -30,6 +32,15 @@ pub const START: UnixSeconds = UnixSeconds(1_767_225_600);
 pub const PRODUCT: &str = "pack";
 /// What that product is worth.
 pub const PRODUCT_CREDITS: u64 = 62;
+
+/// What [`PRODUCT`] is called in the App Store of tests.
+pub const APPLE_PRODUCT: &str = "credits.pack";
+
+/// The App Store with this root, where [`PRODUCT`] is sold.
+pub fn app_store(root: Vec<u8>) -> AppleSource {
+    let products = [(APPLE_PRODUCT.into(), PRODUCT.into())].into();
+    AppleSource::trusting(root, AppleConfig { bundle_id: BUNDLE_ID.into(), products })
+}
 
 /// What a network is to look like.
 pub struct Plan {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
 use rand_core::OsRng;
+use scrip_issuer::sources::Sources;
 use scrip_issuer::{Config as IssuerConfig, InitOptions, Issuer};
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::keys::PublicKey;
@@ -71,6 +72,7 @@ pub struct VendorNode {
     address: VendorAddress,
     clock: SharedClock,
     steps: Steps,
+    sources: Sources,
     running: Option<(Issuer, Running)>,
 }
 
@@ -86,7 +88,8 @@ impl VendorNode {
             seal_params: SealParams::for_tests(),
         };
         let address = Issuer::init(&options, &passphrase(), &*clock, &mut OsRng).await?;
-        Ok(Self { config, address, clock, steps: Steps::none(), running: None })
+        let (steps, sources) = (Steps::none(), Sources::default());
+        Ok(Self { config, address, clock, steps, sources, running: None })
     }
 
     /// A second process of the same vendor on the same database, listening elsewhere.
@@ -98,6 +101,7 @@ impl VendorNode {
             address: self.address.clone(),
             clock: self.clock.clone(),
             steps: Steps::none(),
+            sources: self.sources.clone(),
             running: None,
         }
     }
@@ -128,6 +132,11 @@ impl VendorNode {
         self.steps = steps;
     }
 
+    /// Where it takes money besides what is configured, from the next start on.
+    pub fn sources(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+
     /// The running issuer.
     ///
     /// # Errors
@@ -144,12 +153,13 @@ impl VendorNode {
     /// # Errors
     /// What the issuer says.
     pub async fn start(&mut self) -> Result<(), Failure> {
-        let issuer = Issuer::open(
+        let issuer = Issuer::open_with(
             self.config.clone(),
             passphrase(),
             Arc::clone(&self.clock),
             self.steps.clone(),
             generator(),
+            |sources, _| sources.add_all(&self.sources),
         )
         .await?;
         let bound = issuer.bind().await?;

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Launcher {
     binary: PathBuf,
     marks: PathBuf,
+    app_store: Option<PathBuf>,
 }
 
 /// A running program.
@@ -28,7 +29,14 @@ pub struct Process {
 impl Launcher {
     /// Starts `binary`; `marks` is a folder for its marks.
     pub fn new(binary: impl Into<PathBuf>, marks: &Path) -> Self {
-        Self { binary: binary.into(), marks: marks.to_owned() }
+        Self { binary: binary.into(), marks: marks.to_owned(), app_store: None }
+    }
+
+    /// Issuers trust the App Store whose root certificate is in the file `root`.
+    #[must_use]
+    pub fn with_app_store(mut self, root: PathBuf) -> Self {
+        self.app_store = Some(root);
+        self
     }
 
     /// Starts a program: `issuer`, `relay` or `wallet` with its arguments. At the step `crash_at` it stops for good.
@@ -58,6 +66,9 @@ impl Launcher {
             .kill_on_drop(true);
         if let Some(step) = crash_at {
             command.env("SCRIP_CRASH_AT", step);
+        }
+        if let Some(root) = &self.app_store {
+            command.env("SCRIP_CRASH_APP_STORE", root);
         }
         Ok(Process { child: command.spawn()?, mark })
     }

@@ -9,12 +9,13 @@ pub(super) async fn run(session: &Session) -> Result<(), CliError> {
     log::init(ENV_PREFIX)?;
     let config = session.config()?;
     let passphrase = passphrase(ENV_PREFIX, session.env.iter().cloned(), true)?;
-    let issuer = Issuer::open(
+    let issuer = Issuer::open_with(
         config,
         passphrase,
         session.clock.clone(),
         session.steps.clone(),
         session.rng.clone(),
+        |sources, _| sources.add_all(&session.sources),
     );
     let issuer = issuer.await?;
     let bound = issuer.bind().await?;

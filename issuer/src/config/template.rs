@@ -71,6 +71,12 @@ database = {database}
 [products.starter]
 pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
 
+# The App Store: the app, and what is sold in it. The identifiers are those of App Store Connect, where each must be a
+# consumable. Purchases are checked by Apple's signature; nothing has to be asked of Apple.
+# [sources.apple]
+# bundle_id = "example.app"
+# products = {{ "example.app.starter" = "starter" }}
+
 # Google Play: the app, the key file of a service account that may see and consume its orders, and which of Google's
 # products is which of ours.
 # [sources.google]

@@ -47,6 +47,7 @@ fn the_commented_defaults_are_the_defaults() {
     let tls = config.tls.clone().unwrap();
     assert_eq!(tls.key, Path::new("/etc/scrip/privkey.pem"));
     let sources = &config.sources;
+    assert_eq!(sources.apple.as_ref().unwrap().products["example.app.starter"], "starter");
     assert_eq!(sources.google.as_ref().unwrap().products["starter_pack"], "starter");
     assert_eq!(sources.stripe.as_ref().unwrap().products["starter"].amount, 499);
     let btcpay = sources.btcpay.as_ref().unwrap();

@@ -2,7 +2,8 @@
 //!
 //! With `SCRIP_CRASH_AT=STEP` it stops for good when it reaches the step (every `SCRIP_CRASH_SKIP` + 1st time), after it has written a line
 //! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. The programs themselves have no such switch: they take an observer of
-//! their durable steps, and only this binary gives them one.
+//! their durable steps, and only this binary gives them one. In the same way `SCRIP_CRASH_APP_STORE` names the root certificate of an App
+//! Store of tests, which the issuer trusts.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
@@ -10,9 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use scrip_issuer::sources::Sources;
 use scrip_runtime::clock::SystemClock;
 use scrip_runtime::config::environment;
 use scrip_runtime::steps::Steps;
+use scrip_tests::network::app_store;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -21,7 +24,9 @@ fn main() -> ExitCode {
     let env: Vec<(String, String)> = environment().collect();
     let clock = Arc::new(SystemClock);
     match role.to_str() {
-        Some("issuer") => scrip_issuer::cli::main_with(program, env, clock, steps()),
+        Some("issuer") => {
+            scrip_issuer::cli::main_with_sources(program, env, clock, steps(), sources())
+        }
         Some("relay") => scrip_relay::cli::main_with(program, env, clock, steps()),
         Some("wallet") => scrip_wallet::cli::main_with(program, env, clock, steps()),
         _ => {
@@ -29,6 +34,17 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn sources() -> Sources {
+    let mut sources = Sources::default();
+    if let Some(root) = std::env::var_os("SCRIP_CRASH_APP_STORE") {
+        match std::fs::read(&root) {
+            Ok(root) => sources.add(app_store(root)),
+            Err(error) => eprintln!("{}: {error}", root.display()),
+        }
+    }
+    sources
 }
 
 fn steps() -> Steps {
