@@ -5,17 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use scrip_protocol::{
     id::GrantId,
     issuance::{BlindedItem, IssuanceAnswer, IssuanceRequest, SignedItem},
-    manifest::{DenominationKey, KeyUse},
+    manifest::DenominationKey,
     seed::GrantSecret,
     time::UnixSeconds,
 };
 
 use crate::{
     issuer::Issuer,
-    pack::Pack,
     ring::Ring,
     signer::{Job, SignError, in_range, raw},
-    store::{Minted, StoreError, StoredPack},
+    store::{GrantRow, Minted, StoreError, StoredPack},
 };
 
 /// Why no pack was issued. Nothing was changed.
@@ -85,14 +84,14 @@ impl Issuer {
     ) -> Result<Vec<u8>, PackIssueError> {
         let grant_id = secret.ok_or(PackIssueError::GrantUnknown)?.grant_id();
         let request_digest = request.digest();
-        let pack = match self.stored_or_pack(&grant_id, &request_digest).await? {
+        let grant = match self.stored_or_pack(&grant_id, &request_digest).await? {
             Ok(answer) => return Ok(answer),
-            Err(pack) => pack,
+            Err(grant) => grant,
         };
         let now = self.inner.clock.now();
         let signs = |ring: &Ring| request.items.iter().all(|item| ring.signs(&item.key_id, now));
         let ring = self.ring_that(signs).await;
-        let checked = check_items(&ring, &pack, KeyUse::Production, request, now)?;
+        let checked = check_items(&ring, &grant, request, now)?;
         let answer = self.sign_items(&checked).await?;
         let stored = StoredPack { request_digest, answer };
         self.inner.steps.at("issuer.answer.before_store");
@@ -117,19 +116,19 @@ impl Issuer {
         }
     }
 
-    /// Checks 3 to 5: the stored answer to this very request, or else the pack that may be signed.
+    /// Checks 3 to 5: the stored answer to this very request, or else the grant whose pack may be signed.
     async fn stored_or_pack(
         &self,
         grant_id: &GrantId,
         request_digest: &[u8; 32],
-    ) -> Result<Result<Vec<u8>, Pack>, PackIssueError> {
+    ) -> Result<Result<Vec<u8>, GrantRow>, PackIssueError> {
         let Some((grant, stored)) = self.inner.store.grant_with_pack(grant_id).await? else {
             return Err(PackIssueError::GrantUnknown);
         };
         match (stored, grant.minted) {
             (Some(stored), _) if stored.request_digest == *request_digest => Ok(Ok(stored.answer)),
             (None, _) if grant.cancelled => Err(PackIssueError::GrantCancelled),
-            (None, Minted::Nothing) => Ok(Err(grant.pack)),
+            (None, Minted::Nothing) => Ok(Err(grant)),
             (Some(_), _) | (None, Minted::Pack | Minted::Tokens) => Err(PackIssueError::GrantUsed),
         }
     }
@@ -152,8 +151,7 @@ impl Issuer {
 /// Checks 6 to 8.
 fn check_items<'a>(
     ring: &'a Ring,
-    pack: &Pack,
-    key_use: KeyUse,
+    grant: &GrantRow,
     request: &'a IssuanceRequest,
     now: UnixSeconds,
 ) -> Result<Vec<Checked<'a>>, PackIssueError> {
@@ -166,8 +164,8 @@ fn check_items<'a>(
         Ok(Checked { item, key, private })
     };
     let checked = request.items.iter().map(check).collect::<Result<Vec<_>, _>>()?;
-    let of_use = checked.iter().all(|checked| checked.key.key_use() == key_use);
-    if !of_use || !pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
+    let of_use = checked.iter().all(|checked| checked.key.key_use() == grant.key_use());
+    if !of_use || !grant.pack.matches(checked.iter().map(|checked| checked.key.exponent())) {
         return Err(PackIssueError::PackMismatch);
     }
     let all_in_range = checked

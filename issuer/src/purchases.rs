@@ -10,7 +10,7 @@ mod orders;
 use std::sync::Arc;
 
 use scrip_protocol::{
-    id::GrantId, issuance::GrantAnswer, purchase::GrantRequest, seed::GrantSecret,
+    id::GrantId, issuance::GrantAnswer, manifest::KeyUse, purchase::GrantRequest, seed::GrantSecret,
 };
 
 pub(crate) use self::orders::KEEP_UNPAID;
@@ -207,8 +207,10 @@ impl Issuer {
         result
     }
 
-    /// Whether purchases of test environments can be granted.
+    /// Whether purchases of test environments can be granted: test keys are wanted, and issue now.
     fn has_test_keys(&self) -> bool {
-        false
+        let now = self.inner.clock.now();
+        self.inner.config.epoch.test_keys
+            && self.manifest().issuing_at(KeyUse::Test, now).next().is_some()
     }
 }

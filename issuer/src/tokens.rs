@@ -22,6 +22,9 @@ pub enum TokenIssueError {
     /// The grant has none of this denomination left, or was minted as a pack.
     #[error("the grant has none of this denomination left")]
     GrantUsed,
+    /// Single tokens are of production keys only, which do not sign a test purchase.
+    #[error("single tokens are not of test keys")]
+    TestGrant,
     /// No issuing key has this last byte.
     #[error("no key that issues now has this truncated id")]
     KeyUnknown,
@@ -105,6 +108,7 @@ impl Issuer {
         match (stored, grant.minted) {
             (Some(answer), _) => Ok(Ok(answer)),
             (None, _) if grant.cancelled => Err(TokenIssueError::GrantCancelled),
+            (None, _) if grant.test => Err(TokenIssueError::TestGrant),
             (None, Minted::Nothing | Minted::Tokens) => Ok(Err(grant.pack)),
             (None, Minted::Pack) => Err(TokenIssueError::GrantUsed),
         }

@@ -97,6 +97,7 @@ impl Refusal {
                 TokenIssueError::GrantUnknown => ProblemType::GrantUnknown,
                 TokenIssueError::GrantUsed => ProblemType::GrantUsed,
                 TokenIssueError::GrantCancelled => ProblemType::GrantCancelled,
+                TokenIssueError::TestGrant => ProblemType::PackMismatch,
                 TokenIssueError::KeyUnknown => ProblemType::KeyUnknown,
                 TokenIssueError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
                 TokenIssueError::Overloaded => ProblemType::Overloaded,

@@ -1,6 +1,6 @@
 //! Grants: the right to have one pack signed.
 
-use scrip_protocol::{id::GrantId, time::UnixSeconds};
+use scrip_protocol::{id::GrantId, manifest::KeyUse, time::UnixSeconds};
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, TxError, rows};
@@ -35,6 +35,11 @@ pub struct GrantRow {
 }
 
 impl GrantRow {
+    /// What the keys that sign it are for.
+    pub const fn key_use(&self) -> KeyUse {
+        if self.test { KeyUse::Test } else { KeyUse::Production }
+    }
+
     /// A new grant.
     pub fn new(product: impl Into<String>, pack: Pack) -> Self {
         Self {

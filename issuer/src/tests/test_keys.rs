@@ -9,7 +9,7 @@ use scrip_protocol::{
     problem::ProblemType,
     redemption::ItemResult,
     rsa::TokenPublicKey,
-    seed::Counter,
+    seed::{Counter, GrantSecret},
     token::TokenRequest,
 };
 use tempfile::TempDir;
@@ -18,6 +18,8 @@ use super::support::*;
 use crate::{
     Change, Issuer,
     signer::Job,
+    sources::TransactionId,
+    store::{GrantRow, NewPurchase, PurchaseRecorded},
     testing::{Setup, TestIssuer},
 };
 
@@ -70,6 +72,60 @@ async fn a_paid_grant_is_signed_with_production_keys_only() {
     let body = request.encode();
     let answer = post(issuer, "/v1/issuance", media::ISSUANCE_REQUEST, Some(&secret), body).await;
     answer.success(media::ISSUANCE_ANSWER);
+}
+
+/// A grant as a purchase in a store's test environment leaves it.
+async fn test_grant(issuer: &Issuer, secret: &GrantSecret) {
+    let pack = issuer.config().products["starter"].pack.clone();
+    let purchase = NewPurchase {
+        source: "sandbox",
+        transaction: TransactionId::new(b"1"),
+        grant_id: secret.grant_id(),
+        grant: GrantRow { test: true, ..GrantRow::new("starter", pack) },
+        day: issuer.inner.clock.today(),
+        account: None,
+        order: None,
+        settles: false,
+        parent: None,
+        budget: None,
+        lapsed: false,
+    };
+    let recorded = issuer.store().record_purchase(&purchase).await.unwrap();
+    assert!(matches!(recorded, PurchaseRecorded::Granted(..)));
+}
+
+#[tokio::test]
+async fn a_test_grant_is_signed_with_test_keys_only() {
+    let (vendor, _directory) = with_test_keys().await;
+    let issuer = &vendor.issuer;
+    let wallet = Wallet::new(1);
+    let secret = wallet.secret(issuer, 0);
+    test_grant(issuer, &secret).await;
+    let grant = get(issuer, "/v1/grants", Some(&secret)).await.success(media::JSON);
+    let grant: serde_json::Value = serde_json::from_slice(&grant).unwrap();
+    assert_eq!(grant["test"], true);
+
+    let (_, production) = wallet.blind(issuer, 0, &STARTER);
+    let token = TokenRequest {
+        truncated_key_id: production.items[4].key_id.as_bytes()[31],
+        blinded_message: production.items[4].blinded_message,
+    };
+    let requests = [
+        ("/v1/issuance", media::ISSUANCE_REQUEST, production.encode()),
+        ("/v1/token-request", media::TOKEN_REQUEST, token.encode()),
+    ];
+    for (path, content_type, body) in requests {
+        let refused = post(issuer, path, content_type, Some(&secret), body).await;
+        assert_eq!(refused.problem(), ProblemType::PackMismatch, "{path}");
+    }
+    let test = blind(issuer, &wallet, 0, &STARTER);
+    let request = IssuanceRequest { items: test.iter().map(|one| one.item().clone()).collect() };
+    let body = request.encode();
+    let answer = post(issuer, "/v1/issuance", media::ISSUANCE_REQUEST, Some(&secret), body).await;
+    finish(issuer, test, &answer.success(media::ISSUANCE_ANSWER));
+    let status = issuer.status().await.unwrap();
+    assert_eq!((status.credits_issued, status.test_credits_issued), (Credits(0), Credits(12)));
+    assert_eq!(status.credits_outstanding, Credits(0));
 }
 
 #[tokio::test]
