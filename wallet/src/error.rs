@@ -231,6 +231,9 @@ pub enum WalletError {
     /// The relay does not take the vendor's certificates.
     #[error("{0} does not accept the certificates of this wallet's vendor")]
     NotAccepted(Box<RelayAddress>),
+    /// The relay takes no certificates of test keys.
+    #[error("{0} takes no certificates of test purchases")]
+    TestNotTaken(Box<RelayAddress>),
     /// The relay does not give leases as long as that.
     #[error("{relay} gives leases of 1 to {most} days")]
     Days {
@@ -474,6 +477,7 @@ impl WalletError {
             Self::UnknownRelay(_) => "see `scrip relay list`, or add it with `scrip relay add`",
             Self::TooFewRelays { .. } => "add relays with `scrip relay add`, or ask for fewer copies",
             Self::NotAccepted(_) => "use another relay",
+            Self::TestNotTaken(_) => "use a relay that is run for tests, or pay without `--test`",
             Self::Days { .. } => "ask for a number of days within that, and extend the lease later",
             Self::Unknown { .. } => "see `scrip leases` and `scrip queue list`",
             Self::Ambiguous { .. } => "write more of the name",

@@ -20,6 +20,15 @@ pub(crate) const fn is_excessive(paid: Credits, price: Credits) -> bool {
     paid.0 > price.0.saturating_add(price.0 / 2).saturating_add(EXCESS_SLACK)
 }
 
+/// Which certificates may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choosable {
+    /// Also those that are in doubt, where the others do not do.
+    pub(crate) doubtful: bool,
+    /// Those of test keys, and no others; else no such.
+    pub(crate) test: bool,
+}
+
 /// All certificates. Changes go to disk first and are entered here afterwards.
 pub(crate) struct Purse(BTreeMap<PublicKey, CertificateRecord>);
 
@@ -41,23 +50,23 @@ impl Purse {
         self.0.extend(changed.into_iter().map(|one| (one.key, one)));
     }
 
-    /// Certificates that pay `price`. Doubtful ones only where `doubtful` is set and the others do not do.
+    /// Certificates that pay `price`. Doubtful ones only where they may be chosen and the others do not do.
     pub(crate) fn choose(
         &self,
         price: Credits,
         now: UnixSeconds,
-        doubtful: bool,
+        from: Choosable,
     ) -> Result<Vec<&CertificateRecord>, Shortage> {
-        let held = self.pick(price, now, |state| matches!(state, CertificateState::Held));
+        let held = self.pick(price, now, from, |state| matches!(state, CertificateState::Held));
         let error = match held {
             Ok(chosen) => return Ok(chosen),
             Err(error) => error,
         };
-        let with_doubtful = self.pick(price, now, |state| {
+        let with_doubtful = self.pick(price, now, from, |state| {
             matches!(state, CertificateState::Held | CertificateState::InDoubt)
         });
         match with_doubtful {
-            Ok(chosen) if doubtful => Ok(chosen),
+            Ok(chosen) if from.doubtful => Ok(chosen),
             Ok(_) => Err(Shortage::OnlyDoubtful { price }),
             Err(_) => Err(Shortage::Choice(error)),
         }
@@ -69,14 +78,15 @@ impl Purse {
         &self,
         prices: impl IntoIterator<Item = Credits>,
         now: UnixSeconds,
-        doubtful: bool,
+        from: Choosable,
     ) -> Result<Credits, Shortage> {
         let usable = |state: &CertificateState| match state {
             CertificateState::Held => true,
-            CertificateState::InDoubt => doubtful,
+            CertificateState::InDoubt => from.doubtful,
             _ => false,
         };
-        let mut coins: Vec<Coin> = self.usable(now, usable).iter().map(|one| coin(one)).collect();
+        let mut coins: Vec<Coin> =
+            self.usable(now, from, usable).iter().map(|one| coin(one)).collect();
         let available = Credits::total(coins.iter().map(|coin| coin.exponent.value()));
         let prices: Vec<Credits> = prices.into_iter().collect();
         let price = Credits::total(prices.iter().copied());
@@ -104,9 +114,10 @@ impl Purse {
         &self,
         price: Credits,
         now: UnixSeconds,
+        from: Choosable,
         usable: impl Fn(&CertificateState) -> bool,
     ) -> Result<Vec<&CertificateRecord>, ChoiceError> {
-        let candidates = self.usable(now, usable);
+        let candidates = self.usable(now, from, usable);
         let coins: Vec<Coin> = candidates.iter().map(|one| coin(one)).collect();
         let chosen = choose(&coins, price)?;
         Ok(chosen.into_iter().filter_map(|at| candidates.get(at).copied()).collect())
@@ -115,10 +126,12 @@ impl Purse {
     fn usable(
         &self,
         now: UnixSeconds,
+        from: Choosable,
         usable: impl Fn(&CertificateState) -> bool,
     ) -> Vec<&CertificateRecord> {
         let alive = |one: &&CertificateRecord| now.plus(SPEND_MARGIN) < one.spend_until;
-        self.all().filter(|one| usable(&one.state)).filter(alive).collect()
+        let of_use = self.all().filter(|one| one.test == from.test);
+        of_use.filter(|one| usable(&one.state)).filter(alive).collect()
     }
 }
 

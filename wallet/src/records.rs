@@ -228,6 +228,9 @@ pub(crate) struct CertificateRecord {
     pub(crate) spend_until: UnixSeconds,
     pub(crate) grant: u32,
     pub(crate) position: u16,
+    /// Whether a test key signed it, so that it is worth nothing (keys.md, "Test keys").
+    #[serde(default)]
+    pub(crate) test: bool,
     pub(crate) state: CertificateState,
     /// Of one in doubt: when the vendor, by its own clock, first knew nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

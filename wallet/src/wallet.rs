@@ -21,7 +21,10 @@ mod resume;
 mod settle;
 mod tend;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use scrip_protocol::{address::VendorAddress, seed::WalletSeed};
 use scrip_runtime::{clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
@@ -102,6 +105,8 @@ pub struct Wallet {
     renewing: Mutex<()>,
     /// Held while a file is stored: no two tasks work on one upload.
     storing: Mutex<()>,
+    /// Whether this process pays with certificates of test keys, and with no others.
+    pays_with_test: AtomicBool,
     environment: Environment,
 }
 
@@ -188,6 +193,7 @@ impl Wallet {
             buying: Mutex::new(()),
             renewing: Mutex::new(()),
             storing: Mutex::new(()),
+            pays_with_test: AtomicBool::new(false),
             environment,
         }
     }

@@ -52,6 +52,9 @@ pub(super) struct Common {
     /// Also spend certificates that are in doubt since a restore
     #[arg(long, global = true)]
     pub(super) spend_doubtful: bool,
+    /// Pay with certificates of test purchases, and no others: only relays that are run for tests take them
+    #[arg(long, global = true)]
+    pub(super) test: bool,
     /// Pay far more than the price where the wallet has no smaller certificates
     #[arg(long, global = true)]
     pub(super) accept_excess: bool,

@@ -34,6 +34,10 @@ fn show_balance(balance: &Balance) -> String {
         (balance.in_doubt, "in doubt since the restore; --spend-doubtful spends them"),
         (balance.spent_elsewhere, "gone: spent before the restore, or by a copy of this wallet"),
         (balance.expired, "expired"),
+        (
+            balance.test,
+            "of test purchases, worth nothing; --test pays with them, at relays for tests",
+        ),
     ];
     for (credits, what) in rest.into_iter().filter(|(credits, _)| credits.0 > 0) {
         lines.push(format!("{credits} {what}"));

@@ -27,8 +27,9 @@ pub(super) async fn buy(session: &Session, arguments: BuyArguments) -> Result<()
     report(&wallet.settle_purchases().await?);
     wallet.close().await?;
     session.output.show(&bought, |bought| {
+        let test = if bought.test { " of test keys, which are worth nothing" } else { "" };
         format!(
-            "Bought {}: {} in {} certificates.",
+            "Bought {}: {} in {} certificates{test}.",
             bought.product, bought.credits, bought.certificates
         )
     })

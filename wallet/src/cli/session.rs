@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) output: Output,
     pub(super) environment: Environment,
     pub(super) doubtful: Doubtful,
+    /// Whether certificates of test keys pay, and no others.
+    pub(super) test: bool,
     pub(super) accept_excess: bool,
     env: Vec<(String, String)>,
 }
@@ -56,6 +58,7 @@ impl Session {
             environment,
             doubtful,
             accept_excess: common.accept_excess,
+            test: common.test,
             env,
         })
     }
@@ -67,7 +70,9 @@ impl Session {
             return Err(WalletError::Store(missing).into());
         }
         let environment = self.environment.clone();
-        Ok(Wallet::open(&self.directory, self.passphrase()?, environment).await?)
+        let wallet = Wallet::open(&self.directory, self.passphrase()?, environment).await?;
+        wallet.pay_with_test_certificates(self.test);
+        Ok(wallet)
     }
 
     /// Opens the wallet for a command that calls relays, and finishes open payments first. Open purchases stay: a call to the

@@ -63,6 +63,8 @@ pub struct Balance {
     pub expired: Credits,
     /// Second parts of purchases, which the vendor issues from then on.
     pub later: Vec<Expiring>,
+    /// Of test purchases: worth nothing, in none of the sums above, and spent only where that is asked for.
+    pub test: Credits,
 }
 
 impl Wallet {
@@ -83,6 +85,13 @@ impl Wallet {
         let mut spendable = Vec::new();
         for one in purse.all() {
             let sum = match one.state {
+                CertificateState::Held | CertificateState::InDoubt if one.test => {
+                    if one.spend_until <= now {
+                        continue;
+                    }
+                    &mut balance.test
+                }
+                CertificateState::InFlight { .. } if one.test => continue,
                 CertificateState::Held | CertificateState::InDoubt if one.spend_until <= now => {
                     &mut balance.expired
                 }
@@ -127,7 +136,9 @@ const fn is_unconfirmed(purchase: &Purchase) -> bool {
 
 const fn promised(purchase: &Purchase) -> Option<Credits> {
     match &purchase.state {
-        PurchaseState::Granted { answer } | PurchaseState::Requested { answer, .. } => {
+        PurchaseState::Granted { answer } | PurchaseState::Requested { answer, .. }
+            if !answer.test =>
+        {
             Some(answer.credits)
         }
         _ => None,

@@ -31,6 +31,8 @@ pub struct Bought {
     pub credits: Credits,
     /// How many certificates came of it.
     pub certificates: usize,
+    /// Whether nobody paid, so that it is worth nothing: a purchase in a store's test environment.
+    pub test: bool,
     /// When the purchase began.
     pub at: UnixSeconds,
 }
@@ -283,6 +285,7 @@ pub(super) fn bought(purchase: &Purchase, answer: &GrantAnswer) -> Bought {
         product: answer.product.clone(),
         credits: answer.credits,
         certificates: answer.pack.iter().map(|entry| usize::from(entry.count)).sum(),
+        test: answer.test,
         at: purchase.at,
     }
 }

@@ -135,10 +135,11 @@ impl Wallet {
     ) -> Result<Vec<KeyId>, WalletError> {
         let manifest = self.agreed_manifest(client).await?;
         let now = self.now();
+        let key_use = if answer.test { KeyUse::Test } else { KeyUse::Production };
         let mut keys = Vec::new();
         for entry in &answer.pack {
             let key = manifest
-                .issuing(KeyUse::Production, entry.exponent, now)
+                .issuing(key_use, entry.exponent, now)
                 .ok_or(WalletError::NoIssuingKey(entry.exponent))?;
             keys.extend(std::iter::repeat_n(key.id(), entry.count.into()));
             if keys.len() > MAX_PACK {
@@ -195,6 +196,7 @@ impl Wallet {
                 spend_until: minted.spend_until,
                 grant: purchase.grant,
                 position,
+                test: minted.test,
                 state,
                 unrecorded: None,
                 proof: None,
@@ -227,6 +229,7 @@ struct Minted {
     certificate: Certificate,
     exponent: scrip_protocol::credits::Exponent,
     spend_until: UnixSeconds,
+    test: bool,
 }
 
 fn blind_all(
@@ -259,7 +262,8 @@ async fn finish(
                 let key = manifest.key(&blinding.item().key_id).ok_or(WalletError::OtherAnswer)?;
                 let certificate = blinding.finish(key, item)?;
                 let spend_until = key.windows().spend_until;
-                Ok(Minted { certificate, exponent: key.exponent(), spend_until })
+                let (exponent, test) = (key.exponent(), key.key_use() == KeyUse::Test);
+                Ok(Minted { certificate, exponent, spend_until, test })
             })
             .collect()
     })

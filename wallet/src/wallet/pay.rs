@@ -1,6 +1,9 @@
 //! Payments up to the moment when they are on disk (spending.md, "Payment").
 
+use std::sync::atomic::Ordering;
+
 use scrip_protocol::{
+    address::RelayAddress,
     credits::Credits,
     id::OperatorId,
     issuance::Certificate,
@@ -14,7 +17,7 @@ use super::Wallet;
 use crate::{
     error::WalletError,
     net::{RelayClient, Route},
-    purse::{Shortage, is_excessive},
+    purse::{Choosable, Shortage, is_excessive},
     records::{
         Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
         PaymentState, Purpose, Subject,
@@ -98,8 +101,33 @@ impl Wallet {
         doubtful: Doubtful,
     ) -> Result<PaidRequest, WalletError> {
         let purse = self.purse.lock().await;
-        let chosen = purse.choose(price, self.now(), doubtful == Doubtful::Spend)?;
+        let chosen = purse.choose(price, self.now(), self.choosable(doubtful))?;
         self.sign(&chosen, operator, resource_request)
+    }
+
+    /// Lets this wallet pay with certificates of test keys from now on, and with no others, or no longer. They are worth
+    /// nothing, and only relays that say so take them.
+    pub fn pay_with_test_certificates(&self, test: bool) {
+        self.pays_with_test.store(test, Ordering::Relaxed);
+    }
+
+    /// Which certificates this wallet pays with now.
+    pub(super) fn choosable(&self, doubtful: Doubtful) -> Choosable {
+        let test = self.pays_with_test.load(Ordering::Relaxed);
+        Choosable { doubtful: doubtful == Doubtful::Spend, test }
+    }
+
+    /// Refuses a relay that would refuse the certificates that this wallet pays with now.
+    pub(super) fn check_use(
+        &self,
+        relay: &RelayAddress,
+        info: &RelayInfo,
+    ) -> Result<(), WalletError> {
+        let takes_test = self.entry_of(info).is_some_and(|entry| entry.test);
+        if self.choosable(Doubtful::Keep).test && !takes_test {
+            return Err(WalletError::TestNotTaken(relay.clone().into()));
+        }
+        Ok(())
     }
 
     /// Chooses certificates and puts the whole request on disk: from here on they are bound to this payment.
@@ -109,8 +137,9 @@ impl Wallet {
         price: Credits,
         purpose: Purpose,
     ) -> Result<PaymentRecord, WalletError> {
+        self.check_use(order.client.address(), order.info)?;
         let purse = self.lock_purse().await;
-        let chosen = purse.choose(price, self.now(), order.doubtful == Doubtful::Spend)?;
+        let chosen = purse.choose(price, self.now(), self.choosable(order.doubtful))?;
         let paid = Credits::total(chosen.iter().map(|one| one.value()));
         if !order.accept_excess && is_excessive(paid, price) {
             return Err(Shortage::Excess { price, paid }.into());

@@ -113,7 +113,11 @@ impl Wallet {
         let met = join_all(addresses.iter().map(|address| self.meet(&network, address))).await;
         let (mut usable, mut errors) = (Vec::new(), Vec::new());
         for (address, met) in addresses.iter().zip(met) {
-            match met.and_then(|candidate| for_days(candidate, days)) {
+            let fits = |candidate: Candidate| {
+                self.check_use(address, &candidate.info)?;
+                for_days(candidate, days)
+            };
+            match met.and_then(fits) {
                 Ok(candidate) => usable.push(candidate),
                 Err(error) if named => return Err(error),
                 Err(error) => {

@@ -149,9 +149,9 @@ impl Job<'_> {
             }));
         }
         let price = Credits::total(prices.iter().copied());
-        let doubtful = self.doubtful == Doubtful::Spend;
         let purse = self.wallet.purse.lock().await;
-        let paid = purse.rehearse(prices, self.wallet.now(), doubtful)?;
+        let paid =
+            purse.rehearse(prices, self.wallet.now(), self.wallet.choosable(self.doubtful))?;
         if is_excessive(paid, price) {
             self.wallet.watch().warn(format!(
                 "this costs {price} and takes {paid}, as the wallet has too few small certificates; \
