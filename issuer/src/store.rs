@@ -125,6 +125,21 @@ impl Store {
         Ok(store)
     }
 
+    /// A new database as an older program made it.
+    #[cfg(test)]
+    pub(crate) async fn open_at_version(url: &str, version: i64) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let store = Self::open_sqlite(url, true).await.map_err(StoreError::Open)?;
+        migrations::up_to(&store, version).await?;
+        Ok(store)
+    }
+
+    /// Runs statements as they are.
+    #[cfg(test)]
+    pub(crate) async fn execute_raw(&self, sql: &'static str) -> Result<(), sqlx::Error> {
+        self.writer.execute(sqlx::raw_sql(sql)).await.map(drop)
+    }
+
     async fn open_sqlite(url: &str, create: bool) -> Result<Self, sqlx::Error> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let mode = if create { "rwc" } else { "rw" };

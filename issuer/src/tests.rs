@@ -5,6 +5,7 @@ mod apple;
 mod issuance;
 mod payments;
 mod privacy;
+mod purchases;
 mod redemption;
 pub(crate) mod renewal;
 mod restart;

@@ -19,6 +19,11 @@ pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// Brings the database to [`LATEST`]. Two processes that start at once are told apart by the primary key of the
 /// version: one of them applies a migration, the other is rolled back and finds it applied.
 pub(super) async fn apply(store: &Store) -> Result<(), StoreError> {
+    up_to(store, LATEST).await
+}
+
+/// The same, no further than `last`.
+pub(super) async fn up_to(store: &Store, last: i64) -> Result<(), StoreError> {
     store
         .run_tx("create_migrations", |tx| {
             Box::pin(async move {
@@ -32,7 +37,9 @@ pub(super) async fn apply(store: &Store) -> Result<(), StoreError> {
     if found > LATEST {
         return Err(StoreError::TooNew { found, known: LATEST });
     }
-    for (number, text) in MIGRATIONS.iter().filter(|(number, _)| *number > found) {
+    for (number, text) in
+        MIGRATIONS.iter().filter(|(number, _)| (found + 1..=last).contains(number))
+    {
         let text = translated(text, store.backend());
         let applied = store.run_tx("migrate", |tx| {
             let text = text.clone();
