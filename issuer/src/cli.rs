@@ -6,6 +6,7 @@ mod error;
 mod init;
 mod keys;
 mod print;
+mod selling;
 mod start;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
@@ -17,17 +18,17 @@ use scrip_protocol::keys::PublicKey;
 use scrip_runtime::{clock::SharedClock, config, random::RngFactory, steps::Steps};
 
 use self::{
-    arguments::{AdminCommand, Arguments, Command, OperatorCommand, VoucherCommand},
+    arguments::{AdminCommand, Arguments, Command, OperatorCommand},
     error::CliError,
     print::Printer,
 };
 use crate::{
+    alerts,
     config::{Config, ENV_PREFIX, FILE_NAME},
     operators,
     sources::Sources,
     status,
     store::{Act, Store},
-    vouchers,
 };
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
@@ -108,9 +109,8 @@ impl Session {
         match command {
             Command::Init(arguments) => init::run(&self, arguments).await,
             Command::Start => start::run(&self).await,
-            Command::Voucher(VoucherCommand::Create { product, count, valid_days }) => {
-                self.create_vouchers(&product, count, valid_days).await
-            }
+            Command::Voucher(command) => selling::vouchers(&self, command).await,
+            Command::Refund(arguments) => selling::refund(&self, &arguments).await,
             Command::Operator(OperatorCommand::Add { name, key }) => {
                 self.add_operator(&name, &key).await
             }
@@ -121,20 +121,6 @@ impl Session {
             Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
             Command::Log { last } => admin::log(&self, last).await,
         }
-    }
-
-    async fn create_vouchers(
-        &self,
-        product: &str,
-        count: u32,
-        valid_days: u32,
-    ) -> Result<(), CliError> {
-        let (config, store) = self.open_store().await?;
-        let mut rng = (self.rng)();
-        let (clock, rng) = (&*self.clock, &mut &mut *rng);
-        let made = vouchers::create(&store, &config, product, count, valid_days, clock, rng).await;
-        store.close().await;
-        self.printer.vouchers(&made?)
     }
 
     async fn add_operator(&self, name: &str, key: &PublicKey) -> Result<(), CliError> {
@@ -153,9 +139,11 @@ impl Session {
 
     async fn status(&self) -> Result<(), CliError> {
         let (config, store) = self.open_store().await?;
-        let status = status::read(&store, &config, self.clock.now()).await;
+        let now = self.clock.now();
+        let status = status::read(&store, &config, now).await;
+        let alerts = alerts::read(&store, &config, now).await;
         store.close().await;
-        self.printer.status(&status?)
+        self.printer.status(&status?, &alerts?)
     }
 
     async fn address(&self) -> Result<(), CliError> {

@@ -3,7 +3,7 @@
 //!
 //! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`renewal`],
 //!   [`operators`],
-//!   [`status`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
+//!   [`status`], [`alerts`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
 //! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
 //! - [`http`], which parses and encodes; [`admin`], the vendor's own page; [`cli`], the program; [`Issuer`], all of it together in one process.
 //!
@@ -24,6 +24,7 @@ mod ring;
 mod rotation;
 
 pub mod admin;
+pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod grants;

@@ -62,7 +62,7 @@ pub use self::{
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,
-    vouchers::NewVoucher,
+    vouchers::{AddedBatch, NewVoucher, NewVoucherBatch, VoucherBatchRow},
 };
 
 /// How often a transaction is tried before [`StoreError::Contention`].

@@ -1,6 +1,7 @@
 //! The issuer from outside, through its router: what it answers, and what it leaves in the database.
 
 mod admin;
+mod alerts;
 mod apple;
 mod issuance;
 mod payments;

@@ -1,4 +1,4 @@
-//! Making vouchers.
+//! Making vouchers, and cancelling those that were not used.
 
 mod code;
 
@@ -11,17 +11,36 @@ pub use self::code::{ParseVoucherError, VoucherCode};
 use crate::{
     config::Config,
     issuer::Issuer,
-    store::{NewVoucher, Store, StoreError},
+    store::{Act, Action, AddedBatch, NewVoucher, NewVoucherBatch, Store, StoreError},
 };
 
 /// The most vouchers that are made at once.
 pub const MAX_VOUCHERS: u32 = 100_000;
+/// The longest time that a voucher is valid: a hundred years.
+pub const MAX_VALID_DAYS: u32 = 36_525;
 /// For how many days a voucher is valid where nothing else is said.
 pub const DEFAULT_VALID_DAYS: u32 = 365;
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Making<'a> {
+    /// The product that they buy.
+    pub product: &'a str,
+    /// How many.
+    pub count: u32,
+    /// For how many days from today they can be used.
+    pub valid_days: u32,
+    /// Who makes them, for the log.
+    pub actor: &'a str,
+    /// A random name of the batch, drawn before by whoever may ask twice.
+    pub nonce: Option<[u8; 16]>,
+}
 
 /// Vouchers that were made just now. Their codes exist nowhere else.
 #[derive(Serialize)]
 pub struct NewVouchers {
+    /// The number of their batch.
+    pub batch: u64,
     /// The product that they buy.
     pub product: String,
     /// What each is worth.
@@ -46,24 +65,32 @@ pub enum CreateVouchersError {
     /// None, or too many.
     #[error("from 1 to {MAX_VOUCHERS} vouchers can be made at once")]
     Count,
+    /// They could not be used on any day.
+    #[error("vouchers are valid for at least a day, and for at most {MAX_VALID_DAYS}")]
+    ValidDays,
+    /// The same batch was asked for before. Its codes were shown then.
+    #[error("these vouchers were made before, as batch {batch}; their codes were shown then")]
+    MadeBefore {
+        /// Its number.
+        batch: u64,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Makes `count` vouchers for a product, usable through the day `valid_days` from today.
+/// Makes a batch of vouchers.
 ///
 /// # Errors
 /// [`CreateVouchersError`]; no voucher was made then.
 pub async fn create(
     store: &Store,
     config: &Config,
-    product: &str,
-    count: u32,
-    valid_days: u32,
+    making: Making<'_>,
     clock: &dyn Clock,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<NewVouchers, CreateVouchersError> {
+    let Making { product, count, valid_days, actor, nonce } = making;
     let Some(found) = config.products.get(product) else {
         let known: Vec<&str> = config.products.keys().map(String::as_str).collect();
         let known = known.join(", ");
@@ -72,7 +99,13 @@ pub async fn create(
     if !(1..=MAX_VOUCHERS).contains(&count) {
         return Err(CreateVouchersError::Count);
     }
-    let last_day = Day(clock.today().0.saturating_add(valid_days));
+    if !(1..=MAX_VALID_DAYS).contains(&valid_days) {
+        return Err(CreateVouchersError::ValidDays);
+    }
+    let (now, credits) = (clock.now(), found.pack.credits());
+    let last_day = Day(now.day().0.saturating_add(valid_days));
+    let mut drawn = [0; 16];
+    rng.fill_bytes(&mut drawn);
     let codes: Vec<VoucherCode> = (0..count).map(|_| VoucherCode::generate(rng)).collect();
     let row = |code: &VoucherCode| NewVoucher {
         code_hash: code.hash(),
@@ -81,9 +114,54 @@ pub async fn create(
         last_day,
     };
     let rows: Vec<NewVoucher> = codes.iter().map(row).collect();
-    store.add_vouchers(&rows).await?;
-    let credits = found.pack.credits().0;
-    Ok(NewVouchers { product: product.to_owned(), credits, last_day, codes })
+    let product = product.to_owned();
+    let act = Act::by(actor, now, Action::VoucherCreate, "")
+        .detail(format!("{count} × {product}, until {last_day}"));
+    let new = NewVoucherBatch {
+        nonce: nonce.unwrap_or(drawn),
+        product: product.clone(),
+        credits,
+        made: now.day(),
+        last_day,
+    };
+    match store.add_vouchers(&new, &rows, &act).await? {
+        AddedBatch::Added(batch) => {
+            Ok(NewVouchers { batch, product, credits: credits.0, last_day, codes })
+        }
+        AddedBatch::Before(batch) => Err(CreateVouchersError::MadeBefore { batch }),
+    }
+}
+
+/// Cancels the vouchers of a batch that were not used, and returns how many; `None` where there is no such batch.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn cancel(
+    store: &Store,
+    batch: u64,
+    actor: &str,
+    clock: &dyn Clock,
+) -> Result<Option<u64>, StoreError> {
+    let now = clock.now();
+    let act = Act::by(actor, now, Action::VoucherCancel, format!("batch {batch}"));
+    store.cancel_vouchers(batch, now.day(), &act).await
+}
+
+impl NewVouchers {
+    /// Comma-separated values (RFC 4180), with a head.
+    pub fn to_csv(&self) -> String {
+        let product = format!("\"{}\"", self.product.replace('"', "\"\""));
+        let mut text = String::from("code,product,credits,last_day\r\n");
+        for code in &self.codes {
+            text.push_str(&format!("{code},{product},{},{}\r\n", self.credits, self.last_day));
+        }
+        text
+    }
+
+    /// The codes, one on a line.
+    pub fn to_lines(&self) -> String {
+        self.codes.iter().map(|code| format!("{code}\n")).collect()
+    }
 }
 
 impl Issuer {
@@ -97,17 +175,9 @@ impl Issuer {
         count: u32,
         valid_days: u32,
     ) -> Result<NewVouchers, CreateVouchersError> {
+        let making = Making { product, count, valid_days, actor: Act::BY_ITSELF, nonce: None };
         let mut rng = (self.inner.rng)();
-        let rng = &mut &mut *rng;
-        create(
-            &self.inner.store,
-            &self.inner.config,
-            product,
-            count,
-            valid_days,
-            &*self.inner.clock,
-            rng,
-        )
-        .await
+        let (inner, rng) = (&self.inner, &mut &mut *rng);
+        create(&inner.store, &inner.config, making, &*inner.clock, rng).await
     }
 }

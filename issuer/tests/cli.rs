@@ -118,6 +118,54 @@ fn a_vendor_is_made_run_and_looked_at() {
 }
 
 #[test]
+fn vouchers_are_kept_in_files_listed_and_cancelled_and_the_log_tells_it() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path();
+    printed(directory, &["init", "--listen", "127.0.0.1:0", "--name", "vendor.example"]);
+    let file = directory.join("codes.csv");
+    let out = file.to_str().unwrap();
+    let csv = ["voucher", "create", "--product", "starter", "--count", "3", "--format", "csv"];
+    let arguments = [&csv[..], &["--out", out]].concat();
+    let said = printed(directory, &arguments);
+    assert!(said.starts_with("batch 1: 3 vouchers for starter"), "{said}");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let codes = std::fs::read_to_string(&file).unwrap();
+    assert!(codes.starts_with("code,product,credits,last_day\r\n") && codes.lines().count() == 4);
+    let (code, error) = failed(&mut issuer(directory, &arguments));
+    assert_eq!(code, 1, "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), codes, "a file is never written over");
+    let wrong = ["voucher", "create", "--product", "x", "--count", "1", "--out", "y.csv"];
+    assert_eq!(failed(issuer(directory, &wrong).current_dir(directory)).0, 2);
+    assert!(!directory.join("y.csv").exists(), "nothing is left of it");
+
+    let listed = json(&printed(directory, &["--json", "voucher", "list"]));
+    assert_eq!(listed["batches"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["batches"][0]["used"], 0);
+    let cancelled = printed(directory, &["voucher", "cancel", "--batch", "1"]);
+    assert_eq!(cancelled, "batch 1: 3 unused vouchers are cancelled\n");
+    assert!(printed(directory, &["voucher", "list"]).contains("(cancelled 20"));
+    assert_eq!(failed(&mut issuer(directory, &["voucher", "cancel", "--batch", "9"])).0, 2);
+    let refund = ["refund", "--source", "apple", "--transaction", "2000001"];
+    let (code, error) = failed(&mut issuer(directory, &refund));
+    assert!(code == 2 && error.contains("nothing with the id `2000001` was bought at `apple`"));
+
+    let token = json(&printed(directory, &["--json", "admin", "token", "create", "--name", "ada"]));
+    assert!(token["token"].as_str().unwrap().starts_with("scrip-admin-"), "{token}");
+    assert_eq!(token["page"], "http://127.0.0.1:0/admin");
+    let again = failed(&mut issuer(directory, &["admin", "token", "create", "--name", "ada"]));
+    assert!(again.0 == 2 && again.1.contains("choose another name"), "{again:?}");
+    assert!(printed(directory, &["admin", "token", "list"]).contains("good until"));
+    assert!(printed(directory, &["admin", "token", "revoke", "--name", "ada"]).contains("revoked"));
+    let log = json(&printed(directory, &["--json", "log"]));
+    let actions: Vec<&str> =
+        log["log"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+    let expected = ["admin token revoke", "admin token create", "voucher cancel", "voucher create"];
+    assert_eq!(actions, expected, "newest first");
+    assert!(printed(directory, &["log"]).contains("batch 1  3 × starter"));
+}
+
+#[test]
 fn keys_are_listed_rotated_and_revoked_beside_a_running_issuer() {
     let root = tempfile::tempdir().unwrap();
     let directory = root.path();

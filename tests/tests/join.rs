@@ -122,9 +122,10 @@ const REDEMPTION_TABLES: [&str; 8] =
     ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
 /// What the vendor's own people did. Names operators, which everybody knows, and nothing of a purchase or a certificate.
 const ADMIN_TABLES: [&str; 3] = ["admin_tokens", "admin_sessions", "admin_log"];
-const ISSUANCE_TABLES: [&str; 10] = [
+const ISSUANCE_TABLES: [&str; 11] = [
     "grants",
     "vouchers",
+    "voucher_batches",
     "packs",
     "tokens",
     "issued",

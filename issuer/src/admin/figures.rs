@@ -3,29 +3,61 @@
 use scrip_protocol::{
     credits::Credits,
     id::OperatorId,
+    manifest::KeyUse,
     time::{Day, UnixSeconds},
 };
 
 use crate::{
+    alerts::{self, Alert, RECENT_DAYS},
     error::StartError,
     issuer::Issuer,
     schedule::{self, EpochState, EpochStatus, Schedule},
     status::{self, DenominationStatus, Status},
-    store::{OperatorRow, OutcomeCounts, OutcomeDay},
+    store::{Loss, OperatorRow, OutcomeCounts, OutcomeDay, Sale},
 };
 
 /// How many days back the page looks, today included.
-pub(super) const DAYS: u32 = 30;
+pub(super) const DAYS: u32 = RECENT_DAYS;
 
 /// Everything that the pages choose from.
 pub(super) struct Books {
     pub(super) now: UnixSeconds,
-    pub(super) status: Status,
     pub(super) schedule: Schedule,
-    /// By number, newest first.
+    /// Those of production, newest first.
     pub(super) epochs: Vec<EpochBooks>,
+    /// Those of test keys, which count in no sum.
+    pub(super) test_epochs: Vec<EpochBooks>,
+    /// Of production.
     pub(super) total: Sums,
     pub(super) operators: Vec<OperatorBooks>,
+    pub(super) sales: Sales,
+    /// The worst first.
+    pub(super) alerts: Vec<Alert>,
+}
+
+/// What was sold and taken back.
+pub(super) struct Sales {
+    /// The last [`DAYS`], oldest first.
+    pub(super) days: Vec<Day>,
+    /// What was sold on them.
+    pub(super) rows: Vec<Sale>,
+    /// What was lost by refunds since the beginning, the greatest loss first.
+    pub(super) losses: Vec<Loss>,
+}
+
+impl Sales {
+    /// Sales of the last days, without those of test environments.
+    pub(super) fn real(&self) -> impl Iterator<Item = &Sale> {
+        self.rows.iter().filter(|sale| !sale.test)
+    }
+
+    /// The sources that something was bought at, by name.
+    pub(super) fn sources(&self) -> Vec<&str> {
+        let mut sources: Vec<&str> = self.real().map(|sale| sale.source.as_str()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
 }
 
 /// Where the credits of some certificates are.
@@ -33,6 +65,8 @@ pub(super) struct Books {
 pub(super) struct Sums {
     pub(super) issued: u64,
     pub(super) redeemed: u64,
+    /// What was exchanged for certificates of a later epoch, where it counts as issued.
+    pub(super) renewed: u64,
     /// What nobody can redeem any more.
     pub(super) expired: u64,
     /// What the vendor still owes operators, if it is spent.
@@ -60,21 +94,22 @@ pub(super) struct OperatorBooks {
 }
 
 impl Sums {
-    fn of(row: &DenominationStatus, now: UnixSeconds) -> Self {
-        let value = row.credits.0;
-        let (issued, redeemed) =
-            (value.saturating_mul(row.issued), value.saturating_mul(row.redeemed));
-        let renewed = value.saturating_mul(row.renewed);
-        let left = issued.saturating_sub(redeemed).saturating_sub(renewed);
-        let is_past = now >= row.redeem_until;
-        let (expired, outstanding) = if is_past { (left, 0) } else { (0, left) };
-        Self { issued, redeemed, expired, outstanding }
+    fn of(row: &DenominationStatus) -> Self {
+        let worth = |certificates: u64| row.credits.0.saturating_mul(certificates);
+        Self {
+            issued: worth(row.issued),
+            redeemed: worth(row.redeemed),
+            renewed: worth(row.renewed),
+            expired: worth(row.expired),
+            outstanding: worth(u64::try_from(row.outstanding).unwrap_or_default()),
+        }
     }
 
     fn add(self, other: Self) -> Self {
         Self {
             issued: self.issued.saturating_add(other.issued),
             redeemed: self.redeemed.saturating_add(other.redeemed),
+            renewed: self.renewed.saturating_add(other.renewed),
             expired: self.expired.saturating_add(other.expired),
             outstanding: self.outstanding.saturating_add(other.outstanding),
         }
@@ -104,18 +139,37 @@ pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
     let from = Day(now.day().0.saturating_sub(DAYS - 1));
     let outcomes = store.outcomes_from(from).await?;
     let rows = store.operators().await?;
+    let sales = Sales {
+        days: (from.0..=now.day().0).map(Day).collect(),
+        rows: store.sales(from).await?,
+        losses: store.losses().await?,
+    };
+    let failures = store.source_failures().await?;
+    let alerts = alerts::of(
+        alerts::Books {
+            status: &status,
+            schedule: &schedule,
+            failures: &failures,
+            sales: &sales.rows,
+            operators: &rows,
+            outcomes: &outcomes,
+        },
+        now,
+    );
     let mut epochs: Vec<EpochBooks> =
-        schedule.epochs.iter().map(|epoch| epoch_books(epoch, &status, now)).collect();
+        schedule.epochs.iter().map(|epoch| epoch_books(epoch, &status)).collect();
     epochs.reverse();
+    let is_test = |books: &EpochBooks| books.epoch.key_use == KeyUse::Test;
+    let (test_epochs, epochs): (Vec<_>, Vec<_>) = epochs.into_iter().partition(is_test);
     let total = epochs.iter().fold(Sums::default(), |sums, epoch| sums.add(epoch.sums));
     let operators = operator_books(&status, &rows, &outcomes);
-    Ok(Books { now, status, schedule, epochs, total, operators })
+    Ok(Books { now, schedule, epochs, test_epochs, total, operators, sales, alerts })
 }
 
-fn epoch_books(epoch: &EpochStatus, status: &Status, now: UnixSeconds) -> EpochBooks {
+fn epoch_books(epoch: &EpochStatus, status: &Status) -> EpochBooks {
     let of_epoch = status.denominations.iter().filter(|row| row.epoch == epoch.epoch);
     let denominations: Vec<(DenominationStatus, Sums)> =
-        of_epoch.map(|row| (row.clone(), Sums::of(row, now))).collect();
+        of_epoch.map(|row| (row.clone(), Sums::of(row))).collect();
     let sums = denominations.iter().fold(Sums::default(), |sums, (_, one)| sums.add(*one));
     EpochBooks { epoch: epoch.clone(), sums, denominations }
 }

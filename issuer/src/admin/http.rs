@@ -5,6 +5,7 @@ mod login;
 mod refusal;
 mod request;
 mod response;
+mod vouchers;
 
 use axum::{
     Router,
@@ -26,6 +27,9 @@ pub(crate) fn router(issuer: &Issuer) -> Router<Issuer> {
         .route("/admin", get(handlers::overview))
         .route("/admin/login", get(login::show).post(login::log_in))
         .route("/admin/logout", post(login::log_out))
+        .route("/admin/sales", get(handlers::sales))
+        .route("/admin/vouchers", get(vouchers::show).post(vouchers::make))
+        .route("/admin/vouchers/cancel", post(vouchers::cancel))
         .route("/admin/credits", get(handlers::credits))
         .route("/admin/operators", get(handlers::operators).post(handlers::add_operator))
         .route("/admin/keys", get(handlers::keys))

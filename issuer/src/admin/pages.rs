@@ -7,7 +7,9 @@ pub(super) mod login;
 pub(super) mod message;
 pub(super) mod operators;
 pub(super) mod overview;
+pub(super) mod sales;
 pub(super) mod style;
+pub(super) mod vouchers;
 
 mod chart;
 mod text;
@@ -30,21 +32,33 @@ pub(super) struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Overview,
+    Sales,
     Credits,
     Operators,
     Keys,
+    Vouchers,
     Log,
 }
 
 impl Place {
-    const ALL: [Self; 5] = [Self::Overview, Self::Credits, Self::Operators, Self::Keys, Self::Log];
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Sales,
+        Self::Credits,
+        Self::Operators,
+        Self::Vouchers,
+        Self::Keys,
+        Self::Log,
+    ];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Overview => "/admin",
+            Self::Sales => "/admin/sales",
             Self::Credits => "/admin/credits",
             Self::Operators => "/admin/operators",
             Self::Keys => "/admin/keys",
+            Self::Vouchers => "/admin/vouchers",
             Self::Log => "/admin/log",
         }
     }
@@ -52,9 +66,11 @@ impl Place {
     const fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Sales => "Sales",
             Self::Credits => "Credits",
             Self::Operators => "Operators",
             Self::Keys => "Keys",
+            Self::Vouchers => "Vouchers",
             Self::Log => "Log",
         }
     }

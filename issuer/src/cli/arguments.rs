@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use scrip_protocol::keys::PublicKey;
 
 use crate::{
@@ -33,9 +33,12 @@ pub(super) enum Command {
     Init(InitArguments),
     /// Serve wallets and relays until SIGTERM or Ctrl-C.
     Start,
-    /// Make vouchers.
+    /// Make, list and cancel vouchers.
     #[command(subcommand)]
     Voucher(VoucherCommand),
+    /// Mark a purchase as refunded: what was not signed yet is not signed any more. The money is given back where it was
+    /// taken; places that tell of refunds by themselves need no command.
+    Refund(RefundArguments),
     /// Add and list operators.
     #[command(subcommand)]
     Operator(OperatorCommand),
@@ -86,7 +89,44 @@ pub(super) enum VoucherCommand {
         /// For how many days they can be used.
         #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_VALID_DAYS)]
         valid_days: u32,
+        /// How the codes are written; `--json` is `--format json`.
+        #[arg(long, value_enum, default_value_t = VoucherFormat::Text)]
+        format: VoucherFormat,
+        /// Write the codes to a new file that nobody else can read, and not to the output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
+    /// List the batches, with how many of each were used.
+    List,
+    /// Cancel the vouchers of a batch that were not used.
+    Cancel {
+        /// The batch's number.
+        #[arg(long, value_name = "N")]
+        batch: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum VoucherFormat {
+    /// One code on a line.
+    Text,
+    /// Comma-separated values, with a head.
+    Csv,
+    /// One object.
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RefundArguments {
+    /// Where it was bought: apple, google, voucher and so on.
+    #[arg(long, value_name = "NAME")]
+    pub(super) source: String,
+    /// The purchase, as the place calls it; for a voucher its code.
+    #[arg(long, value_name = "ID")]
+    pub(super) transaction: String,
+    /// Take a refund back.
+    #[arg(long)]
+    pub(super) reverse: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,6 +26,17 @@ pub(super) enum CliError {
     ConfigExists { path: PathBuf },
     #[error("`{authority}` is no host[:port]; correct --public-authority")]
     Authority { authority: String },
+    #[error(
+        "batch {batch} was made, and its codes could not be written: {source}; \
+         run `scrip-issuer voucher cancel --batch {batch}`, and make another one"
+    )]
+    CodesLost { batch: u64, source: FileError },
+    #[error("there is no batch {batch}; see `scrip-issuer voucher list`")]
+    NoBatch { batch: u64 },
+    #[error(
+        "nothing with the id `{purchase}` was bought at `{source_name}`; check both, and for a voucher give its code"
+    )]
+    NoPurchase { purchase: String, source_name: String },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -63,11 +74,15 @@ impl CliError {
             Self::NoConfig { .. }
             | Self::ConfigExists { .. }
             | Self::Authority { .. }
+            | Self::NoBatch { .. }
+            | Self::NoPurchase { .. }
             | Self::Config(_)
             | Self::Passphrase(_)
             | Self::Log(_)
             | Self::Vouchers(
-                CreateVouchersError::UnknownProduct { .. } | CreateVouchersError::Count,
+                CreateVouchersError::UnknownProduct { .. }
+                | CreateVouchersError::Count
+                | CreateVouchersError::ValidDays,
             )
             | Self::AdminToken(
                 AdminTokenError::Name
@@ -89,7 +104,10 @@ impl CliError {
             | Self::Start(_)
             | Self::Rotate(_)
             | Self::Serve(_)
-            | Self::Vouchers(CreateVouchersError::Store(_))
+            | Self::CodesLost { .. }
+            | Self::Vouchers(
+                CreateVouchersError::Store(_) | CreateVouchersError::MadeBefore { .. },
+            )
             | Self::Operators(_)
             | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)

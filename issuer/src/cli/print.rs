@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use crate::{
     admin::token::AdminToken,
+    alerts::Alert,
     schedule::{EpochState, Schedule},
     status::Status,
-    store::{AdminTokenRow, LogEntry, OperatorRow},
+    store::{AdminTokenRow, LogEntry, OperatorRow, Refund, VoucherBatchRow},
     vouchers::NewVouchers,
 };
 
@@ -47,15 +48,62 @@ impl Printer {
         self.print(json!({ "listening": url }), &format!("scrip-issuer listening on {url}"))
     }
 
-    pub(super) fn vouchers(&self, made: &NewVouchers) -> Result<(), CliError> {
-        let codes: Vec<String> = made.codes.iter().map(ToString::to_string).collect();
-        let value = json!({
-            "product": made.product,
-            "credits": made.credits,
-            "last_day": made.last_day.to_string(),
-            "codes": codes,
-        });
-        self.print(value, &codes.join("\n"))
+    /// What is written as it is, and has its line ends.
+    pub(super) fn raw(&self, text: &str) -> Result<(), CliError> {
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(text.as_bytes());
+        written.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+
+    pub(super) fn vouchers_written(&self, made: &NewVouchers, out: &Path) -> Result<(), CliError> {
+        let (batch, count, out) = (made.batch, made.codes.len(), out.display().to_string());
+        let text = format!(
+            "batch {batch}: {count} vouchers for {}, until {}; their codes are in {out}",
+            made.product, made.last_day
+        );
+        self.print(json!({ "batch": batch, "vouchers": count, "file": out }), &text)
+    }
+
+    pub(super) fn voucher_batches(&self, batches: &[VoucherBatchRow]) -> Result<(), CliError> {
+        let mut text =
+            String::from("batch  vouchers     used  credits  made        last day    product");
+        for batch in batches {
+            let cancelled =
+                batch.cancelled.map_or(String::new(), |day| format!(" (cancelled {day})"));
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "\n{:>5}  {:>8}  {:>7}  {:>7}  {}  {}  {}{cancelled}",
+                batch.batch,
+                batch.vouchers,
+                batch.used,
+                batch.credits.0,
+                batch.made,
+                batch.last_day,
+                batch.product,
+            );
+        }
+        if batches.is_empty() {
+            text = String::from("no vouchers; make some with `scrip-issuer voucher create`");
+        }
+        self.print(json!({ "batches": batches }), &text)
+    }
+
+    pub(super) fn vouchers_cancelled(&self, batch: u64, cancelled: u64) -> Result<(), CliError> {
+        let text = format!("batch {batch}: {cancelled} unused vouchers are cancelled");
+        self.print(json!({ "batch": batch, "cancelled": cancelled }), &text)
+    }
+
+    pub(super) fn refunded(&self, refund: Refund) -> Result<(), CliError> {
+        let (word, text) = match refund {
+            Refund::Cancelled => ("cancelled", "nothing had been signed, and nothing will be"),
+            Refund::Lost => {
+                ("lost", "certificates had been signed: they stay good, and are your loss")
+            }
+            Refund::Noted => ("noted", "nothing had been granted for it"),
+            Refund::Nothing => ("nothing", "nothing was to be done: it was so before"),
+        };
+        self.print(json!({ "refund": word }), text)
     }
 
     pub(super) fn operator_added(&self, name: &str, id: &OperatorId) -> Result<(), CliError> {
@@ -88,9 +136,18 @@ impl Printer {
         self.print(value, &schedule_text(schedule))
     }
 
-    pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
-        let value = serde_json::to_value(status).unwrap_or(Value::Null); // numbers and text always are JSON
-        self.print(value, &status_text(status))
+    pub(super) fn status(&self, status: &Status, alerts: &[Alert]) -> Result<(), CliError> {
+        let mut value = serde_json::to_value(status).unwrap_or(Value::Null); // numbers and text always are JSON
+        if let Value::Object(fields) = &mut value {
+            fields.insert("alerts".into(), json!(alerts));
+        }
+        let mut text = status_text(status);
+        for alert in alerts {
+            // Writing to a string does not fail. Names of operators and messages of sources come from others.
+            let _ =
+                write!(text, "\n\n! {}\n  {}", printable(&alert.what), printable(&alert.remedy));
+        }
+        self.print(value, &text)
     }
 
     pub(super) fn admin_token(
@@ -150,8 +207,7 @@ impl Printer {
             let line = format!("{number:>5}  {at}  {actor:<14}  {action:<18}  {subject}  {detail}");
             line.trim_end().to_owned()
         };
-        // Names may come from others: no control character of theirs reaches the terminal.
-        let line = |entry| line(entry).replace(char::is_control, "\u{fffd}");
+        let line = |entry| printable(&line(entry));
         let text = match entries {
             [] => String::from("nothing was done yet"),
             some => some.iter().rev().map(line).collect::<Vec<_>>().join("\n"),
@@ -164,6 +220,23 @@ impl Printer {
         let written = if self.json { writeln!(out, "{value}") } else { writeln!(out, "{text}") };
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
+}
+
+/// The codes and what they are for.
+pub(super) fn vouchers_json(made: &NewVouchers) -> Value {
+    let codes: Vec<String> = made.codes.iter().map(ToString::to_string).collect();
+    json!({
+        "batch": made.batch,
+        "product": made.product,
+        "credits": made.credits,
+        "last_day": made.last_day.to_string(),
+        "codes": codes,
+    })
+}
+
+/// What may come from others, for a terminal: without control characters.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn schedule_text(schedule: &Schedule) -> String {

@@ -6,7 +6,7 @@ use super::PurchaseError;
 use crate::{
     issuer::Issuer,
     sources::{Event, Notification, SourceError, TransactionId},
-    store::{Effect, Outcome, PurchaseRecorded, Refund, StoreError},
+    store::{Act, Action, Effect, Outcome, PurchaseRecorded, Refund, StoreError},
 };
 
 /// Why a notification is refused. Nothing was changed, and the source may send it again.
@@ -50,7 +50,7 @@ impl Issuer {
         source: &'static str,
         notification: Notification,
     ) -> Result<(), StoreError> {
-        let today = self.inner.clock.today();
+        let now = self.inner.clock.now();
         let mut effects = Vec::new();
         for event in notification.events {
             match event {
@@ -78,16 +78,16 @@ impl Issuer {
                 }
                 Event::Complaint(what) => self.complain(source, &what).await?,
                 Event::Refunded { transaction } => {
-                    effects.push(Effect::Refund(transaction, Some(today)));
+                    effects.push(Effect::Refund(transaction, true));
                 }
                 Event::RefundReversed { transaction } => {
-                    effects.push(Effect::Refund(transaction, None));
+                    effects.push(Effect::Refund(transaction, false));
                 }
             }
         }
         self.inner.steps.at("issuer.notification.before");
         let store = &self.inner.store;
-        let outcomes = store.take_notification(source, &notification.id, today, &effects).await?;
+        let outcomes = store.take_notification(source, &notification.id, now, &effects).await?;
         self.inner.steps.at("issuer.notification.after");
         for (effect, outcome) in effects.iter().zip(outcomes.unwrap_or_default()) {
             match (effect, outcome) {
@@ -100,8 +100,8 @@ impl Issuer {
                     )
                     .await?;
                 }
-                (Effect::Refund(transaction, day), outcome) => {
-                    tracing::info!(source, %transaction, reversed = day.is_none(), ?outcome, "a refund");
+                (Effect::Refund(transaction, refunded), outcome) => {
+                    tracing::info!(source, %transaction, reversed = !refunded, ?outcome, "a refund");
                 }
                 (Effect::Paid(_), Outcome::Refund(_)) => {}
             }
@@ -112,10 +112,14 @@ impl Issuer {
     /// What somebody has to look at: money was taken and nothing given.
     async fn complain(&self, source: &'static str, message: &str) -> Result<(), StoreError> {
         tracing::error!(source, message, "money was taken for nothing");
-        self.inner.store.source_failed(source, self.inner.clock.now(), message).await
+        let now = self.inner.clock.now();
+        // What the source does next says nothing of this payment: the log keeps it.
+        let act = Act::by(Act::BY_ITSELF, now, Action::PaymentUnmatched, source).detail(message);
+        self.inner.store.log_admin(&act).await?;
+        self.inner.store.source_failed(source, now, message).await
     }
 
-    /// Takes a purchase back by hand, or takes that back.
+    /// Takes a purchase back, or takes that back.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -125,7 +129,7 @@ impl Issuer {
         transaction: &TransactionId,
         reverse: bool,
     ) -> Result<Refund, StoreError> {
-        let day = (!reverse).then(|| self.inner.clock.today());
-        self.inner.store.refund(source, transaction, day).await
+        let now = self.inner.clock.now();
+        self.inner.store.refund(source, transaction, !reverse, Act::BY_ITSELF, now).await
     }
 }

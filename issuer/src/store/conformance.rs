@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use scrip_protocol::{
-    credits::Exponent,
+    credits::{Credits, Exponent},
     id::{BatchDigest, GrantId, KeyId, OperatorId, VendorId},
     keys::{PublicKey, Signature},
     redemption::{InvalidReason, ItemResult, RedemptionItem},
@@ -18,10 +18,10 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{
-    Act, Action, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial, ManifestVersion,
-    Minted, NewPurchase, NewRenewal, NewVoucher, PurchaseRecorded, Recorded, RecordedSpend,
-    RenewalRecord, SealedKey, SpendRecord, Store, StoreError, StoredPack, TokenTaken, TxError,
-    dump::everything,
+    Act, Action, AddedBatch, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial,
+    ManifestVersion, Minted, NewPurchase, NewRenewal, NewVoucher, NewVoucherBatch,
+    PurchaseRecorded, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store,
+    StoreError, StoredPack, TokenTaken, TxError, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -47,6 +47,56 @@ fn voucher(number: u8) -> NewVoucher {
         pack: Pack::new([(exponent(0), 3), (exponent(4), 1)]).unwrap(),
         last_day: TODAY,
     }
+}
+
+/// One batch however often it is asked for at once, its codes used and cancelled.
+async fn batches_are_made_once(stores: &[Store]) {
+    let store = &stores[0];
+    let attempts = (210..216).map(|n: u8| {
+        let (store, codes) =
+            (&stores[usize::from(n) % stores.len()], [voucher(n), voucher(n + 20)]);
+        async move { add_vouchers(store, 77, &codes).await.unwrap() }
+    });
+    let made = join_all(attempts).await;
+    let added: Vec<u8> = (210..)
+        .zip(&made)
+        .filter(|(_, made)| matches!(made, AddedBatch::Added(_)))
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(added.len(), 1, "{made:?}");
+    let batches = store.voucher_batches().await.unwrap();
+    let batch = &batches[0];
+    assert_eq!((batch.vouchers, batch.used, batch.credits), (2, 0, Credits(19)));
+    assert!(made.iter().all(
+        |made| matches!(made, AddedBatch::Added(n) | AddedBatch::Before(n) if *n == batch.batch)
+    ));
+
+    let purchase = purchase("voucher", &voucher(added[0]).code_hash, grant_id(250));
+    store.record_purchase(&purchase).await.unwrap();
+    let cancel = async |batch| store.cancel_vouchers(batch, TODAY, &act()).await.unwrap();
+    assert_eq!(cancel(batch.batch).await, Some(1));
+    assert_eq!(cancel(batch.batch).await, Some(0));
+    assert_eq!(cancel(9_999).await, None);
+    let batches = stores[stores.len() - 1].voucher_batches().await.unwrap();
+    assert_eq!((batches[0].used, batches[0].cancelled), (1, Some(TODAY)));
+    let last_day = async |n| store.voucher(&voucher(n).code_hash).await.unwrap().unwrap().last_day;
+    assert_eq!(last_day(added[0]).await, TODAY, "it was used and stays what it was");
+    assert_eq!(last_day(added[0] + 20).await, Day(0));
+}
+
+async fn add_vouchers(
+    store: &Store,
+    nonce: u8,
+    vouchers: &[NewVoucher],
+) -> Result<AddedBatch, StoreError> {
+    let new = NewVoucherBatch {
+        nonce: [nonce; 16],
+        product: "starter".into(),
+        credits: Credits(19),
+        made: TODAY,
+        last_day: TODAY,
+    };
+    store.add_vouchers(&new, vouchers, &act()).await
 }
 
 fn act() -> Act {
@@ -139,6 +189,7 @@ async fn conforms(stores: &[Store]) {
     a_failed_transaction_leaves_nothing(store).await;
     the_books_add_up(store).await;
     what_is_past_is_dropped(stores).await;
+    batches_are_made_once(stores).await;
     what_is_done_is_logged_in_one_order(stores).await;
 }
 
@@ -196,8 +247,8 @@ async fn one_of_many_publishes_a_version(stores: &[Store]) {
 }
 
 async fn vouchers_become_grants_once(store: &Store) {
-    store.add_vouchers(&[voucher(1), voucher(2), voucher(3)]).await.unwrap();
-    let taken = store.add_vouchers(&[voucher(4), voucher(1)]).await;
+    add_vouchers(store, 1, &[voucher(1), voucher(2), voucher(3)]).await.unwrap();
+    let taken = add_vouchers(store, 2, &[voucher(4), voucher(1)]).await;
     assert!(matches!(taken, Err(StoreError::Contention { .. })), "a code that exists");
     assert_eq!(store.voucher(&[4; 32]).await.unwrap().map(|v| v.last_day), None, "all or nothing");
     assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().pack, voucher(1).pack);
@@ -617,10 +668,10 @@ async fn a_full_disk_is_a_failure_of_its_own_time_only() {
     };
     limit("PRAGMA max_page_count = 1").await; // SQLite takes the present size, where that is more
     let many: Vec<NewVoucher> = (0..250).map(voucher).collect();
-    let full = store.add_vouchers(&many).await;
+    let full = add_vouchers(&store, 1, &many).await;
     assert!(matches!(full, Err(StoreError::Failed { .. })), "{full:?}");
     limit("PRAGMA max_page_count = 1000000").await;
-    store.add_vouchers(&many).await.expect("there is room again");
+    add_vouchers(&store, 1, &many).await.expect("there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -7,9 +7,10 @@ use sqlx::{Any, AssertSqlSafe, Column, Database, Row, TypeInfo, ValueRef, any::A
 use super::Store;
 
 /// Tables that what is bought lies in.
-pub(crate) const ISSUANCE: [&str; 10] = [
+pub(crate) const ISSUANCE: [&str; 11] = [
     "grants",
     "vouchers",
+    "voucher_batches",
     "packs",
     "tokens",
     "issued",

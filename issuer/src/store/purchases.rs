@@ -2,11 +2,15 @@
 
 mod sums;
 
-use scrip_protocol::{id::GrantId, purchase::OrderId, time::Day};
+use scrip_protocol::{
+    id::GrantId,
+    purchase::OrderId,
+    time::{Day, UnixSeconds},
+};
 use sqlx::Row;
 
 pub use self::sums::{Loss, Sale};
-use super::{GrantRow, Minted, Store, StoreError, Tx, TxError, rows};
+use super::{Act, Action, GrantRow, Minted, Store, StoreError, Tx, TxError, rows};
 use crate::sources::{AccountId, TransactionId};
 
 /// A purchase that is to be recorded.
@@ -115,7 +119,7 @@ impl Store {
             .await
     }
 
-    /// Takes a purchase back, or takes that back.
+    /// Takes a purchase back, or takes that back, and logs that `actor` did it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -123,10 +127,14 @@ impl Store {
         &self,
         source: &str,
         transaction: &TransactionId,
-        refunded: Option<Day>,
+        refunded: bool,
+        actor: &str,
+        now: UnixSeconds,
     ) -> Result<Refund, StoreError> {
         self.run_tx("refund", |tx| {
-            Box::pin(async move { tx.refund(source, transaction, refunded).await })
+            Box::pin(
+                async move { tx.refund_and_log(source, transaction, refunded, actor, now).await },
+            )
         })
         .await
     }
@@ -191,12 +199,12 @@ impl Store {
         &self,
         source: &str,
         id: &str,
-        day: Day,
+        now: UnixSeconds,
         effects: &[Effect],
     ) -> Result<Option<Vec<Outcome>>, StoreError> {
         self.run_tx("take_notification", |tx| {
             Box::pin(async move {
-                if !tx.insert_notification(source, id, day).await? {
+                if !tx.insert_notification(source, id, now.day()).await? {
                     return Ok(None);
                 }
                 let mut outcomes = Vec::with_capacity(effects.len());
@@ -204,7 +212,9 @@ impl Store {
                     outcomes.push(match effect {
                         Effect::Paid(new) => Outcome::Paid(tx.record_purchase(new).await?),
                         Effect::Refund(transaction, refunded) => {
-                            Outcome::Refund(tx.refund(source, transaction, *refunded).await?)
+                            let by = Act::BY_ITSELF;
+                            let refund = tx.refund_and_log(source, transaction, *refunded, by, now);
+                            Outcome::Refund(refund.await?)
                         }
                     });
                 }
@@ -221,8 +231,8 @@ impl Store {
 pub enum Effect {
     /// An order was paid.
     Paid(NewPurchase),
-    /// A refund on this day, or `None` for its reversal.
-    Refund(TransactionId, Option<Day>),
+    /// A refund, or, if it is not `true`, its reversal.
+    Refund(TransactionId, bool),
 }
 
 /// What an effect came to.
@@ -348,6 +358,27 @@ impl Tx<'_> {
             .execute(self.connection())
             .await?;
         Ok(())
+    }
+
+    async fn refund_and_log(
+        &mut self,
+        source: &str,
+        transaction: &TransactionId,
+        refunded: bool,
+        actor: &str,
+        now: UnixSeconds,
+    ) -> Result<Refund, TxError> {
+        let refund = self.refund(source, transaction, refunded.then(|| now.day())).await?;
+        let what = match refund {
+            Refund::Cancelled => "nothing had been signed",
+            Refund::Lost => "certificates had been signed",
+            Refund::Noted => "it had not come to us",
+            Refund::Nothing => return Ok(refund),
+        };
+        let action = if refunded { Action::Refund } else { Action::RefundReverse };
+        let act = Act::by(actor, now, action, format!("{source} {transaction}")).detail(what);
+        self.log_admin(&act).await?;
+        Ok(refund)
     }
 
     async fn refund(

@@ -1,8 +1,11 @@
 //! Vouchers: what each was sold for. What became of one is a purchase.
 
+mod batches;
+
 use scrip_protocol::time::Day;
 use sqlx::Row;
 
+pub use self::batches::{AddedBatch, NewVoucherBatch, VoucherBatchRow};
 use super::{Store, StoreError, Tx, TxError, rows};
 use crate::pack::Pack;
 
@@ -20,22 +23,6 @@ pub struct NewVoucher {
 }
 
 impl Store {
-    /// Adds vouchers.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn add_vouchers(&self, vouchers: &[NewVoucher]) -> Result<(), StoreError> {
-        self.run_tx("add_vouchers", |tx| {
-            Box::pin(async move {
-                for voucher in vouchers {
-                    tx.insert_voucher(voucher).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// The voucher whose code has this hash.
     ///
     /// # Errors
@@ -46,14 +33,16 @@ impl Store {
 }
 
 impl Tx<'_> {
-    async fn insert_voucher(&mut self, voucher: &NewVoucher) -> Result<(), TxError> {
+    async fn insert_voucher(&mut self, voucher: &NewVoucher, batch: i64) -> Result<(), TxError> {
         let sql = "-- insert_voucher()
-            INSERT INTO vouchers (code_hash, product, pack, last_day) VALUES ($1, $2, $3, $4)";
+            INSERT INTO vouchers (code_hash, product, pack, last_day, batch)
+            VALUES ($1, $2, $3, $4, $5)";
         sqlx::query(sql)
             .bind(voucher.code_hash.as_slice())
             .bind(voucher.product.as_str())
             .bind(voucher.pack.to_string())
             .bind(i64::from(voucher.last_day.0))
+            .bind(batch)
             .execute(self.connection())
             .await?;
         Ok(())

@@ -115,8 +115,15 @@ async fn actions(issuer: &Issuer) -> Vec<(String, String, String)> {
     log.into_iter().rev().map(|entry| (entry.actor, entry.action, entry.subject)).collect()
 }
 
-const PAGES: [&str; 5] =
-    ["/admin", "/admin/credits", "/admin/operators", "/admin/keys", "/admin/log"];
+const PAGES: [&str; 7] = [
+    "/admin",
+    "/admin/sales",
+    "/admin/credits",
+    "/admin/operators",
+    "/admin/vouchers",
+    "/admin/keys",
+    "/admin/log",
+];
 
 #[tokio::test]
 async fn the_page_is_off_until_there_is_a_token_that_is_good() {
@@ -338,4 +345,99 @@ async fn what_was_decided_is_counted_by_operator_and_day() {
     let mut browser = Browser::inside(issuer).await;
     let page = browser.get(issuer, "/admin/operators").await.text;
     assert!(page.contains("100.0 % (3)") && page.contains("3.0 d"), "{page}");
+}
+
+/// The codes are in one answer and nowhere else; the form sent again makes nothing.
+#[tokio::test]
+async fn vouchers_are_made_once_and_shown_once() {
+    let vendor = TestIssuer::start().await.unwrap();
+    let issuer = &vendor.issuer;
+    let mut browser = Browser::inside(issuer).await;
+    let page = browser.get(issuer, "/admin/vouchers").await;
+    let form_token = page.form_token().to_owned();
+    let (_, nonce) = page.text.split_once("name=\"nonce\" value=\"").unwrap();
+    let nonce = nonce.split('"').next().unwrap().to_owned();
+    let form = |nonce: &str, count: &str, format: &str| {
+        let fields = [
+            ("form_token", form_token.as_str()),
+            ("nonce", nonce),
+            ("product", "starter"),
+            ("count", count),
+            ("valid_days", "30"),
+            ("format", format),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let mut send = async |fields: [(String, String); 6]| {
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        browser.post(issuer, "/admin/vouchers", &fields).await
+    };
+    for count in ["0", "1001", "x", "", "-1"] {
+        let page = send(form(&nonce, count, "page")).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{count}");
+        assert!(page.text.contains("from 1 to 1000 vouchers"), "{}", page.text);
+    }
+    assert_eq!(send(form("x", "1", "page")).await.status, StatusCode::BAD_REQUEST);
+
+    let made = send(form(&nonce, "3", "page")).await;
+    assert_eq!((made.status, made.header(header::LOCATION)), (StatusCode::OK, ""));
+    let (_, codes) = made.text.split_once("<textarea").unwrap();
+    let codes = codes.split_once('>').unwrap().1.split_once('<').unwrap().0;
+    let codes: Vec<&str> = codes.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(codes.len(), 3);
+    let again = send(form(&nonce, "3", "page")).await;
+    assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(again.text.contains("made before, as batch 1") && !again.text.contains(codes[0]));
+    let wallet = Wallet::new(1);
+    let secret = wallet.secret(issuer, 0);
+    assert_eq!(use_voucher(issuer, Some(&secret), codes[0]).await.status, 200);
+
+    let csv = send(form(&"ab".repeat(16), "2", "csv")).await;
+    assert_eq!(csv.header(header::CONTENT_TYPE), "text/csv; charset=utf-8");
+    assert_eq!(csv.header(header::CONTENT_DISPOSITION), "attachment; filename=\"vouchers-2.csv\"");
+    assert_eq!(csv.header(header::CACHE_CONTROL), "no-store");
+    let lines: Vec<&str> = csv.text.split("\r\n").collect();
+    assert_eq!((lines[0], lines.len()), ("code,product,credits,last_day", 4));
+    assert!(lines[1].contains(",\"starter\",12,2026-"), "{}", lines[1]);
+
+    let fields = [("form_token", form_token.as_str()), ("batch", "1")];
+    let cancelled = browser.post(issuer, "/admin/vouchers/cancel", &fields).await;
+    let page = browser.get(issuer, cancelled.header(header::LOCATION)).await;
+    assert!(page.text.contains("2 vouchers of batch 1 are cancelled."), "{}", page.text);
+    assert!(page.text.contains("1 of 3") && page.text.contains("0 of 2"));
+    let late = use_voucher(issuer, Some(&wallet.secret(issuer, 1)), codes[1]).await;
+    assert_eq!(late.problem(), scrip_protocol::problem::ProblemType::VoucherExpired);
+    assert_eq!(
+        use_voucher(issuer, Some(&secret), codes[0]).await.status,
+        200,
+        "it was used before"
+    );
+    let log = actions(issuer).await;
+    let done: Vec<&str> = log[2..].iter().map(|(_, action, _)| action.as_str()).collect();
+    assert_eq!(done, ["voucher create", "voucher create", "voucher cancel"]);
+    assert!(log[2..].iter().all(|(actor, _, _)| actor == "ada"), "{log:?}");
+    for table in database(issuer).await.into_values().flatten().flatten() {
+        let cell = table.1.unwrap_or_default();
+        assert!(!codes.iter().any(|code| cell == code.as_bytes()), "a code is stored");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_by_hand_is_logged_with_who_did_it() {
+    let vendor = TestIssuer::start().await.unwrap();
+    let issuer = &vendor.issuer;
+    let code = voucher(issuer, "starter").await;
+    let secret = Wallet::new(1).secret(issuer, 0);
+    use_voucher(issuer, Some(&secret), &code).await;
+    let hash = code.parse::<crate::vouchers::VoucherCode>().unwrap().hash();
+    let (store, now) = (issuer.store(), issuer.inner.clock.now());
+    let bought = crate::sources::TransactionId::new(hash);
+    let refund = async |refunded| store.refund("voucher", &bought, refunded, "ada", now).await;
+    for (refunded, outcome) in [(true, "Cancelled"), (true, "Nothing"), (false, "Cancelled")] {
+        assert_eq!(format!("{:?}", refund(refunded).await.unwrap()), outcome);
+    }
+    let log: Vec<_> = actions(issuer).await.split_off(1);
+    let done: Vec<_> = log.iter().map(|(who, what, _)| (who.as_str(), what.as_str())).collect();
+    assert_eq!(done, [("ada", "refund"), ("ada", "refund reverse")]);
 }

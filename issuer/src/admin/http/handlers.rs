@@ -28,7 +28,7 @@ fn ok(page: Markup) -> Response {
     html(StatusCode::OK, page)
 }
 
-fn frame(issuer: &Issuer, visitor: &Visitor, place: Place) -> Frame {
+pub(super) fn frame(issuer: &Issuer, visitor: &Visitor, place: Place) -> Frame {
     Frame {
         vendor: issuer.config().authority(),
         actor: visitor.session.name.clone(),
@@ -45,6 +45,15 @@ pub(super) async fn overview(
     let books = figures::read(&issuer).await?;
     let log = issuer.store().admin_log(None, 6).await?;
     Ok(ok(pages::overview::page(&frame(&issuer, &visitor, Place::Overview), &books, &log)))
+}
+
+/// `GET /admin/sales`
+pub(super) async fn sales(
+    State(issuer): State<Issuer>,
+    visitor: Visitor,
+) -> Result<Response, Refusal> {
+    let books = figures::read(&issuer).await?;
+    Ok(ok(pages::sales::page(&frame(&issuer, &visitor, Place::Sales), &books)))
 }
 
 /// `GET /admin/credits`

@@ -1,14 +1,14 @@
 //! The keys' schedule, and what comes next.
 
 use maud::{Markup, html};
-use scrip_protocol::{credits::Exponent, time::UnixSeconds};
+use scrip_protocol::{credits::Exponent, manifest::KeyUse, time::UnixSeconds};
 
 use super::{
     Frame,
     text::{day, from_now},
 };
 use crate::{
-    admin::figures::Books,
+    admin::figures::{Books, EpochBooks},
     schedule::{EpochState, EpochStatus},
 };
 
@@ -16,7 +16,10 @@ use crate::{
 pub(in crate::admin) fn page(frame: &Frame, books: &Books) -> Markup {
     frame.page(&html! {
         h1 { "Keys" }
-        (next(books))
+        section {
+            div.head { h2 { "What comes next" } }
+            (next(books))
+        }
         section {
             div.head {
                 h2 { "Epochs" }
@@ -58,39 +61,50 @@ pub(super) fn next(books: &Books) -> Markup {
                 (step(&html! { "Epoch " (issuing.epoch.epoch) " issues until" }, issuing.epoch.issue_until))
             }
             @if let Some(waiting) = waiting {
-                (step(&html! { "Epoch " (waiting.epoch.epoch) ", made already, issues from" }, waiting.epoch.issue_from))
+                (step(&html! { "Epoch " (waiting.epoch.epoch) ", which is made, issues from" }, waiting.epoch.issue_from))
             }
-            (step(&html! { "The keys after that are made, by themselves," }, books.schedule.next.made_at))
-            (step(&html! { "and issue from" }, books.schedule.next.issue_from))
+            (step(&html! { "The issuer makes the keys of the epoch after that" }, books.schedule.next.made_at))
+            (step(&html! { "That epoch issues from" }, books.schedule.next.issue_from))
         }
     }
 }
 
+fn all(books: &Books) -> impl Iterator<Item = &EpochBooks> {
+    books.epochs.iter().chain(&books.test_epochs)
+}
+
 fn schedule(books: &Books) -> Markup {
-    let begin = books.epochs.iter().map(|b| b.epoch.issue_from.0).min().unwrap_or(0);
-    let end = books.epochs.iter().map(|b| b.epoch.redeem_until.0).max().unwrap_or(1);
+    let begin = all(books).map(|b| b.epoch.issue_from.0).min().unwrap_or(0);
+    let end = all(books).map(|b| b.epoch.redeem_until.0).max().unwrap_or(1);
     let at = |time: UnixSeconds| {
         let whole = u128::from(end.saturating_sub(begin).max(1));
         u128::from(time.0.saturating_sub(begin)) * 1_000 / whole
     };
     html! {
         div.scroll tabindex="0" role="region" aria-label="Schedule of the epochs" {
-            table.wide {
+            table.stack {
                 thead { tr {
                     th scope="col" { "Epoch" } th.bar scope="col" { span.unseen { "Timeline" } }
-                    th scope="col" { "Issues from" } th scope="col" { "until" }
+                    th scope="col" { "Issues from" } th scope="col" { "Until" }
+                    th scope="col" { "Renewed from" }
                     th scope="col" { "Spent until" } th scope="col" { "Redeemed until" }
                     th scope="col" { "Worth" }
                 } }
                 tbody {
-                    @for books_of in &books.epochs {
+                    @for books_of in all(books) {
                         @let epoch = &books_of.epoch;
                         tr {
-                            th scope="row" { (epoch.epoch) " " (state(epoch.state)) }
+                            th data-h="Epoch" scope="row" {
+                                (epoch.epoch) " " (state(epoch.state))
+                                @if epoch.key_use == KeyUse::Test { " " span.state { "test" } }
+                            }
                             td.bar { (timeline(epoch, at(books.now).min(1_000), at)) }
-                            td { (day(epoch.issue_from)) } td { (day(epoch.issue_until)) }
-                            td { (day(epoch.spend_until)) } td { (day(epoch.redeem_until)) }
-                            td { (worths(&epoch.exponents)) }
+                            td data-h="Issues from" { (day(epoch.issue_from)) }
+                            td data-h="Until" { (day(epoch.issue_until)) }
+                            td data-h="Renewed from" { (day(epoch.renew_from)) }
+                            td data-h="Spent until" { (day(epoch.spend_until)) }
+                            td data-h="Redeemed until" { (day(epoch.redeem_until)) }
+                            td data-h="Worth" { (worths(&epoch.exponents)) }
                         }
                     }
                 }

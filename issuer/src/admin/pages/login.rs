@@ -18,6 +18,8 @@ pub(in crate::admin) fn page(vendor: &str, form_token: &str, wrong: Option<&str>
                 @if let Some(wrong) = wrong { (notice("bad", &html! { (capital(wrong)) "." })) }
                 form.fields method="post" action="/admin/login" {
                     (hidden(FORM_TOKEN, form_token))
+                    // For managers of passwords, which want a name to each.
+                    input type="text" name="username" autocomplete="username" value=(vendor) readonly hidden;
                     label for="token" { "Admin token" }
                     input #token name=(TOKEN) type="password" required autofocus
                         autocomplete="current-password" placeholder="scrip-admin-…";

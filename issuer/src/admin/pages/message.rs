@@ -13,14 +13,14 @@ pub(in crate::admin) fn page(title: &str, text: &str) -> Markup {
                 div.brand { (mark()) span { "scrip" } }
                 h1 { (title) }
                 p { (in_words(text)) }
-                p { a href="/admin" { "Overview" } }
+                p { a href="/admin" { "Go on" } }
             }
         },
     )
 }
 
 /// What is between backticks is a command.
-fn in_words(text: &str) -> Markup {
+pub(super) fn in_words(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }

@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 
 use super::{
-    Frame, notice,
+    Frame,
+    message::in_words,
+    notice,
     text::{number, tenths},
 };
 use crate::admin::figures::{Books, DAYS, OperatorBooks};
@@ -40,7 +42,7 @@ pub(in crate::admin) fn page(frame: &Frame, books: &Books, entered: &Entered) ->
         }
         section #add {
             h2 { "Add an operator" }
-            @if let Some(wrong) = &entered.wrong { (notice("bad", &html! { "Not added: " (wrong) "." })) }
+            @if let Some(wrong) = &entered.wrong { (notice("bad", &html! { "Not added: " (in_words(wrong)) "." })) }
             form.fields method="post" action="/admin/operators#add" {
                 (frame.hidden())
                 label for="name" { "Name" }
@@ -63,12 +65,12 @@ pub(super) fn table(books: &Books) -> Markup {
     }
     html! {
         div.scroll tabindex="0" role="region" aria-label="Operators" {
-            table.wide {
+            table.stack {
                 thead { tr {
                     th scope="col" { "Operator" }
                     th.n scope="col" { "Credits" } th.n scope="col" { "Certificates" }
-                    th.n scope="col" { "Double spends" } th.n scope="col" { "Waiting, mean" }
-                    th.n scope="col" { "longest" } th.n scope="col" { "Last batch" }
+                    th.n scope="col" { "Double spends" } th.n scope="col" { "Mean wait" }
+                    th.n scope="col" { "Longest" } th.n scope="col" { "Last batch" }
                 } }
                 tbody { @for operator in &books.operators { (row(operator)) } }
             }
@@ -84,12 +86,12 @@ fn row(operator: &OperatorBooks) -> Markup {
                 span.cut { (operator.name) }
                 span.soft.cut title=(id) { "since " (operator.added) }
             }
-            td.n { (number(operator.credits.0)) }
-            td.n { (number(operator.certificates)) }
-            td.n { (double_spends(operator)) }
-            td.n { (days(operator.mean_wait_tenths().map(tenths))) }
-            td.n { (days((operator.recent.accepted > 0).then(|| number(operator.recent.longest_wait)))) }
-            td.n {
+            td.n data-h="Credits" { (number(operator.credits.0)) }
+            td.n data-h="Certificates" { (number(operator.certificates)) }
+            td.n data-h="Double spends" { (double_spends(operator)) }
+            td.n data-h="Mean wait" { (days(operator.mean_wait_tenths().map(tenths))) }
+            td.n data-h="Longest wait" { (days((operator.recent.accepted > 0).then(|| number(operator.recent.longest_wait)))) }
+            td.n data-h="Last batch" {
                 @match operator.last_batch {
                     Some(day) => time datetime=(day) { (day) },
                     None => span.soft { "none lately" },

@@ -14,7 +14,7 @@ pub struct Act {
     pub actor: String,
     /// What.
     pub action: Action,
-    /// To what: a name, an id or a number that the vendor gave. Never a grant, a code or a key of a certificate.
+    /// To what: a name, an id or a number that the vendor or a source gave. Never a grant, a code or a key of a certificate.
     pub subject: String,
     /// What else a reader wants to know, in a few words.
     pub detail: String,
@@ -45,6 +45,8 @@ pub enum Action {
     Refund,
     /// A refund was taken back.
     RefundReverse,
+    /// Money was taken for nothing that can be delivered.
+    PaymentUnmatched,
 }
 
 impl Action {
@@ -62,6 +64,7 @@ impl Action {
             Self::KeysRevoke => "keys revoke",
             Self::Refund => "refund",
             Self::RefundReverse => "refund reverse",
+            Self::PaymentUnmatched => "payment unmatched",
         }
     }
 }

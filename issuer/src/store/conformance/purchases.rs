@@ -107,8 +107,11 @@ async fn orders_hold_their_grant(store: &Store) {
 
 async fn refunds_cancel_what_was_not_minted(store: &Store) {
     let (source, day) = ("google", Some(TODAY));
-    let refund = async |transaction: &[u8], day| {
-        store.refund(source, &TransactionId::new(transaction), day).await.unwrap()
+    let refund = async |transaction: &[u8], day: Option<Day>| {
+        store
+            .refund(source, &TransactionId::new(transaction), day.is_some(), "ada", TODAY.start())
+            .await
+            .unwrap()
     };
     let account = Some(AccountId::from_bytes(ACCOUNT));
     for (transaction, grant) in [(b"x", 170), (b"y", 171)] {
@@ -152,7 +155,7 @@ async fn a_refund_and_a_signature_exclude_each_other(stores: &[Store]) {
         let (id, transaction, pack) = (grant_id(grant), TransactionId::new([grant]), pack(grant));
         let (minted, refunded) = tokio::join!(
             minting.store_pack(&id, &pack, &[]),
-            refunding.refund("apple", &transaction, Some(TODAY))
+            refunding.refund("apple", &transaction, true, "ada", TODAY.start())
         );
         let expected = if minted.unwrap() { Refund::Lost } else { Refund::Cancelled };
         assert_eq!(refunded.unwrap(), expected);
@@ -169,7 +172,10 @@ async fn second_parts_follow_the_first(store: &Store) {
         assert!(granted(&store.record_purchase(&first).await.unwrap()));
         assert_eq!(store.grant(&grant_id(grant)).await.unwrap().unwrap().rest, rest);
         if grant == 204 {
-            store.refund("apple", &TransactionId::new([grant]), Some(TODAY)).await.unwrap();
+            store
+                .refund("apple", &TransactionId::new([grant]), true, "ada", TODAY.start())
+                .await
+                .unwrap();
         }
         let parent = grant_id(grant);
         let new = NewPurchase {
@@ -186,7 +192,10 @@ async fn second_parts_follow_the_first(store: &Store) {
     }
     assert!(store.store_pack(&grant_id(203), &pack(1), &[]).await.unwrap());
     let refund = async |grant: u8| {
-        store.refund("apple", &TransactionId::new([grant]), Some(TODAY)).await.unwrap()
+        store
+            .refund("apple", &TransactionId::new([grant]), true, "ada", TODAY.start())
+            .await
+            .unwrap()
     };
     assert_eq!(refund(200).await, Refund::Cancelled);
     assert_eq!(refund(202).await, Refund::Lost, "the second part was minted");
@@ -220,11 +229,14 @@ async fn budgets_are_never_exceeded(stores: &[Store]) {
 async fn notifications_are_taken_once(stores: &[Store]) {
     let new = purchase("stripe", b"n", grant_id(235));
     let transaction = new.transaction.clone();
-    let effects = [Effect::Paid(new), Effect::Refund(transaction.clone(), Some(TODAY))];
-    let attempts = (0..6).map(|number: usize| {
-        let (store, effects) = (&stores[number % stores.len()], &effects);
-        async move { store.take_notification("stripe", "one", TODAY, effects).await.unwrap() }
-    });
+    let effects = [Effect::Paid(new), Effect::Refund(transaction.clone(), true)];
+    let attempts =
+        (0..6).map(|number: usize| {
+            let (store, effects) = (&stores[number % stores.len()], &effects);
+            async move {
+                store.take_notification("stripe", "one", TODAY.start(), effects).await.unwrap()
+            }
+        });
     let taken: Vec<_> = join_all(attempts).await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 1);
     assert!(matches!(
@@ -232,10 +244,10 @@ async fn notifications_are_taken_once(stores: &[Store]) {
         [Outcome::Paid(PurchaseRecorded::Granted(..)), Outcome::Refund(Refund::Cancelled)]
     ));
     // An old refund that comes again does not undo its reversal.
-    let reversal = [Effect::Refund(transaction.clone(), None)];
-    let refund = [Effect::Refund(transaction, Some(TODAY))];
+    let reversal = [Effect::Refund(transaction.clone(), false)];
+    let refund = [Effect::Refund(transaction, true)];
     let take = async |id, effects| {
-        stores[0].take_notification("stripe", id, TODAY, effects).await.unwrap()
+        stores[0].take_notification("stripe", id, TODAY.start(), effects).await.unwrap()
     };
     assert!(take("two", &refund).await.is_some());
     assert!(take("three", &reversal).await.is_some());

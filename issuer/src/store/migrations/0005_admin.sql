@@ -40,3 +40,17 @@ CREATE TABLE outcomes (
     longest_wait BIGINT NOT NULL,
     PRIMARY KEY (operator, day)
 ) /* clustered */;
+
+-- Vouchers are made in batches. `nonce` is drawn before: whoever asks twice for one batch gets one. Part of issuance.
+CREATE TABLE voucher_batches (
+    batch BIGINT PRIMARY KEY,
+    nonce BYTEA NOT NULL UNIQUE,
+    product TEXT NOT NULL,
+    credits BIGINT NOT NULL, -- of each
+    vouchers BIGINT NOT NULL,
+    made_day BIGINT NOT NULL,
+    last_day BIGINT NOT NULL,
+    cancelled_day BIGINT
+);
+ALTER TABLE vouchers ADD COLUMN batch BIGINT; -- none of those that older programs made
+CREATE INDEX vouchers_by_batch ON vouchers (batch);

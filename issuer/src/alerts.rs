@@ -1,0 +1,209 @@
+//! What needs somebody, on the admin page and in `status`. Each says what happened and what to do.
+
+use scrip_protocol::{
+    manifest::KeyUse,
+    time::{Day, UnixSeconds},
+};
+use serde::Serialize;
+
+use crate::{
+    config::Config,
+    error::StartError,
+    schedule::{self, EpochState, Schedule},
+    status::{self, Status},
+    store::{OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store},
+};
+
+/// How many days back rates are taken from, today included.
+pub(crate) const RECENT_DAYS: u32 = 30;
+/// Keys that were not made so many seconds after they were due are worth a word: a running issuer tries every minute.
+const KEYS_LATE: u64 = 15 * 60;
+/// Refunds in a hundred purchases of a product …
+const REFUNDS_PERCENT: u64 = 5;
+/// … that are at least this many.
+const REFUNDS_LEAST: u64 = 3;
+/// Double spends in a hundred certificates of an operator …
+const DOUBLE_SPENDS_PERCENT: u64 = 1;
+/// … that are at least this many.
+const DOUBLE_SPENDS_LEAST: u64 = 5;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Money is being lost, or nothing can be sold: now.
+    Bad,
+    /// It will get bad if nobody looks.
+    Warning,
+}
+
+/// Something that needs somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What happened.
+    pub what: String,
+    /// What to do. Commands are between backticks.
+    pub remedy: String,
+}
+
+/// Reads the books and finds what needs somebody. Needs no passphrase.
+///
+/// # Errors
+/// [`StartError`] where the database or the manifest in it cannot be read.
+pub async fn read(
+    store: &Store,
+    config: &Config,
+    now: UnixSeconds,
+) -> Result<Vec<Alert>, StartError> {
+    let since = Day(now.day().0.saturating_sub(RECENT_DAYS - 1));
+    let books = Books {
+        status: &status::read(store, config, now).await?,
+        schedule: &schedule::read(store, config, now).await?,
+        failures: &store.source_failures().await?,
+        sales: &store.sales(since).await?,
+        operators: &store.operators().await?,
+        outcomes: &store.outcomes_from(since).await?,
+    };
+    Ok(of(books, now))
+}
+
+/// What alerts are found in: the books, and what happened in the last days.
+#[derive(Clone, Copy)]
+pub struct Books<'a> {
+    /// The sums.
+    pub status: &'a Status,
+    /// The keys.
+    pub schedule: &'a Schedule,
+    /// Sources that fail.
+    pub failures: &'a [SourceFailure],
+    /// Sales of the last days.
+    pub sales: &'a [Sale],
+    /// The operators.
+    pub operators: &'a [OperatorRow],
+    /// What was decided in the last days.
+    pub outcomes: &'a [OutcomeDay],
+}
+
+/// Everything that needs somebody, the worst first.
+pub fn of(books: Books<'_>, now: UnixSeconds) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    over_redeemed(books.status, &mut alerts);
+    keys(books.schedule, now, &mut alerts);
+    sources(books.failures, &mut alerts);
+    refunds(books.sales, &mut alerts);
+    double_spends(books.operators, books.outcomes, &mut alerts);
+    alerts.sort_by_key(|alert| alert.severity);
+    alerts
+}
+
+impl Alert {
+    fn bad(what: String, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Bad, what, remedy: remedy.into() }
+    }
+
+    fn warning(what: String, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, what, remedy: remedy.into() }
+    }
+}
+
+/// More came back than was ever given out: somebody else has the key.
+fn over_redeemed(status: &Status, alerts: &mut Vec<Alert>) {
+    for row in &status.denominations {
+        let used = row.redeemed.saturating_add(row.renewed);
+        if used > row.issued {
+            let (epoch, worth, issued) = (row.epoch, row.credits.0, row.issued);
+            alerts.push(Alert::bad(
+                format!(
+                    "Epoch {epoch}, worth {worth}: {used} certificates were redeemed or renewed and {issued} issued. Its \
+                     key was stolen, or the database was restored from an older backup."
+                ),
+                format!(
+                    "If no backup was restored: `scrip-issuer keys revoke --epoch {epoch}` ends it; make new vouchers for \
+                     users who lose by it."
+                ),
+            ));
+        }
+    }
+}
+
+fn keys(schedule: &Schedule, now: UnixSeconds, alerts: &mut Vec<Alert>) {
+    let issues = |key_use| {
+        let mut of_use = schedule.epochs.iter().filter(move |epoch| epoch.key_use == key_use);
+        of_use.any(|epoch| epoch.state == EpochState::Issuing)
+    };
+    if !issues(KeyUse::Production) {
+        alerts.push(Alert::bad(
+            "No epoch issues now: nothing can be bought.".into(),
+            "Start the issuer and read its log for `the keys were not tended`, or make keys by hand: \
+             `scrip-issuer keys rotate`.",
+        ));
+    } else if schedule.next.made_at.plus(KEYS_LATE) < now {
+        let (made_at, issue_from) = (schedule.next.made_at, schedule.next.issue_from);
+        alerts.push(Alert::warning(
+            format!(
+                "The keys of the next epoch were to be made at {made_at} and are not; purchases stop at {issue_from}."
+            ),
+            "The issuer's log says why, at `the keys were not tended`.",
+        ));
+    }
+}
+
+fn sources(failures: &[SourceFailure], alerts: &mut Vec<Alert>) {
+    for failure in failures {
+        let SourceFailure { source, at, failures, message } = failure;
+        let times = if *failures == 1 { "once".into() } else { format!("{failures} times") };
+        alerts.push(Alert::warning(
+            format!("The source `{source}` failed {times}, last at {at}: {message}"),
+            format!(
+                "Purchases wait and are finished when it works again. If it stays: check `[sources.{source}]` in \
+                 issuer.toml, and the place's own status page."
+            ),
+        ));
+    }
+}
+
+fn refunds(sales: &[Sale], alerts: &mut Vec<Alert>) {
+    let mut products: Vec<(&str, &str)> = sales
+        .iter()
+        .filter(|sale| !sale.test)
+        .map(|sale| (sale.source.as_str(), sale.product.as_str()))
+        .collect();
+    products.sort_unstable();
+    products.dedup();
+    for (source, product) in products {
+        let of_product = || {
+            sales
+                .iter()
+                .filter(|s| !s.test && (s.source.as_str(), s.product.as_str()) == (source, product))
+        };
+        let purchases: u64 = of_product().map(|sale| sale.purchases).sum();
+        let refunded: u64 = of_product().map(|sale| sale.refunded).sum();
+        if refunded >= REFUNDS_LEAST && refunded * 100 > purchases * REFUNDS_PERCENT {
+            alerts.push(Alert::warning(
+                format!("{refunded} of {purchases} purchases of `{product}` at `{source}` were refunded lately."),
+                format!(
+                    "See who, under `Lost by refunds` of the sales. A part that is delivered later bounds the loss: `rest` under \
+                     `[products.{product}]` in issuer.toml."
+                ),
+            ));
+        }
+    }
+}
+
+fn double_spends(operators: &[OperatorRow], outcomes: &[OutcomeDay], alerts: &mut Vec<Alert>) {
+    for operator in operators {
+        let of_operator = outcomes.iter().filter(|day| day.operator == operator.number);
+        let counts = of_operator.fold(OutcomeCounts::default(), |sum, day| sum.and(day.counts));
+        let decided = counts.accepted + counts.double_spent;
+        let spent = counts.double_spent;
+        if spent >= DOUBLE_SPENDS_LEAST && spent * 100 > decided * DOUBLE_SPENDS_PERCENT {
+            alerts.push(Alert::warning(
+                format!("{spent} of {decided} certificates that `{}` brought lately had been spent elsewhere.", operator.name),
+                "Its clients cheat it, or it brings what others were paid. It bears the loss; `stop_above` and `online_above` \
+                 in its relay.toml bound it.",
+            ));
+        }
+    }
+}
