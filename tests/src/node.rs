@@ -117,6 +117,11 @@ impl VendorNode {
         &self.address
     }
 
+    /// Its configuration, in force from the next start on.
+    pub fn config(&mut self) -> &mut IssuerConfig {
+        &mut self.config
+    }
+
     /// From now on others find it at `address`, where something stands between.
     pub fn seen_at(&mut self, address: SocketAddr) {
         self.address.authority = address.to_string();

@@ -26,8 +26,10 @@ use crate::sources::{
 
 /// The store.
 pub const STORE: &str = "Hf9GvFK2dHJehm9J8A6k";
-const KEY: &str = "btcpay-api-key";
-const WEBHOOK: &str = "btcpay-webhook-secret";
+/// The API key that the server takes.
+pub const KEY: &str = "btcpay-api-key";
+/// What it signs its webhooks with.
+pub const WEBHOOK: &str = "btcpay-webhook-secret";
 
 type Invoices = Arc<Mutex<BTreeMap<String, Value>>>;
 

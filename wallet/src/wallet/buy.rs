@@ -4,7 +4,7 @@ use scrip_protocol::{
     credits::Credits,
     id::decode_base64url,
     issuance::GrantAnswer,
-    problem::ProblemType,
+    problem::{Fault, ProblemType},
     purchase::{Allowance, GrantRequest, OrderId},
     seed::GrantSecret,
     time::UnixSeconds,
@@ -61,6 +61,17 @@ impl Wallet {
         let same = purchases.iter().find(|purchase| purchase.proof.as_ref() == Some(&proof));
         let purchase = match same.cloned() {
             Some(purchase) if is_open(&purchase) => purchase,
+            // It was refunded, which may have been reversed since: whoever asks again is told.
+            Some(Purchase {
+                state: PurchaseState::Unusable { answer },
+                grant,
+                proof,
+                order,
+                at,
+            }) => {
+                let state = PurchaseState::Granted { answer };
+                Purchase { state, grant, proof, order, at }
+            }
             Some(_) => return Err(WalletError::VoucherUsedHere),
             None => {
                 self.refuse_unwitnessed().await?;
@@ -211,11 +222,14 @@ impl Wallet {
             ProblemType::TooLarge,
         ];
         if let Some(order) = purchase.order.as_ref().map(|ordered| ordered.id) {
-            // The order stays, whatever was shown for it: it may yet be paid with something else.
-            let mut unpaid = purchase.clone();
-            unpaid.proof = Some(GrantRequest::Order { order });
-            self.store.commit(Changes::default().put(&unpaid)).await?;
-            self.at("wallet.grant.refused");
+            // The order stays, whatever was shown for it: it may yet be paid with something else. And so does what was shown,
+            // unless it was refused: no answer, or one of a vendor in trouble, says nothing of it.
+            if error.problem().is_some_and(|found| found.problem.fault() == Fault::Client) {
+                let mut unpaid = purchase.clone();
+                unpaid.proof = Some(GrantRequest::Order { order });
+                self.store.commit(Changes::default().put(&unpaid)).await?;
+                self.at("wallet.grant.refused");
+            }
             return Ok(still_open(WalletError::call(&self.vendor.authority)(error)));
         }
         if for_good.iter().any(|problem| is(&error, *problem)) {
