@@ -116,4 +116,20 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn of_all_sets_that_pay_as_well_the_oldest_is_taken(stock in some_coins(10), price in 1_u64..60) {
+        let Ok(chosen) = choose(&stock, Credits(price)) else { return Ok(()) };
+        let paid = sum(&stock, &chosen);
+        // The oldest first; of one age the largest.
+        let mut ages: Vec<usize> = (0..stock.len()).collect();
+        ages.sort_by_key(|&at| (stock[at].spend_until, std::cmp::Reverse(stock[at].exponent)));
+        let taken = |set: &[usize]| ages.iter().map(|at| set.contains(at)).collect::<Vec<bool>>();
+        let best = (0_u32..1 << stock.len())
+            .map(|subset| (0..stock.len()).filter(|at| subset >> at & 1 == 1).collect::<Vec<_>>())
+            .filter(|subset| sum(&stock, subset) == paid)
+            .map(|subset| taken(&subset))
+            .max();
+        prop_assert_eq!(Some(taken(&chosen)), best);
+    }
 }

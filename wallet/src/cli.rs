@@ -4,7 +4,9 @@
 //! 4 something is still open, and `scrip resume` finishes it.
 
 mod arguments;
+mod backup;
 mod care;
+mod doctor;
 mod error;
 mod files;
 mod money;
@@ -59,6 +61,8 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
     match command {
         Command::Init(arguments) => setup::init(session, arguments).await,
         Command::Restore(arguments) => setup::restore(session, arguments).await,
+        Command::Doctor(arguments) => doctor::doctor(session, arguments).await,
+        Command::Backup { file, force } => backup::backup(session, &file, force).await,
         Command::Settings(arguments) => setup::settings(session, arguments).await,
         Command::Relay(RelayCommand::Add { address }) => setup::add_relay(session, &address).await,
         Command::Relay(RelayCommand::List) => setup::list_relays(session).await,

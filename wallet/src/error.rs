@@ -536,6 +536,7 @@ fn store_remedy(error: &StoreError) -> String {
             "restore the money from the 24 words with `scrip restore`, in another place; in an old copy of \
              the file, certificates that were spent since would look unspent"
         }
+        StoreError::Backup { .. } => "use another backup, or the 24 words with `scrip restore`",
         StoreError::File(_) | StoreError::Lock { .. } | StoreError::Database(_) => {
             "check the path, the permissions and the free space"
         }
@@ -558,7 +559,8 @@ fn call_remedy(error: &CallError) -> String {
             }
             (ProblemType::VendorLimit | ProblemType::StorageFull, _) => "use another relay",
             (ProblemType::CertificateSpent, _) => {
-                "a copy of this wallet spent a certificate before; the others are free again: try again"
+                "another copy of this wallet spent a certificate before (use one copy only; a backup is for when \
+                 the wallet is lost); the others are free again: try again"
             }
             (_, Fault::Server) => "try again later",
             (_, Fault::Client) => "see what it says; if the address is right, report it as a fault of this program",

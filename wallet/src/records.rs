@@ -425,6 +425,29 @@ impl Default for TendingRecord {
     }
 }
 
+/// That this wallet was made from a backup. Whatever was open then may have come to an end in the wallet that the backup was
+/// made of, and what came of that is not known here.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct CopyRecord {
+    /// Which backup it was.
+    pub(crate) backup: Blob,
+    /// When that was made.
+    pub(crate) made: UnixSeconds,
+    /// When this wallet was made of it.
+    pub(crate) restored: UnixSeconds,
+    /// The purchases that were open.
+    pub(crate) purchases: BTreeSet<u32>,
+    /// The payments that were open.
+    pub(crate) payments: BTreeSet<PaymentId>,
+}
+
+/// What the user was told, so that it is not repeated with every command.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct NoticesRecord {
+    /// When it was last said that certificates expire.
+    pub(crate) expiry: Option<UnixSeconds>,
+}
+
 /// A stored file within this wallet; known to nobody else. 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(pub(crate) u64);
@@ -465,6 +488,8 @@ record! {
     Settings, Settings, |_one| Vec::new();
     ManifestRecord, Manifest, |_one| Vec::new();
     RestoreRecord, Restore, |_one| Vec::new();
+    CopyRecord, Copy, |_one| Vec::new();
+    NoticesRecord, Notices, |_one| Vec::new();
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     TendingRecord, Tending, |_one| Vec::new();
     RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();

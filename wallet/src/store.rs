@@ -11,6 +11,7 @@
 mod database;
 mod lock;
 mod record;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 
@@ -22,18 +23,21 @@ use scrip_runtime::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::{database::Database, lock::Lock};
+use self::{database::Database, lock::Lock, snapshot::PlainRow};
 use crate::{entropy::Entropy, secret::Secret};
 
-pub(crate) use self::record::{Changes, Kind, Record};
+pub(crate) use self::{
+    record::{Changes, Kind, Record},
+    snapshot::{OpenBackup, Snapshot},
+};
 
 /// The database within the wallet's directory.
-const DATABASE: &str = "wallet.db";
+pub(crate) const DATABASE: &str = "wallet.db";
 /// The lock within the wallet's directory.
 const LOCK: &str = "wallet.lock";
 /// A database that is being made.
-const UNFINISHED: &str = "wallet.db.unfinished";
-const UNFINISHED_JOURNAL: &str = "wallet.db.unfinished-journal";
+pub(crate) const UNFINISHED: &str = "wallet.db.unfinished";
+pub(crate) const UNFINISHED_JOURNAL: &str = "wallet.db.unfinished-journal";
 
 /// Why the wallet file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,14 @@ pub enum StoreError {
     /// The database cannot be read or written.
     #[error("the wallet's database cannot be used: {0}")]
     Database(#[from] sqlx::Error),
+    /// A file is not a backup that this release can read.
+    #[error("{path} is no backup that can be used: {reason}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A task of the runtime was lost.
     #[error("the program is shutting down")]
     ShuttingDown,
@@ -93,6 +105,8 @@ pub enum StoreError {
 pub(crate) struct Store {
     database: Database,
     key: SealingKey,
+    /// How the key follows from the passphrase.
+    header: KdfHeader,
     names: Secret,
     entropy: Entropy,
     directory: PathBuf,
@@ -104,6 +118,14 @@ pub(crate) struct Store {
 #[derive(Serialize, Deserialize)]
 struct NameKey {
     key: Secret,
+}
+
+/// A wallet file that is about to be made.
+struct NewStore<'a> {
+    directory: &'a Path,
+    header: KdfHeader,
+    key: SealingKey,
+    names: Secret,
 }
 
 const NAME_KEY: [u8; 16] = [0; 16];
@@ -120,29 +142,64 @@ impl Store {
         mut entropy: Entropy,
         first: Changes,
     ) -> Result<Self, StoreError> {
+        let names = Secret::generate(&mut entropy);
+        let header = KdfHeader::generate(params, &mut entropy);
+        let key = derive(passphrase, header.clone()).await?;
+        let new = NewStore { directory, header, key, names };
+        Self::fill(new, entropy, Vec::new(), first).await
+    }
+
+    /// Makes a wallet file in `directory`, under the same passphrase, with the records of a backup in it, and `more`: all of
+    /// it, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where there is one.
+    pub(crate) async fn create_from(
+        directory: &Path,
+        entropy: Entropy,
+        backup: OpenBackup,
+        more: Changes,
+    ) -> Result<Self, StoreError> {
+        let OpenBackup { snapshot, header, key } = backup;
+        let (names, rows) = snapshot.into_rows()?;
+        let new = NewStore { directory, header, key, names };
+        Self::fill(new, entropy, rows, more).await
+    }
+
+    async fn fill(
+        new: NewStore<'_>,
+        entropy: Entropy,
+        rows: Vec<PlainRow>,
+        changes: Changes,
+    ) -> Result<Self, StoreError> {
+        let NewStore { directory, header, key, names } = new;
         files::create_private_dir(directory)?;
         let lock = Lock::take(directory, LOCK)?;
         let path = directory.join(DATABASE);
         if path.exists() {
             return Err(StoreError::Exists(directory.to_owned()));
         }
-        let header = KdfHeader::generate(params, &mut entropy);
-        let key = derive(passphrase, header.clone()).await?;
         let unfinished = directory.join(UNFINISHED);
         remove_unfinished(directory)?;
         files::write_new_private(&unfinished, b"")?;
         let database = Database::create(&unfinished, &header.encode()).await?;
-        let names = Secret::generate(&mut entropy);
         let mut store = Self {
             database,
             key,
+            header,
             names,
             entropy,
             directory: directory.to_owned(),
             _lock: Some(lock),
         };
         store.write_name_key().await?;
-        store.commit(first).await?;
+        let seal = |(kind, id, plain): PlainRow| {
+            let context = context(kind, &id);
+            let sealed = seal_with_key(&store.key, &context, &plain, &mut store.entropy.clone());
+            (kind, id, Some(sealed))
+        };
+        store.database.write(rows.into_iter().map(seal).collect()).await?;
+        store.commit(changes).await?;
         store.database.close().await?;
         // Only now is it a wallet.
         std::fs::rename(&unfinished, &path).map_err(|source| FileError::Io {
@@ -197,13 +254,14 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let (database, header) = Database::open(&directory.join(DATABASE)).await?;
         let header = KdfHeader::decode(&header).map_err(StoreError::Header)?;
-        let key = derive(passphrase, header).await?;
+        let key = derive(passphrase, header.clone()).await?;
         let wrong = || StoreError::WrongPassphrase(directory.to_owned());
         let sealed = database.get(Kind::NameKey, &NAME_KEY).await?.ok_or_else(wrong)?;
         let opened = open_with_key(&key, &context(Kind::NameKey, &NAME_KEY), &sealed);
         let NameKey { key: names } =
             parse(Kind::NameKey, &opened.map_err(|_: SealedError| wrong())?)?;
-        Ok(Self { database, key, names, entropy, directory: directory.to_owned(), _lock: lock })
+        let directory = directory.to_owned();
+        Ok(Self { database, key, header, names, entropy, directory, _lock: lock })
     }
 
     /// The wallet's directory.
@@ -243,6 +301,45 @@ impl Store {
             (kind, id, sealed)
         });
         Ok(self.database.write(rows.collect()).await?)
+    }
+
+    /// How many records of each kind do not open, or were put in the place of others.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) async fn damaged(&self) -> Result<Vec<(Kind, usize)>, StoreError> {
+        let mut counts: Vec<(Kind, usize)> = Vec::new();
+        for (kind, id, sealed) in self.database.everything().await? {
+            // One of a kind that only a newer release knows is not ours to judge.
+            let Some(kind) = u8::try_from(kind).ok().and_then(Kind::from_code) else { continue };
+            if self.opens(kind, &id, &sealed) {
+                continue;
+            }
+            match counts.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((kind, 1)),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Removes the records of these kinds that do not open.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) async fn remove_damaged(&self, kinds: &[Kind]) -> Result<(), StoreError> {
+        for (kind, id, sealed) in self.database.everything().await? {
+            let Some(kind) = u8::try_from(kind).ok().and_then(Kind::from_code) else { continue };
+            if kinds.contains(&kind) && !self.opens(kind, &id, &sealed) {
+                self.database.remove(kind, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn opens(&self, kind: Kind, id: &[u8], sealed: &[u8]) -> bool {
+        let id: Result<[u8; 16], _> = id.try_into();
+        id.is_ok_and(|id| open_with_key(&self.key, &context(kind, &id), sealed).is_ok())
     }
 
     /// Waits until the file is closed.

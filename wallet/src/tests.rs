@@ -1,9 +1,12 @@
 //! The wallet against a vendor and relays in this process.
 
 mod agreement;
+mod backups;
 mod buying;
 mod crashes;
+mod doctor;
 mod files;
+mod notices;
 mod paying;
 mod queues;
 mod renewing;

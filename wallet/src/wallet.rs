@@ -2,14 +2,17 @@
 
 mod adopt;
 mod agreement;
+mod backup;
 mod balance;
 mod buy;
+mod doctor;
 mod evidence;
 mod history;
 mod inquire;
 mod issue;
 mod leases;
 mod manifest;
+mod notices;
 mod order;
 mod pay;
 mod put;
@@ -32,12 +35,15 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub(crate) use self::queue::may_pass;
 pub use self::{
+    backup::FromBackup,
     balance::{Balance, Denomination, Expiring},
     buy::Bought,
+    doctor::{Diagnosis, Finding},
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
     inquire::Inquired,
     leases::{Conflict, LeaseReport},
+    notices::ExpiryNotice,
     order::OpenOrder,
     pay::Doubtful,
     put::{FileReport, PutOptions, Stored},

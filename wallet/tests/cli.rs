@@ -171,3 +171,57 @@ fn a_pipe_is_not_stored() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     refused(&scrip(directory.path(), &["put", pipe.to_str().unwrap()]), 1, "no regular file");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_doctor_says_what_is_wrong_and_repairs_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let healthy = scrip(directory.path(), &["doctor"]);
+    assert!(healthy.status.success(), "{}", text(&healthy.stderr));
+    assert_eq!(text(&healthy.stdout), "Nothing has to be done.\n");
+
+    let database = directory.path().join("wallet/wallet.db");
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let ill = scrip(directory.path(), &["doctor", "--json"]);
+    refused(&ill, 1, "1 of the findings");
+    let found: serde_json::Value = serde_json::from_slice(&ill.stdout).unwrap();
+    assert_eq!(
+        (&found["healthy"], &found["findings"][0]["name"]),
+        (&false.into(), &"file.mode".into())
+    );
+    assert!(text(&scrip(directory.path(), &["doctor"]).stdout).contains("--repair"));
+    assert!(scrip(directory.path(), &["doctor", "--repair"]).status.success());
+    assert!(scrip(directory.path(), &["doctor"]).status.success());
+}
+
+#[test]
+fn a_backup_is_a_file_that_makes_a_wallet() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let file = directory.path().join("backup");
+    let file = file.to_str().unwrap();
+    assert!(scrip(directory.path(), &["backup", file]).status.success());
+    refused_in_one_line(&scrip(directory.path(), &["backup", file]), "exists");
+    assert!(scrip(directory.path(), &["backup", file, "--force"]).status.success());
+    refused(&scrip(directory.path(), &["restore", "--backup", file]), 2, "already");
+
+    let other = tempfile::tempdir().unwrap();
+    let restored = scrip(other.path(), &["restore", "--backup", file]);
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert!(text(&restored.stdout).contains("Do not use the wallet that the backup was made of"));
+    // What the vendor knows was not asked for yet.
+    let found = scrip(other.path(), &["doctor", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(found["findings"][0]["name"], "restore.open");
+    let both = ["restore", "--backup", file, "--vendor", VENDOR];
+    assert_eq!(scrip(other.path(), &both).status.code(), Some(2));
+}
+
+/// An error that says itself what to do.
+fn refused_in_one_line(output: &Output, says: &str) {
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.starts_with("error: ") && error.contains(says), "{error}");
+}

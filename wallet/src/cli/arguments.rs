@@ -64,8 +64,16 @@ pub(super) struct Common {
 pub(super) enum Command {
     /// Make a wallet and show its 24 words, once
     Init(InitArguments),
-    /// Make a wallet from 24 words and find its certificates again
+    /// Make a wallet from 24 words, or from a backup, and find its certificates again
     Restore(RestoreArguments),
+    /// Write everything to one file, sealed under the passphrase
+    Backup {
+        /// The file
+        file: PathBuf,
+        /// Replace a file that exists
+        #[arg(long)]
+        force: bool,
+    },
     /// Show the settings, or store those given: --proxy, --proxy-buy, --proxy-spend, --agreement
     Settings(SettingsArguments),
     /// Relays that this wallet uses
@@ -94,6 +102,8 @@ pub(super) enum Command {
     Extend(ExtendArguments),
     /// What was bought and spent
     History,
+    /// Say what is open or broken and what to do; exit code 0 where nothing has to be done, else 1
+    Doctor(DoctorArguments),
     /// Finish every purchase, payment, upload, renewal and restore that was interrupted
     Resume,
     /// Exchange certificates that expire soon for new ones; `scrip balance`, `history` and other commands that call nobody do so by themselves
@@ -115,8 +125,11 @@ pub(super) struct InitArguments {
 #[derive(Args)]
 pub(super) struct RestoreArguments {
     /// The vendor that the lost wallet bought from: scrip://…@host
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) vendor: VendorAddress,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "backup")]
+    pub(super) vendor: Option<VendorAddress>,
+    /// Read this backup, which opens with its passphrase; no words are needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vendor", "words_file", "gap_limit"])]
+    pub(super) backup: Option<PathBuf>,
     /// Read the words from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     pub(super) words_file: Option<PathBuf>,
@@ -158,6 +171,13 @@ pub(super) struct OrderArguments {
     /// Forget an order that will not be paid
     #[arg(long, value_name = "ORDER", conflicts_with = "product")]
     pub(super) forget: Option<OrderId>,
+}
+
+#[derive(Args)]
+pub(super) struct DoctorArguments {
+    /// Repair what can be repaired: this calls the vendor and the relays, as `scrip resume` does
+    #[arg(long)]
+    pub(super) repair: bool,
 }
 
 #[derive(Args)]

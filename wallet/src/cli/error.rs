@@ -24,8 +24,12 @@ pub(super) enum CliError {
     GooglePurchase,
     #[error("no place for the wallet is known")]
     NoHome,
+    #[error("no vendor was named")]
+    NoVendor,
     #[error("{0} of what was begun could not be finished")]
     StillOpen(usize),
+    #[error("something has to be done: {0} of the findings are open")]
+    Unhealthy(usize),
     #[error("cannot start the runtime: {0}")]
     Runtime(#[source] std::io::Error),
     #[error("cannot write the output: {0}")]
@@ -45,6 +49,10 @@ impl CliError {
             Self::Variable { .. } => "set it to socks5h://host:port or tor://host:port",
             Self::GooglePurchase => "correct it",
             Self::NoHome => "name its directory with --wallet",
+            Self::Unhealthy(_) => {
+                "do what each of them says; most of it, `scrip doctor --repair` does"
+            }
+            Self::NoVendor => "name it with --vendor, or a backup with --backup",
             Self::StillOpen(_) => "do what each of them says above, then run `scrip resume` again",
             Self::Runtime(_) => "raise the limit of processes",
             Self::Output(_) => "check the free space, or where the output goes",
@@ -55,7 +63,10 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Wallet(WalletError::Store(
-                StoreError::WrongPassphrase(_) | StoreError::Missing(_) | StoreError::Exists(_),
+                StoreError::WrongPassphrase(_)
+                | StoreError::Missing(_)
+                | StoreError::Exists(_)
+                | StoreError::Backup { .. },
             ))
             | Self::Wallet(
                 WalletError::Link(_)
@@ -66,7 +77,8 @@ impl CliError {
             | Self::Passphrase(_)
             | Self::Variable { .. }
             | Self::GooglePurchase
-            | Self::NoHome => 2,
+            | Self::NoHome
+            | Self::NoVendor => 2,
             Self::Wallet(error) if error.is_shortage() => 3,
             Self::Wallet(
                 WalletError::PaymentOpen { .. }
@@ -82,6 +94,7 @@ impl CliError {
             Self::Wallet(_)
             | Self::File(_)
             | Self::Read { .. }
+            | Self::Unhealthy(_)
             | Self::Runtime(_)
             | Self::Output(_)
             | Self::Closed => 1,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 #[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
 use rand_core::OsRng;
+use scrip_protocol::time::UnixSeconds;
 use scrip_runtime::{
     clock::SharedClock,
     passphrase::{Passphrase, new_passphrase, passphrase},
@@ -17,7 +18,7 @@ use super::{
     progress,
 };
 use crate::{
-    Doubtful, Entropy, Environment, Resumed, Wallet, WalletError,
+    Doubtful, Entropy, Environment, ExpiryNotice, Resumed, Wallet, WalletError,
     net::{Network, NetworkOptions, ProxySetting},
 };
 
@@ -72,6 +73,9 @@ impl Session {
         let environment = self.environment.clone();
         let wallet = Wallet::open(&self.directory, self.passphrase()?, environment).await?;
         wallet.pay_with_test_certificates(self.test);
+        if let Some(notice) = wallet.expiry_notice().await? {
+            warn_of_expiry(&notice, self.environment.clock.now());
+        }
         Ok(wallet)
     }
 
@@ -121,6 +125,21 @@ impl Session {
         }
         if count == 0 { Ok(()) } else { Err(CliError::StillOpen(count)) }
     }
+}
+
+fn warn_of_expiry(notice: &ExpiryNotice, now: UnixSeconds) {
+    let ExpiryNotice { credits, at, renewed_from } = notice;
+    let todo = match renewed_from {
+        Some(from) if *from <= now => {
+            "`scrip renew` exchanges them for new ones of the same value".to_owned()
+        }
+        Some(from) if from < at => {
+            format!("spend them first, or exchange them with `scrip renew` from {from} on")
+        }
+        _ => "spend them before".to_owned(),
+    };
+    note(&format!("warning: {credits} expire soon, the first of them on {at}"));
+    note(&format!("  {todo}"));
 }
 
 /// Says on standard error what was finished besides the command; what could not be finished is a warning.

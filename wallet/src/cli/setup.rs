@@ -71,6 +71,10 @@ pub(super) async fn restore(
     arguments: RestoreArguments,
 ) -> Result<(), CliError> {
     refuse_existing(session)?;
+    let vendor = match (arguments.backup, arguments.vendor) {
+        (Some(file), _) => return super::backup::restore(session, &file).await,
+        (None, vendor) => vendor.ok_or(CliError::NoVendor)?,
+    };
     let text = match &arguments.words_file {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|source| CliError::Read { path: path.clone(), source })?,
@@ -84,7 +88,7 @@ pub(super) async fn restore(
     };
     let seed = words::to_seed(&Zeroizing::new(text))?;
     let passphrase = session.new_passphrase()?;
-    let new = new_wallet(session, arguments.vendor, seed);
+    let new = new_wallet(session, vendor, seed);
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     wallet.set_inquiries(!arguments.no_inquiry).await?;

@@ -76,6 +76,25 @@ impl Database {
             .collect())
     }
 
+    /// Every row at one moment: kind, id, content.
+    pub(super) async fn everything(&self) -> Result<Vec<(i64, Vec<u8>, Vec<u8>)>, sqlx::Error> {
+        let mut connection = self.0.lock().await;
+        sqlx::query_as("SELECT kind, id, sealed FROM record ORDER BY kind, id -- everything")
+            .fetch_all(usable(&mut connection)?)
+            .await
+    }
+
+    /// Removes a row, whatever its id looks like.
+    pub(super) async fn remove(&self, kind: Kind, id: &[u8]) -> Result<(), sqlx::Error> {
+        let mut connection = self.0.lock().await;
+        sqlx::query("DELETE FROM record WHERE kind = ? AND id = ? -- remove")
+            .bind(i64::from(kind.code()))
+            .bind(id.to_vec())
+            .execute(usable(&mut connection)?)
+            .await?;
+        Ok(())
+    }
+
     pub(super) async fn write(&self, rows: Vec<SealedRow>) -> Result<(), sqlx::Error> {
         let mut connection = self.0.lock().await;
         let mut transaction = usable(&mut connection)?.begin().await?;

@@ -21,9 +21,34 @@ pub(crate) enum Kind {
     Restore = 10,
     Evidence = 11,
     Tending = 20,
+    Copy = 12,
+    Notices = 13,
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 15] = [
+        Self::NameKey,
+        Self::Identity,
+        Self::Settings,
+        Self::Manifest,
+        Self::Relay,
+        Self::Purchase,
+        Self::Certificate,
+        Self::Payment,
+        Self::Lease,
+        Self::Upload,
+        Self::Restore,
+        Self::Evidence,
+        Self::Copy,
+        Self::Notices,
+        Self::Tending,
+    ];
+
+    /// The kind with this number; `None` for one of a newer release.
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     pub(crate) const fn code(self) -> u8 {
         self as u8
     }
@@ -44,6 +69,8 @@ impl Kind {
             Self::Restore => "restore",
             Self::Evidence => "evidence",
             Self::Tending => "tending",
+            Self::Copy => "copy",
+            Self::Notices => "notices",
         }
     }
 }

@@ -83,6 +83,42 @@ async fn check_books(world: &World, at: &str) {
     assert_eq!(wallet.files().await.unwrap().len(), 1, "{at}");
 }
 
+/// The doctor explains what is open, its repair brings that to an end, and then the books agree.
+async fn ask_the_doctor(world: &World, at: &str) {
+    if !Wallet::exists(&world.path("wallet")) {
+        return;
+    }
+    let wallet = world.open("wallet").await;
+    let balance = wallet.balance().await.unwrap();
+    let unfinished = wallet.files().await.unwrap().iter().filter(|one| one.link.is_none()).count();
+    let found = wallet.diagnose().await.unwrap();
+    let names: Vec<&str> =
+        found.findings.iter().filter(|one| one.open).map(|one| one.name).collect();
+    let has = |beginning: &str| names.iter().any(|name| name.starts_with(beginning));
+    assert_eq!(
+        has("purchase."),
+        balance.pending.0 > 0 || balance.unconfirmed > 0,
+        "{at}: {names:?}"
+    );
+    assert_eq!(has("payment."), balance.in_flight.0 > 0, "{at}: {names:?}");
+    assert_eq!(has("upload."), unfinished > 0, "{at}: {names:?}");
+    assert_eq!(found.healthy, names.is_empty(), "{at}");
+    for one in &found.findings {
+        assert!(one.what.len() > 20 && one.todo.len() > 20, "{at}: {one:?}");
+    }
+
+    let repaired = wallet.repair(Doubtful::Keep).await.unwrap();
+    assert!(repaired.errors.is_empty(), "{at}: {:?}", repaired.errors);
+    let found = wallet.diagnose().await.unwrap();
+    assert!(found.healthy, "{at}: {:?}", found.findings);
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!(balance.in_flight.0 + balance.pending.0 + balance.in_doubt.0, 0, "{at}");
+    let bought = world.vendor.grants_minted() as u64 * FakeVendor::pack_value().0;
+    assert_eq!(balance.spendable.0 + world.taken(), bought, "{at}");
+    assert_eq!(wallet.leases(None).await.unwrap().len(), world.leases(), "{at}");
+    wallet.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_step_loses_or_doubles_anything() {
     let seen: Arc<Mutex<BTreeMap<&'static str, usize>>> = Arc::default();
@@ -101,6 +137,7 @@ async fn no_step_loses_or_doubles_anything() {
             let file = file_of(&world);
             let died = die_at(world.clone(), name, nth, file.clone()).await;
             assert!(died, "{name} {nth} was not reached");
+            ask_the_doctor(&world, &format!("{name} {nth}")).await;
             story(&world, Steps::none(), file).await;
             check_books(&world, &format!("{name} {nth}")).await;
         }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Certificates that expire within this many days are named.
-const WARN_DAYS: u64 = 30;
+pub(super) const WARN_DAYS: u64 = 30;
 
 /// Certificates of one denomination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -181,6 +181,10 @@ impl Wallet {
         certificates: Vec<Minted>,
         state: CertificateState,
     ) -> Result<Bought, WalletError> {
+        let state = match self.may_be_spent(purchase.grant).await? {
+            true => CertificateState::InDoubt,
+            false => state,
+        };
         let purse = self.lock_purse().await;
         let result = bought(purchase, &answer);
         purchase.state = PurchaseState::Issued { answer, at: self.now() };

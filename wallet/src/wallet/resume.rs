@@ -33,7 +33,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError::Store`]; all else is in the answer, so that one failure keeps nothing else from its end.
     pub async fn resume(&self, doubtful: Doubtful) -> Result<Resumed, WalletError> {
-        let mut resumed = self.settle_payments().await?;
+        let mut resumed = self.settle_open_payments(true).await?;
         let bought = self.settle_purchases().await?;
         resumed.purchases = bought.purchases;
         resumed.errors.extend(bought.errors);
@@ -60,7 +60,11 @@ impl Wallet {
     /// # Errors
     /// As [`Wallet::resume`].
     pub async fn settle_payments(&self) -> Result<Resumed, WalletError> {
-        let (settled, errors) = self.resume_payments().await?;
+        self.settle_open_payments(false).await
+    }
+
+    async fn settle_open_payments(&self, asked_for: bool) -> Result<Resumed, WalletError> {
+        let (settled, errors) = self.resume_payments(asked_for).await?;
         let leases = self.reports(settled).await?;
         Ok(Resumed { leases, errors, ..Resumed::default() })
     }

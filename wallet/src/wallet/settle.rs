@@ -67,14 +67,24 @@ impl Wallet {
         }
     }
 
-    /// Sends every open payment again. What still has no definite answer is an item of the second list.
+    /// Sends every open payment again. What still has no definite answer is an item of the second list. Payments from a
+    /// backup wait where they are not `asked_for`: their certificates may have been spent since, somewhere else.
     pub(super) async fn resume_payments(
         &self,
+        asked_for: bool,
     ) -> Result<(Vec<LeaseRecord>, Vec<WalletError>), WalletError> {
         let network = self.network().await;
         let (mut settled, mut open) = (Vec::new(), Vec::new());
+        let old = self.copied().await?.map(|copy| copy.payments).unwrap_or_default();
         for payment in self.store.all::<PaymentRecord>().await? {
             if !matches!(payment.state, PaymentState::InFlight { .. }) {
+                continue;
+            }
+            if !asked_for && old.contains(&payment.id) {
+                self.watch().warn(format!(
+                    "a payment of {} to {} was under way when the backup was made, and waits: see `scrip doctor`",
+                    payment.credits, payment.relay.authority
+                ));
                 continue;
             }
             let client = network.relay(&payment.relay, self.environment.clock.clone())?;

@@ -88,7 +88,10 @@ impl Wallet {
 
     /// Whether a lease of this upload has ended. Its chunk is gone, and another one must not be made: under this file key
     /// each nonce has been used.
-    pub(super) async fn has_ended(&self, upload: &UploadId) -> Result<bool, WalletError> {
+    pub(in crate::wallet) async fn has_ended(
+        &self,
+        upload: &UploadId,
+    ) -> Result<bool, WalletError> {
         let leases = self.store.all::<LeaseRecord>().await?;
         let of_upload =
             |lease: &&LeaseRecord| chunk_of(lease).is_some_and(|chunk| chunk.upload == *upload);
