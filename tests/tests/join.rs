@@ -17,7 +17,7 @@ use scrip_protocol::redemption::{RedemptionItem, SignedBatch};
 use scrip_protocol::spend::request_digest;
 use scrip_tests::network::{Network, PRODUCT, Plan};
 use scrip_tests::wire::{Wire, requests};
-use scrip_wallet::{NewQueue, PutOptions};
+use scrip_wallet::{Doubtful, NewQueue, PutOptions};
 use sqlx::{Column, Row};
 
 const RUN: usize = 8;
@@ -98,7 +98,7 @@ fn known(manifest: &Manifest, vendor: &str) -> HashSet<[u8; RUN]> {
     for key in manifest.keys() {
         side.add("key id", key.id().as_bytes());
     }
-    side.add_text("HTTP", "content-type content-length cache-control no-store application json scrip-manifest manifest HTTP");
+    side.add_text("HTTP", "content-type content-length cache-control no-store application json scrip-manifest scrip-renewal-request manifest HTTP");
     side.add_text("HTTP", vendor);
     side.0.into_keys().collect()
 }
@@ -215,19 +215,46 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     network.redeem_all().await.unwrap();
 
     let issuer = network.vendor.issuer().unwrap();
-    let known = known(&issuer.manifest(), &issuer.address().to_string());
+    let mut known_values = known(&issuer.manifest(), &issuer.address().to_string());
+    // A year later what is left is renewed, through the wire of the purchases; and spent.
+    let before = (selling.sent(), selling.answered());
+    network.clock.set(issuer.manifest().epochs()[0].windows.renew_from.plus(86_400));
+    issuer.tend_keys().await.unwrap();
+    for relay in &network.relays {
+        relay.relay().unwrap().refresh_manifests().await;
+    }
+    let renewed = wallet.renew(Doubtful::Keep).await.unwrap();
+    assert!(renewed.certificates > 8 && renewed.errors.is_empty(), "{renewed:?}");
+    let renewals =
+        (selling.sent().split_off(before.0.len()), selling.answered().split_off(before.1.len()));
+    for relay in &network.relays {
+        let relay = Some(relay.address().clone());
+        wallet.create_queue(NewQueue { relay, days: 200, ..NewQueue::default() }).await.unwrap();
+    }
+    network.redeem_all().await.unwrap();
+
+    known_values.extend(known(&issuer.manifest(), &issuer.address().to_string()));
+    let known = known_values;
     let mut public = vec![*issuer.vendor_id().as_bytes(), *issuer.manifest().challenge_digest()];
     public.extend(issuer.manifest().keys().map(|key| *key.id().as_bytes()));
     public.extend(network.relays.iter().map(|relay| *relay.address().id.as_bytes()));
     let (mut issuance, mut redemption) = (Side::of(&public), Side::of(&public));
-    issuance.add_recording("sold", &selling.sent());
-    issuance.add_recording("sold, answer", &selling.answered());
+    issuance.add_recording("sold", &before.0);
+    issuance.add_recording("sold, answer", &before.1);
     redemption.add_recording("redeemed", &redeeming.sent());
     redemption.add_recording("redeemed, answer", &redeeming.answered());
+    let mut renewal = Side::of(&public);
+    renewal.add_recording("renewed", &renewals.0);
+    renewal.add_recording("renewed, answer", &renewals.1);
+    assert!(renewal.0.len() > 5_000, "renewals were seen");
+    let shared = renewal.shared_with(&redemption, &known);
+    assert!(shared.is_empty(), "these join a renewal with what became of it: {shared:#?}");
     let mut admin = Side::of(&public);
     dump(&issuer.config().database, &mut issuance, &mut redemption, &mut admin).await;
     assert!(issuance.0.len() > 5_000 && redemption.0.len() > 5_000, "both sides were seen");
 
+    let shared = renewal.shared_with(&issuance, &known);
+    assert!(shared.is_empty(), "these join a renewal with a purchase: {shared:#?}");
     let joined = issuance.shared_with(&redemption, &known);
     assert!(joined.is_empty(), "these join a purchase with a redemption: {joined:#?}");
     assert!(!admin.0.is_empty(), "what was done was logged");

@@ -91,7 +91,13 @@ impl Wallet {
                     }
                     &mut balance.test
                 }
-                CertificateState::InFlight { .. } if one.test => continue,
+                CertificateState::InFlight { .. }
+                | CertificateState::Renewing { .. }
+                | CertificateState::SpentElsewhere
+                    if one.test =>
+                {
+                    continue;
+                }
                 CertificateState::Held | CertificateState::InDoubt if one.spend_until <= now => {
                     &mut balance.expired
                 }

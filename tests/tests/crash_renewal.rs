@@ -1,0 +1,118 @@
+//! `kill -9` at every durable step of a renewal and of an inquiry, at the issuer and in the wallet; then the books.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use scrip_protocol::credits::Credits;
+use scrip_runtime::clock::{Clock, SystemClock};
+use scrip_tests::network::{Network, PRODUCT_CREDITS, Plan};
+use scrip_tests::process::Launcher;
+use scrip_wallet::{Doubtful, NewQueue, Wallet};
+
+const PACK: Credits = Credits(PRODUCT_CREDITS);
+
+/// A wallet called alice that bought a year ago: what it has can be renewed. The clock of the test must be that of the processes.
+async fn network() -> Network {
+    let now = SystemClock.now();
+    let start = now.minus(366 * 86_400);
+    let network = Network::planned(Plan { start, ..Plan::default() }).await.unwrap();
+    network.wallet_of_seed("alice", [7; 32]).await.unwrap().close().await.unwrap();
+    let alice = network.open_wallet("alice").await.unwrap();
+    let voucher = network.vendor.voucher(scrip_tests::network::PRODUCT).await.unwrap();
+    alice.buy(&voucher).await.unwrap();
+    alice.close().await.unwrap();
+    network.clock.set(now);
+    network.vendor.issuer().unwrap().tend_keys().await.unwrap();
+    for relay in &network.relays {
+        relay.relay().unwrap().refresh_manifests().await;
+    }
+    network
+}
+
+fn launcher(network: &Network) -> Launcher {
+    Launcher::new(env!("CARGO_BIN_EXE_scrip-crash-node"), network.dir())
+}
+
+/// Everything was renewed, once, and can be spent and redeemed.
+async fn all_is_renewed(network: &Network, wallet: &Wallet, step: &str) {
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.spendable, balance.renewing), (PACK, Credits(0)), "{step}");
+    wallet.create_queue(NewQueue { days: 30, ..NewQueue::default() }).await.unwrap();
+    for relay in &network.relays {
+        let redeemed = relay.relay().unwrap().redeem_now().await.unwrap();
+        assert_eq!(redeemed.double_spent, 0, "{step}");
+    }
+    let status = network.vendor.issuer().unwrap().status().await.unwrap();
+    assert_eq!(status.credits_renewed, PACK, "{step}");
+    assert_eq!(status.credits_issued.0, 2 * PACK.0, "{step}");
+    assert_eq!(status.credits_outstanding.0, PACK.0 - status.credits_redeemed.0, "{step}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_dies_while_it_renews() {
+    for step in [
+        "issuer.renewal.before_commit",
+        "issuer.renewal.in_transaction",
+        "issuer.renewal.after_commit",
+    ] {
+        let mut network = network().await;
+        let wallet = network.open_wallet("alice").await.unwrap();
+        network.vendor.stop().await.unwrap();
+        let directory = network.issuer_dir().into_os_string();
+        let arguments = ["--dir".into(), directory, "start".into()];
+        let mut issuer = launcher(&network).start("issuer", arguments, Some(step)).unwrap();
+        issuer.listening().await.unwrap();
+        let (renewed, died) =
+            tokio::join!(wallet.renew(Doubtful::Keep), issuer.killed_at_its_step());
+        died.unwrap_or_else(|error| panic!("{step}: {error}"));
+        let renewed = renewed.unwrap();
+        assert_eq!((renewed.certificates, renewed.errors.is_empty()), (0, false), "{step}");
+        assert_eq!(wallet.balance().await.unwrap().renewing, PACK, "{step}");
+        network.vendor.start().await.unwrap();
+        let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+        assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
+        all_is_renewed(&network, &wallet, step).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wallet_dies_while_it_renews() {
+    for step in [
+        "wallet.renewal.recorded",
+        "wallet.renewal.before_send",
+        "wallet.renewal.after_answer",
+        "wallet.renewal.settled",
+    ] {
+        let network = network().await;
+        wallet_dies(&network, "renew", step).await;
+        let wallet = network.open_wallet("alice").await.unwrap();
+        let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+        assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
+        all_is_renewed(&network, &wallet, step).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wallet_dies_while_it_asks() {
+    for step in
+        ["wallet.inquiry.before_send", "wallet.inquiry.after_answer", "wallet.inquiry.stored"]
+    {
+        let network = network().await;
+        std::fs::remove_dir_all(network.wallet_dir("alice")).unwrap();
+        let restored = network.wallet_of_seed("alice", [7; 32]).await.unwrap();
+        assert_eq!(restored.restore(3).await.unwrap().in_doubt, PACK);
+        restored.close().await.unwrap();
+        wallet_dies(&network, "inquire", step).await;
+        let wallet = network.open_wallet("alice").await.unwrap();
+        let inquired = wallet.inquire().await.unwrap();
+        assert!(inquired.errors.is_empty(), "{step}: {:?}", inquired.errors);
+        assert_eq!((inquired.in_doubt, inquired.spent), (PACK, Credits(0)), "{step}");
+        network.clock.advance(8 * 86_400);
+        assert_eq!(wallet.inquire().await.unwrap().settled, PACK, "{step}");
+    }
+}
+
+async fn wallet_dies(network: &Network, command: &str, step: &str) {
+    let directory = network.wallet_dir("alice").into_os_string();
+    let arguments = ["--wallet".into(), directory, command.into()];
+    let wallet = launcher(network).start("wallet", arguments, Some(step)).unwrap();
+    wallet.killed_at_its_step().await.unwrap_or_else(|error| panic!("{step}: {error}"));
+}
