@@ -56,6 +56,8 @@ pub struct Plan {
     pub start: UnixSeconds,
     /// Whether the vendor has test keys.
     pub test_keys: bool,
+    /// What else is changed of the vendor's configuration.
+    pub vendor: fn(&mut IssuerConfig),
 }
 
 impl Default for Plan {
@@ -67,6 +69,7 @@ impl Default for Plan {
             largest: 4,
             start: START,
             test_keys: false,
+            vendor: |_| {},
         }
     }
 }
@@ -103,6 +106,7 @@ impl Network {
         let database = plan.database.unwrap_or_else(|| sqlite_url(&issuer_dir.join("issuer.db")));
         let mut config = issuer_config(database, plan.largest)?;
         config.epoch.test_keys = plan.test_keys;
+        (plan.vendor)(&mut config);
         let mut vendor = VendorNode::init(config, Arc::new(clock.clone())).await?;
         vendor.start().await?;
         let text = issuer_toml(vendor.listens_at(), &vendor.issuer()?.config().database);

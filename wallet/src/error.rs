@@ -155,8 +155,8 @@ pub enum WalletError {
     /// The answer does not belong to the request. The vendor's fault.
     #[error("the vendor's answer does not fit the request")]
     OtherAnswer,
-    /// This wallet has used this voucher before.
-    #[error("this wallet has used this voucher already")]
+    /// This wallet has used this voucher, or this allowance, before.
+    #[error("this wallet has used this voucher, or this period's allowance, already")]
     VoucherUsedHere,
     /// The vendor went on refusing keys that its own manifest offers.
     #[error("the vendor refuses the keys of its own manifest")]
