@@ -71,6 +71,19 @@ database = {database}
 [products.starter]
 pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
 
+# A product can be issued in two parts, so that a refund in the first days costs less: "pack" at once, and this later.
+# [products.starter.rest]
+# pack = {{ 0 = 8, 1 = 8 }}
+# after = "14d"
+
+# A product that each wallet gets for nothing once a period: wallets cost nothing to make, so each has to work for it
+# (20 bits are about a second), and all together get no more than so many credits a day.
+# [sources.free]
+# product = "starter"
+# period = "30d"
+# work = 20
+# credits_per_day = 10000
+
 # The App Store: the app, and what is sold in it. The identifiers are those of App Store Connect, where each must be a
 # consumable. Purchases are checked by Apple's signature; nothing has to be asked of Apple.
 # [sources.apple]
