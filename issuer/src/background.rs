@@ -10,14 +10,20 @@ use crate::issuer::Issuer;
 const ROUND: Duration = Duration::from_secs(2);
 /// Rounds from one dropping of what is past to the next: an hour. The first comes after a minute.
 const DROP: u32 = 1_800;
-/// Rounds from one look after the sources to the next: a minute.
-const SOURCES: u32 = 30;
+/// From one look after the sources to the next.
+const SOURCES: Duration = Duration::from_secs(60);
 /// Rounds without an attempt to make keys after one that failed.
 const PAUSE: u32 = 30;
 
-/// Runs until it is dropped.
+/// Runs until it is dropped. Sources are other people's servers, which may be slow: they have rounds of their own, so that the
+/// keys do not wait for them.
 pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (mut pause, mut until_drop, mut until_sources) = (0_u32, PAUSE, 1_u32);
+    let (never, _) = tokio::join!(keys(&issuer), sources(&issuer));
+    never
+}
+
+async fn keys(issuer: &Issuer) -> Infallible {
+    let (mut pause, mut until_drop) = (0_u32, PAUSE);
     loop {
         let tended = match pause {
             0 => issuer.tend_keys().await,
@@ -39,13 +45,15 @@ pub(crate) async fn run(issuer: Issuer) -> Infallible {
                 tracing::error!(%error, "what is past was not dropped; trying again in an hour");
             }
         }
-        until_sources -= 1;
-        if until_sources == 0 {
-            until_sources = SOURCES;
-            if let Err(error) = issuer.tend_sources().await {
-                tracing::error!(%error, "the sources were not looked after; trying again in a minute");
-            }
-        }
         sleep(ROUND).await;
+    }
+}
+
+async fn sources(issuer: &Issuer) -> Infallible {
+    loop {
+        if let Err(error) = issuer.tend_sources().await {
+            tracing::error!(%error, "the sources were not looked after; trying again in a minute");
+        }
+        sleep(SOURCES).await;
     }
 }

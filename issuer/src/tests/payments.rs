@@ -1,6 +1,9 @@
 //! Google Play, Stripe and BTCPay Server through the whole issuer: what becomes of what they say.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::body::Body;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request};
 use scrip_protocol::{
     issuance::GrantAnswer,
@@ -10,19 +13,23 @@ use scrip_protocol::{
     seed::GrantSecret,
     time::UnixSeconds,
 };
+use scrip_runtime::passphrase::Passphrase;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::support::*;
 use crate::{
+    Change, Config, Issuer,
     sources::{
+        Asked, Notification, Source, SourceError, Verified,
         secret::Secret,
         stripe::{StripeConfig, StripePrice},
     },
     testing::{
-        Failing, Setup, TestIssuer,
+        Failing, PASSPHRASE, Setup, TestIssuer,
         btcpay::{FakeBtcpay, delivery},
         google::{FakeGoogle, voided_notification},
+        rng_factory,
         stripe::{event, paid_session, signed_event},
     },
 };
@@ -42,6 +49,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = TempDir::new().unwrap();
         let google = FakeGoogle::start().await.unwrap();
         let btcpay = FakeBtcpay::start().await.unwrap();
@@ -57,6 +68,7 @@ impl World {
             webhook_secrets_file: None,
             products: [("starter".to_owned(), price)].into(),
         });
+        change(&mut setup.config);
         let vendor = setup.init().await.unwrap();
         Self { vendor, google, btcpay, wallet: Wallet::new(1), setup, _directory: directory }
     }
@@ -362,6 +374,74 @@ async fn an_order_can_be_made_while_btcpay_is_down() {
     let order = world.order(0).await;
     assert_eq!(order.pay.iter().map(|pay| pay.source.as_str()).collect::<Vec<_>>(), ["stripe"]);
     assert_eq!(world.order(0).await.pay.len(), 2, "the same request asks again");
+}
+
+#[tokio::test]
+async fn test_purchases_are_granted_where_there_are_test_keys() {
+    let world = World::with(|config| config.epoch.test_keys = true).await;
+    let order = world.order(0).await.order;
+    world.google.buy(TOKEN, "play_starter", Some(&order));
+    world.google.change(TOKEN, |purchase| purchase.test = true);
+    assert!(granted(world.ask_google(0).await).test);
+    let order = world.order(1).await.order;
+    let mut test = event("evt_1", "checkout.session.completed", &paid_session(&order, "pi_1"));
+    test["livemode"] = json!(false);
+    let signed = signed_event(&test, SECRET, world.now());
+    world.webhook("stripe", signed).await.success(media::JSON);
+    assert!(granted(world.ask_order(1, &order).await).test);
+    for index in [0, 1] {
+        let real_keys = world.mint(index).await;
+        assert_ne!(real_keys.status, 200, "keys that are worth money sign nothing of it");
+    }
+    let order = world.order(2).await.order;
+    world.pay("evt_2", &order, "pi_2").await;
+    assert!(!granted(world.ask_order(2, &order).await).test);
+    world.mint(2).await.success(media::ISSUANCE_ANSWER);
+}
+
+/// A place that never answers.
+struct Hanging;
+
+impl Source for Hanging {
+    fn name(&self) -> &'static str {
+        "hanging"
+    }
+
+    fn verify<'a>(&'a self, _: &'a Asked<'a>) -> BoxFuture<'a, Result<Verified, SourceError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn poll(&self, _: UnixSeconds) -> BoxFuture<'_, Result<Vec<Notification>, SourceError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn keys_are_followed_while_a_source_hangs() {
+    let directory = TempDir::new().unwrap();
+    let setup = Setup::sqlite(directory.path()).unwrap();
+    let other = setup.init().await.unwrap().issuer;
+    let issuer = Issuer::open_with(
+        setup.config.clone(),
+        Passphrase::new(PASSPHRASE.into()),
+        Arc::new(setup.clock.clone()),
+        setup.steps.clone(),
+        rng_factory(),
+        |sources, _| sources.add(Hanging),
+    );
+    let issuer = issuer.await.unwrap();
+    let bound = issuer.bind().await.unwrap();
+    let server = issuer.clone();
+    let serving = tokio::spawn(async move { server.serve(bound, std::future::pending()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await; // the first look after the sources has begun
+    assert!(other.change_epochs(Change::Rotate).await.unwrap());
+    let followed = async {
+        while issuer.manifest().version() < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), followed).await.expect("the new keys");
+    serving.abort();
 }
 
 /// "Granted, died before Google was told": whoever starts next tells it.
