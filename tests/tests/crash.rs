@@ -45,10 +45,14 @@ fn queue_at(network: &Network, relay: usize, name: &str) -> NewQueue {
     NewQueue { name: Some(name.into()), relay, days: 30, ..NewQueue::default() }
 }
 
-/// The wallet finishes what is open; what it cannot is an error of the test.
+/// The wallet says what is open and finishes it; what it cannot is an error of the test.
 async fn resume(wallet: &Wallet, step: &str) {
-    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    let found = wallet.diagnose().await.unwrap();
+    let resumed = wallet.repair(Doubtful::Keep).await.unwrap();
     assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
+    let finished = resumed.purchases.len() + resumed.leases.len() + resumed.files.len();
+    assert_eq!(found.healthy, finished == 0, "{step}: {:?}", found.findings);
+    assert!(wallet.diagnose().await.unwrap().healthy, "{step}");
 }
 
 /// Whatever was issued is in the wallet or was redeemed, once.

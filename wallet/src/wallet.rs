@@ -167,6 +167,15 @@ impl Wallet {
         Store::exists(directory)
     }
 
+    /// Removes a wallet that was made just now and that nobody has the words of. Whatever is in it is lost.
+    ///
+    /// # Errors
+    /// [`WalletError::Io`].
+    pub(crate) fn discard(directory: &Path) -> Result<(), WalletError> {
+        let path = directory.join(crate::store::DATABASE);
+        std::fs::remove_file(&path).map_err(WalletError::io("remove", &path))
+    }
+
     /// The proxies (for buying, for spending) in the settings of the wallet in `directory`, also while another process
     /// has it open: for what needs no wallet and should still not go around its proxy.
     ///

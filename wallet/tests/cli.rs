@@ -162,6 +162,19 @@ fn a_reader_that_has_gone_is_no_reason_to_panic() {
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn words_that_nobody_saw_make_no_wallet() {
+    let directory = tempfile::tempdir().unwrap();
+    for json in [&[][..], &["--json"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut init = command(directory.path(), &["init", "--vendor", VENDOR]);
+        let output = init.args(json).stdout(full).output().unwrap();
+        refused(&output, 1, "cannot write the output");
+    }
+    made(directory.path());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_not_stored() {

@@ -1,5 +1,7 @@
 //! What there is, and what became of it.
 
+use scrip_protocol::credits::Credits;
+
 use super::{
     arguments::{ExtendArguments, LeasesArguments},
     care,
@@ -142,9 +144,16 @@ pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Res
 pub(super) async fn extend(session: &Session, arguments: ExtendArguments) -> Result<(), CliError> {
     let wallet = session.open_online().await?;
     let ExtendArguments { lease, days } = arguments;
+    let before = paid(&wallet.leases(Some(&lease)).await?);
     let leases = wallet.extend(&lease, days, session.doubtful, session.accept_excess).await?;
     wallet.close().await?;
-    session.output.show(&leases, |leases| show_leases(leases))
+    let cost = Credits(paid(&leases).0.saturating_sub(before.0));
+    session.output.show(&leases, |leases| format!("{}Paid {cost}.", show_leases(leases)))
+}
+
+/// What was paid for all of them, extensions included.
+fn paid(leases: &[LeaseReport]) -> Credits {
+    Credits::total(leases.iter().map(|lease| lease.paid))
 }
 
 fn show_leases(leases: &[LeaseReport]) -> String {

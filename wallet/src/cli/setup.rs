@@ -51,7 +51,7 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     wallet.close().await?;
-    session.output.show(&made, |made| {
+    let shown = session.output.show(&made, |made| {
         let words = match (&made.words, &made.words_file) {
             (Some(words), _) => format!(
                 "These 24 words are the wallet. Write them down; they are not shown again:\n\n  {}\n",
@@ -63,7 +63,12 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
             ),
         };
         format!("The wallet is in {}.\n{words}", made.wallet)
-    })
+    });
+    if shown.is_err() && made.words.is_some() {
+        // Nobody has its words, and nothing is in it.
+        Wallet::discard(&session.directory)?;
+    }
+    shown
 }
 
 pub(super) async fn restore(
