@@ -19,6 +19,9 @@ use crate::{
 /// How many days back the page looks, today included.
 pub(super) const DAYS: u32 = RECENT_DAYS;
 
+/// The source of what belongs to a purchase that was counted before.
+const REST: &str = "rest";
+
 /// Everything that the pages choose from.
 pub(super) struct Books {
     pub(super) now: UnixSeconds,
@@ -46,9 +49,9 @@ pub(super) struct Sales {
 }
 
 impl Sales {
-    /// Sales of the last days, without those of test environments.
+    /// Sales of the last days, without those of test environments, and without the second parts of earlier ones.
     pub(super) fn real(&self) -> impl Iterator<Item = &Sale> {
-        self.rows.iter().filter(|sale| !sale.test)
+        self.rows.iter().filter(|sale| !sale.test && sale.source != REST)
     }
 
     /// The sources that something was bought at, by name.

@@ -188,6 +188,30 @@ impl Browser {
         self.wait_for_load(loads).await
     }
 
+    /// Keeps what is downloaded in a folder.
+    pub(crate) async fn keeps_downloads_in(&mut self, folder: &Path) -> Result<(), Failure> {
+        let kept = json!({ "behavior": "allow", "downloadPath": folder });
+        self.call("Browser.setDownloadBehavior", kept).await?;
+        Ok(())
+    }
+
+    /// Clicks on what a selector finds, and reads the file that is downloaded then.
+    pub(crate) async fn download(
+        &mut self,
+        selector: &str,
+        file: &Path,
+    ) -> Result<String, Failure> {
+        self.click(selector).await?;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // The browser gives the file its name when it is whole.
+            if let Ok(text) = std::fs::read_to_string(file) {
+                return Ok(text);
+            }
+        }
+        Err(format!("{} was not downloaded", file.display()).into())
+    }
+
     /// Makes the window this wide, with light or dark colours.
     pub(crate) async fn look(&mut self, width: u32, dark: bool) -> Result<(), Failure> {
         let phone = width < 500;

@@ -90,8 +90,9 @@ pub(crate) async fn happens(network: &Network) {
                 .await;
                 sql(format!(
                     "INSERT INTO purchases (source, transaction_id, grant_id, day, credits, account, refunded_day)
-                    VALUES ('{source}', x'{number:016x}', x'{number:064x}', {day}, 62, x'{:064x}', {refunded})",
-                    number % 40 + 0x9a3c_0000_0000_0000
+                    VALUES ('{source}', x'{number:016x}', x'{number:064x}', {day}, 62, x'{:08x}{:056x}', {refunded})",
+                    0x9a3c_1000 + number % 40 * 7_919,
+                    number % 40
                 ))
                 .await;
             }

@@ -25,6 +25,7 @@ struct Somebody {
     browser: Browser,
     origin: String,
     pictures: Option<PathBuf>,
+    downloads: PathBuf,
 }
 
 impl Somebody {
@@ -85,7 +86,10 @@ async fn a_vendor_is_run_from_a_browser_without_scripts() {
         browser: Browser::start(program, profile).await.unwrap(),
         origin: format!("http://{}", network.vendor.listens_at()),
         pictures: pictures(),
+        downloads: network.dir().join("downloads"),
     };
+    std::fs::create_dir(&somebody.downloads).unwrap();
+    somebody.browser.keeps_downloads_in(&somebody.downloads).await.unwrap();
 
     somebody.open("/admin").await;
     somebody.sees("scrip-issuer admin token create").await;
@@ -164,10 +168,8 @@ async fn makes_vouchers(somebody: &mut Somebody) -> String {
     let codes = somebody.browser.ask("document.querySelector('#codes').value").await.unwrap();
     let codes: Vec<String> = codes.as_str().unwrap().lines().map(str::to_owned).collect();
     assert_eq!(codes.len(), 3);
-    let link = somebody.browser.ask("document.querySelector('a[download]').href").await.unwrap();
-    let csv = link.as_str().unwrap().split_once(',').unwrap().1;
-    let csv = data_encoding::BASE64.decode(csv.as_bytes()).unwrap();
-    let csv = String::from_utf8(csv).unwrap();
+    let file = somebody.downloads.join("vouchers-1.csv");
+    let csv = somebody.browser.download("a[download]", &file).await.unwrap();
     assert!(
         codes.iter().all(|code| csv.contains(&format!("{code},\"{PRODUCT}\",{PRODUCT_CREDITS},"))),
         "{csv}"
@@ -182,4 +184,11 @@ async fn cancels_the_rest(somebody: &mut Somebody) {
     somebody.looks("vouchers-cancel").await;
     somebody.browser.follow(".step button").await.unwrap();
     somebody.sees("2 vouchers of batch 1 are cancelled").await;
+
+    let file = somebody.downloads.join("vouchers-2.csv");
+    let csv = somebody.browser.download("button[value=csv]", &file).await.unwrap();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    // The form that is still shown has made its batch.
+    somebody.browser.follow("button[value=page]").await.unwrap();
+    somebody.sees("made before, as batch 2").await;
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     admin::figures::{Books, EpochBooks},
-    schedule::{EpochState, EpochStatus},
+    schedule::{EpochState, EpochStatus, NextEpoch},
 };
 
 /// The page.
@@ -48,23 +48,32 @@ pub(super) fn state(state: EpochState) -> Markup {
     html! { span class={ "state " (class) } { (text) } }
 }
 
-/// What is done next, and by whom.
+/// What happens next, in its order.
 pub(super) fn next(books: &Books) -> Markup {
-    let now = books.now;
-    let step = |what: &Markup, time: UnixSeconds| {
-        html! { li { span { (what) } span.when { (day(time)) " · " (from_now(time, now)) } } }
-    };
+    let mut steps: Vec<(UnixSeconds, String)> = Vec::new();
+    if let Some(books) = books.issuing() {
+        let until = books.epoch.issue_until;
+        steps.push((until, format!("Epoch {} issues until", books.epoch.epoch)));
+    }
     let waiting = books.epochs.iter().rev().find(|b| b.epoch.state == EpochState::Waiting);
+    let next = if waiting.is_some() { "epoch after that" } else { "next epoch" };
+    if let Some(books) = waiting {
+        let from = books.epoch.issue_from;
+        let text = format!("Epoch {} issues from; its keys are made", books.epoch.epoch);
+        steps.push((from, text));
+    }
+    let NextEpoch { made_at, issue_from } = books.schedule.next;
+    steps.push((made_at, format!("The issuer makes the keys of the {next}")));
+    steps.push((issue_from, format!("The {next} issues from")));
+    steps.sort_by_key(|(time, _)| *time);
     html! {
         ol.steps {
-            @if let Some(issuing) = books.issuing() {
-                (step(&html! { "Epoch " (issuing.epoch.epoch) " issues until" }, issuing.epoch.issue_until))
+            @for (time, what) in &steps {
+                li {
+                    span { (what) }
+                    span.when { (day(*time)) " · " (from_now(*time, books.now)) }
+                }
             }
-            @if let Some(waiting) = waiting {
-                (step(&html! { "Epoch " (waiting.epoch.epoch) ", which is made, issues from" }, waiting.epoch.issue_from))
-            }
-            (step(&html! { "The issuer makes the keys of the epoch after that" }, books.schedule.next.made_at))
-            (step(&html! { "That epoch issues from" }, books.schedule.next.issue_from))
         }
     }
 }

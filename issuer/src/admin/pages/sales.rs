@@ -15,7 +15,7 @@ use crate::{
     store::{Loss, Sale},
 };
 
-/// Losses that are listed.
+/// Losses that are listed by buyer.
 const LOSSES: usize = 50;
 
 /// The page.
@@ -110,21 +110,53 @@ fn products(sales: &Sales) -> Markup {
 
 fn losses(losses: &[Loss]) -> Markup {
     if losses.is_empty() {
-        return html! { p.empty { "None." } };
+        return html! { p.empty { "Nothing." } };
+    }
+    let mut by_product: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for Loss { source, product, refunds, credits, .. } in losses {
+        let sum = by_product.entry((product, source)).or_default();
+        *sum = (sum.0 + refunds, sum.1.saturating_add(credits.0));
     }
     html! {
         div.scroll tabindex="0" role="region" aria-label="Lost by refunds" {
             table.stack {
                 thead { tr {
-                    th scope="col" { "Product" } th scope="col" { "Source" } th scope="col" { "Buyer" }
+                    th scope="col" { "Product" } th scope="col" { "Source" }
+                    th.n scope="col" { "Refunds" } th.n scope="col" { "Credits" }
+                } }
+                tbody {
+                    @for ((product, source), (refunds, credits)) in &by_product {
+                        tr {
+                            th.name scope="row" { span.cut { (product) } }
+                            td data-h="Source" { (source) }
+                            td.n data-h="Refunds" { (number(*refunds)) }
+                            td.n data-h="Credits" { (number(*credits)) }
+                        }
+                    }
+                }
+            }
+        }
+        details.after {
+            summary { "By buyer" }
+            (by_buyer(losses))
+        }
+    }
+}
+
+fn by_buyer(losses: &[Loss]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Lost by refunds, by buyer" {
+            table.stack {
+                thead { tr {
+                    th scope="col" { "Buyer" } th scope="col" { "Product" } th scope="col" { "Source" }
                     th.n scope="col" { "Refunds" } th.n scope="col" { "Credits" }
                 } }
                 tbody {
                     @for loss in losses.iter().take(LOSSES) {
                         tr {
-                            th.name scope="row" { span.cut { (loss.product) } }
+                            th data-h="Buyer" scope="row" { (buyer(loss)) }
+                            td data-h="Product" { span.cut { (loss.product) } }
                             td data-h="Source" { (loss.source) }
-                            td data-h="Buyer" { (buyer(loss)) }
                             td.n data-h="Refunds" { (number(loss.refunds)) }
                             td.n data-h="Credits" { (number(loss.credits.0)) }
                         }

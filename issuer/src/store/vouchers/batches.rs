@@ -136,8 +136,8 @@ impl Store {
                 }
                 let sql = "-- cancel_vouchers()
                     UPDATE vouchers SET last_day = 0 WHERE batch = $1 AND last_day > 0
-                    AND code_hash NOT IN
-                    (SELECT transaction_id FROM purchases WHERE source = 'voucher')";
+                    AND NOT EXISTS (SELECT 1 FROM purchases WHERE purchases.source = 'voucher'
+                    AND purchases.transaction_id = vouchers.code_hash)";
                 let cancelled = sqlx::query(sql).bind(batch).execute(tx.connection()).await?;
                 let cancelled = cancelled.rows_affected();
                 if cancelled > 0 {
