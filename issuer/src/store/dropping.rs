@@ -1,5 +1,6 @@
 //! Dropping what is past: records of epochs that nobody can redeem any more, and private keys that sign no more. The
-//! sums in `issued` and `redeemed` stay for ever.
+//! sums in `issued`, `redeemed` and `renewed` stay for ever, and so do the answers that a restored wallet may ask for:
+//! packs, tokens and renewals.
 
 use scrip_protocol::time::Day;
 use sqlx::{AssertSqlSafe, Row};

@@ -68,7 +68,8 @@ listen = "{listen}"
 # collect_every = "1m"
 
 # When certificates are redeemed: at fixed times, not before there are `least_items` of them, or the
-# oldest has waited for `deadline`. Many at once tell the vendor less of each.
+# oldest has waited for `deadline`. Many at once tell the vendor less of each; but after a week a user
+# who restored a lost wallet may take what it paid here for unspent.
 # [redemption]
 # every = "6h"
 # least_items = 256

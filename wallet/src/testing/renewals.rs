@@ -1,10 +1,11 @@
 //! The vendor's records: what was redeemed and renewed, and what it says of that.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use scrip_protocol::{
@@ -52,6 +53,16 @@ impl FakeVendor {
     /// How many certificates the largest request held.
     pub(crate) fn largest_renewal(&self) -> usize {
         self.books.lock().unwrap().largest_renewal
+    }
+
+    /// The connections over which renewals and inquiries came, and those of all else, each as often as it was used.
+    pub(crate) fn connections(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let books = self.books.lock().unwrap();
+        let of = |kind| {
+            let some = books.connections.iter().filter(move |(is, _)| *is == kind);
+            some.map(|(_, address)| *address).collect()
+        };
+        (of(true), of(false))
     }
 
     /// How many inquiries came.
@@ -108,6 +119,17 @@ impl FakeVendor {
         self.books.lock().unwrap().voided.insert(key, record);
         Ok(RenewalResult::Renewed(renewal))
     }
+}
+
+pub(super) async fn note_connection(
+    State(vendor): State<Arc<FakeVendor>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let of_old = ["/v1/renewals", "/v1/inquiries"].contains(&request.uri().path());
+    vendor.books.lock().unwrap().connections.push((of_old, client));
+    next.run(request).await
 }
 
 fn proof(key: [u8; 32], other_binding: Binding, other_signature: Signature) -> ConflictProof {

@@ -36,7 +36,7 @@ use scrip_runtime::clock::{Clock, ManualClock};
 use super::{
     Faults, START,
     faults::{problem, strike, typed},
-    renewals::{Record, inquiries, renewals},
+    renewals::{Record, inquiries, note_connection, renewals},
     serve, vendor_address,
 };
 
@@ -57,6 +57,8 @@ pub(super) struct Books {
     pub(super) voided: BTreeMap<[u8; 32], Record>,
     pub(super) largest_renewal: usize,
     pub(super) inquiries: usize,
+    /// Over which connection each renewal and each inquiry came, and each request of another kind.
+    pub(super) connections: Vec<(bool, std::net::SocketAddr)>,
     pub(super) lies: bool,
     manifest_version: u64,
     issuer_name: String,
@@ -162,6 +164,7 @@ impl FakeVendor {
             .route("/v1/renewals", post(renewals))
             .route("/v1/inquiries", post(inquiries))
             .layer(middleware::from_fn_with_state(self.faults.clone(), strike))
+            .layer(middleware::from_fn_with_state(self.clone(), note_connection))
             .with_state(self)
     }
 

@@ -287,6 +287,27 @@ async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
     assert_eq!(world.relays[0].redeem(), 2 - 1, "and the relay that waited so long loses");
 }
 
+#[tokio::test]
+async fn each_request_about_certificates_has_a_connection_of_its_own() {
+    let world = World::new(1).await;
+    world.funded("lost").await.close().await.unwrap();
+    in_the_window(&world).await;
+    let wallet = world.create("restored").await;
+    wallet.add_relay(&world.relays[0].address()).await.unwrap();
+    wallet.restore(2).await.unwrap();
+    wallet.inquire().await.unwrap();
+    world.clock.advance(8 * SECONDS_PER_DAY);
+    let tended = wallet.tend().await.unwrap();
+    assert_eq!(tended.renewed.unwrap().certificates, CERTIFICATES);
+    let (of_certificates, others) = world.vendor.connections();
+    assert_eq!(of_certificates.len(), 2 * CERTIFICATES + 2, "two inquiries each, two requests");
+    let mut different = of_certificates.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), of_certificates.len());
+    assert!(others.len() > 5 && others.iter().all(|other| !different.contains(other)));
+}
+
 /// What a user does, and does again after a crash.
 async fn story(world: &World, steps: Steps) {
     let exists = Wallet::exists(&world.path("wallet"));

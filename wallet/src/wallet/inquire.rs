@@ -2,11 +2,12 @@
 //!
 //! One certificate at a time, over connections of its own, in random order.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use scrip_protocol::{
     credits::Credits,
     inquiry::{InquiryAnswer, InquiryResult},
+    keys::PublicKey,
     limits::REDEEM_WITHIN,
     manifest::Manifest,
     redemption::ConflictProof,
@@ -43,6 +44,9 @@ pub struct Inquired {
     /// What failed, each with its reason.
     #[serde(serialize_with = "messages")]
     pub errors: Vec<WalletError>,
+    /// Of which the vendor said just now that it knows nothing.
+    #[serde(skip)]
+    pub(super) unrecorded: BTreeSet<PublicKey>,
 }
 
 fn messages<S: Serializer>(errors: &[WalletError], serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,6 +139,7 @@ impl Wallet {
             }
             InquiryResult::Unrecorded => {
                 let first = self.note_unrecorded(one, time).await?;
+                inquired.unrecorded.insert(one.key);
                 add(&mut inquired.in_doubt);
                 let again = first.plus(SETTLES_AFTER);
                 inquired.again_at = Some(inquired.again_at.map_or(again, |at| at.max(again)));

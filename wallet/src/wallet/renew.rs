@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use scrip_protocol::{
     credits::{Credits, Exponent},
     issuance::Blinding,
+    keys::PublicKey,
     limits::MAX_RENEWAL_ITEMS,
     manifest::{DenominationKey, Manifest},
     problem::ProblemType,
@@ -67,14 +68,17 @@ impl Wallet {
         let mut renewed = Renewed::default();
         self.finish_renewals(&manifest, &mut renewed).await?;
         let in_window = self.doubtful_in_window(&manifest).await;
+        let mut unrecorded = BTreeSet::new();
         if !in_window.is_empty() {
             let inquired = self.ask_about(in_window, &manifest).await?;
             renewed.errors.extend(inquired.errors);
+            unrecorded = inquired.unrecorded;
         }
+        let doubtful = Renewable { doubtful, unrecorded };
         if self.is_any_in_window(&manifest).await {
             // Keys that only this wallet is given would mark what is renewed under them, as what is bought.
             match self.agreed_manifest(&client).await {
-                Ok(agreed) => self.exchange(&Arc::new(agreed), doubtful, &mut renewed).await?,
+                Ok(agreed) => self.exchange(&Arc::new(agreed), &doubtful, &mut renewed).await?,
                 Err(error @ WalletError::Store(_)) => return Err(error),
                 Err(error) => renewed.errors.push(error),
             }
@@ -86,13 +90,13 @@ impl Wallet {
     async fn exchange(
         &self,
         manifest: &Arc<Manifest>,
-        doubtful: Doubtful,
+        renewable: &Renewable,
         renewed: &mut Renewed,
     ) -> Result<(), WalletError> {
         let mut without_key = BTreeSet::new();
         for _ in 0..ROUNDS {
             without_key.clear();
-            if !self.begin_renewals(manifest, doubtful, renewed, &mut without_key).await? {
+            if !self.begin_renewals(manifest, renewable, renewed, &mut without_key).await? {
                 break;
             }
             self.finish_renewals(manifest, renewed).await?;
@@ -127,7 +131,7 @@ impl Wallet {
     async fn begin_renewals(
         &self,
         manifest: &Manifest,
-        doubtful: Doubtful,
+        renewable: &Renewable,
         renewed: &mut Renewed,
         without_key: &mut BTreeSet<Exponent>,
     ) -> Result<bool, WalletError> {
@@ -138,9 +142,7 @@ impl Wallet {
         for one in purse.all().filter(|one| renews(manifest, one, now)) {
             let is_doubtful = match one.state {
                 CertificateState::Held => false,
-                CertificateState::InDoubt if doubtful == Doubtful::Spend || cannot_wait(one) => {
-                    true
-                }
+                CertificateState::InDoubt if renewable.although_in_doubt(one) => true,
                 CertificateState::InDoubt => {
                     renewed.waiting = Credits::total([renewed.waiting, one.value()]);
                     continue;
@@ -352,7 +354,21 @@ fn successor<'a>(
     (new.epoch() > old.epoch()).then_some(new)
 }
 
-/// Whether it would expire before its doubt can be settled. It was asked about a moment ago.
+/// Which of the certificates in doubt are renewed.
+struct Renewable {
+    doubtful: Doubtful,
+    /// Those of which the vendor said just now that it knows nothing: what is recorded from here on, this wallet did.
+    unrecorded: BTreeSet<PublicKey>,
+}
+
+impl Renewable {
+    fn although_in_doubt(&self, one: &CertificateRecord) -> bool {
+        let wanted = self.doubtful == Doubtful::Spend || cannot_wait(one);
+        wanted && self.unrecorded.contains(&one.key)
+    }
+}
+
+/// Whether it would expire before its doubt can be settled.
 fn cannot_wait(one: &CertificateRecord) -> bool {
     one.unrecorded.is_some_and(|first| first.plus(SETTLES_AFTER) >= one.spend_until)
 }
