@@ -155,8 +155,8 @@ pub enum WalletError {
     /// The answer does not belong to the request. The vendor's fault.
     #[error("the vendor's answer does not fit the request")]
     OtherAnswer,
-    /// This wallet has used this voucher, or this allowance, before.
-    #[error("this wallet has used this voucher, or this period's allowance, already")]
+    /// This wallet has used this voucher, this purchase or this allowance before.
+    #[error("this wallet has used this voucher or purchase, or this period's allowance, already")]
     VoucherUsedHere,
     /// The vendor went on refusing keys that its own manifest offers.
     #[error("the vendor refuses the keys of its own manifest")]
@@ -459,7 +459,9 @@ impl WalletError {
                 "nothing is lost: ask the vendor, then run `scrip resume`"
             }
             Self::VoucherUsedHere => "see `scrip history`; if it is not finished, run `scrip resume`",
-            Self::PurchaseCancelled => "buy again with `scrip buy`",
+            Self::PurchaseCancelled => {
+                "buy again with `scrip buy`; where the refund is taken back, with the same proof of purchase"
+            }
             Self::OrderNotHere(_) => {
                 "`scrip order` lists the open orders; a purchase in an app store is made for one of them, in the wallet \
                  that made the order"

@@ -75,7 +75,7 @@ impl AppleSource {
         // Without one it would be good for whoever gets hold of it.
         let order = bought.app_account_token.as_deref();
         let order = order.ok_or(SourceError::Unverified("it names no order (appAccountToken)"))?;
-        let order = order.to_ascii_lowercase().parse();
+        let order = order.parse();
         let order =
             order.map_err(|_| SourceError::Unverified("its appAccountToken is no order"))?;
         let account = bought.app_transaction_id.as_deref();

@@ -60,19 +60,8 @@ impl Wallet {
         let purchases = self.store.all::<Purchase>().await?;
         let same = purchases.iter().find(|purchase| purchase.proof.as_ref() == Some(&proof));
         let purchase = match same.cloned() {
-            Some(purchase) if is_open(&purchase) => purchase,
-            // It was refunded, which may have been reversed since: whoever asks again is told.
-            Some(Purchase {
-                state: PurchaseState::Unusable { answer },
-                grant,
-                proof,
-                order,
-                at,
-            }) => {
-                let state = PurchaseState::Granted { answer };
-                Purchase { state, grant, proof, order, at }
-            }
-            Some(_) => return Err(WalletError::VoucherUsedHere),
+            Some(purchase) if is_issued(&purchase) => return Err(WalletError::VoucherUsedHere),
+            Some(purchase) => once_more(purchase),
             None => {
                 self.refuse_unwitnessed().await?;
                 match proof {
@@ -256,15 +245,23 @@ impl Wallet {
     }
 }
 
-/// The open purchase of this order; without one, the only one that there is.
+/// The purchase of this order that is to be finished; without one, the only one that is open.
 fn ordered(purchases: &[Purchase], order: Option<OrderId>) -> Result<Purchase, WalletError> {
     let open = || purchases.iter().filter(|one| one.order.is_some() && is_open(one));
     let found = match order {
-        Some(order) => open().find(|one| one.is_for(&order)),
+        Some(order) => purchases.iter().find(|one| one.is_for(&order) && !is_issued(one)),
         None => open().next().filter(|_| open().count() == 1),
     };
     let name = || order.map_or_else(String::new, |order| order.to_string());
-    found.cloned().ok_or_else(|| WalletError::OrderNotHere(name()))
+    found.cloned().map(once_more).ok_or_else(|| WalletError::OrderNotHere(name()))
+}
+
+/// It may have been refunded, which may have been reversed since: whoever asks again is told.
+fn once_more(mut purchase: Purchase) -> Purchase {
+    if let PurchaseState::Unusable { answer } = purchase.state {
+        purchase.state = PurchaseState::Granted { answer };
+    }
+    purchase
 }
 
 /// The `appAccountToken` of a JWSTransaction. Nothing is verified here: it only says which order the vendor is asked about.
@@ -292,6 +289,10 @@ pub(super) fn is(error: &CallError, problem: ProblemType) -> bool {
 
 pub(super) const fn is_open(purchase: &Purchase) -> bool {
     !matches!(purchase.state, PurchaseState::Issued { .. } | PurchaseState::Unusable { .. })
+}
+
+const fn is_issued(purchase: &Purchase) -> bool {
+    matches!(purchase.state, PurchaseState::Issued { .. })
 }
 
 pub(super) fn bought(purchase: &Purchase, answer: &GrantAnswer) -> Bought {
