@@ -135,8 +135,7 @@ impl Store {
                 tx.insert_evidence(batch, &accepted).await?;
                 tx.insert_redeemed(batch, &counts(batch, &accepted)).await?;
                 tx.insert_batch(batch, &outcome::encode(&results)).await?;
-                // Last: whoever else decides a batch of this operator waits here, and for nothing after it.
-                tx.add_outcomes(batch, &tally::of(batch, &results)).await?;
+                tx.insert_outcomes(batch, &tally::of(batch, &results)).await?;
                 Ok(results)
             })
         })

@@ -60,7 +60,7 @@ pub(crate) async fn happens(network: &Network) {
                 continue;
             }
             sql(format!(
-                "INSERT INTO outcomes VALUES ({operator}, {day}, 4, {accepted}, 2, {double}, 0, 0, {}, {})",
+                "INSERT INTO outcomes VALUES ({operator}, {day}, 1, {accepted}, 2, {double}, 0, 0, {}, {})",
                 accepted * wait,
                 wait + 3
             ))

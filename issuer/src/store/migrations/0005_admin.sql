@@ -25,12 +25,13 @@ CREATE TABLE admin_log (
     detail TEXT NOT NULL
 );
 
--- What was decided, counted by operator and day. Belongs to redemption: no time is finer than the day, and no row tells
--- one batch from another. `days_waited` are the days from each accepted payment to its redemption, added up.
+-- How each batch was decided, in counts. Belongs to redemption: no time is finer than the day. Appended, never updated: a
+-- counter for each operator and day would be one row that all its batches wait for. `entry` is a hash, which says nothing
+-- of the batch when that has been dropped. `days_waited` are the days from each accepted payment to its redemption, added up.
 CREATE TABLE outcomes (
     operator BIGINT NOT NULL REFERENCES operators (number),
     day BIGINT NOT NULL,
-    batches BIGINT NOT NULL,
+    entry BIGINT NOT NULL,
     accepted BIGINT NOT NULL,
     repeated BIGINT NOT NULL,
     double_spent BIGINT NOT NULL,
@@ -38,7 +39,7 @@ CREATE TABLE outcomes (
     invalid BIGINT NOT NULL,
     days_waited BIGINT NOT NULL,
     longest_wait BIGINT NOT NULL,
-    PRIMARY KEY (operator, day)
+    PRIMARY KEY (operator, day, entry)
 ) /* clustered */;
 
 -- Vouchers are made in batches. `nonce` is drawn before: whoever asks twice for one batch gets one. Part of issuance.

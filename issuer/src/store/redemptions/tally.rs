@@ -1,12 +1,16 @@
 //! What was decided, counted by operator and day: what the vendor can know of how an operator does. The answers to
 //! batches themselves are dropped with their epochs, these sums stay.
 
-use scrip_protocol::{redemption::ItemResult, time::Day};
+use scrip_protocol::{id::BatchDigest, redemption::ItemResult, time::Day};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use super::{BatchRecord, Decision};
 use crate::store::{Store, StoreError, Tx, TxError, rows};
+
+/// What the hash of an entry's name begins with, so that it equals no other hash.
+const ENTRY_LABEL: &[u8] = b"scrip-issuer outcomes\0";
 
 /// How the items of some batches were decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,9 +93,15 @@ impl Store {
         self.read("outcomes_from", |tx| {
             Box::pin(async move {
                 let sql = "-- outcomes_from()
-                    SELECT operator, day, batches, accepted, repeated, double_spent, expired, invalid,
-                        days_waited, longest_wait
-                    FROM outcomes WHERE day >= $1 ORDER BY operator, day";
+                    SELECT operator, day, COUNT(*) AS batches,
+                        CAST(SUM(accepted) AS BIGINT) AS accepted,
+                        CAST(SUM(repeated) AS BIGINT) AS repeated,
+                        CAST(SUM(double_spent) AS BIGINT) AS double_spent,
+                        CAST(SUM(expired) AS BIGINT) AS expired,
+                        CAST(SUM(invalid) AS BIGINT) AS invalid,
+                        CAST(SUM(days_waited) AS BIGINT) AS days_waited,
+                        MAX(longest_wait) AS longest_wait
+                    FROM outcomes WHERE day >= $1 GROUP BY operator, day ORDER BY operator, day";
                 let found =
                     sqlx::query(sql).bind(i64::from(day.0)).fetch_all(tx.connection()).await?;
                 found.iter().map(outcome_day).collect()
@@ -102,29 +112,21 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Adds the counts of a batch to those of its operator and day.
-    pub(super) async fn add_outcomes(
+    /// Appends the counts of a batch.
+    pub(super) async fn insert_outcomes(
         &mut self,
         batch: &BatchRecord,
         counts: &OutcomeCounts,
     ) -> Result<(), TxError> {
-        let sql = "-- add_outcomes()
-            INSERT INTO outcomes (operator, day, batches, accepted, repeated, double_spent, expired,
+        let sql = "-- insert_outcomes()
+            INSERT INTO outcomes (operator, day, entry, accepted, repeated, double_spent, expired,
                 invalid, days_waited, longest_wait)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (operator, day) DO UPDATE SET
-                batches = outcomes.batches + excluded.batches,
-                accepted = outcomes.accepted + excluded.accepted,
-                repeated = outcomes.repeated + excluded.repeated,
-                double_spent = outcomes.double_spent + excluded.double_spent,
-                expired = outcomes.expired + excluded.expired,
-                invalid = outcomes.invalid + excluded.invalid,
-                days_waited = outcomes.days_waited + excluded.days_waited,
-                longest_wait = CASE WHEN outcomes.longest_wait < excluded.longest_wait
-                    THEN excluded.longest_wait ELSE outcomes.longest_wait END";
-        let mut query = sqlx::query(sql).bind(batch.operator).bind(i64::from(batch.day.0));
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let mut query = sqlx::query(sql)
+            .bind(batch.operator)
+            .bind(i64::from(batch.day.0))
+            .bind(entry(&batch.digest));
         for count in [
-            counts.batches,
             counts.accepted,
             counts.repeated,
             counts.double_spent,
@@ -138,6 +140,15 @@ impl Tx<'_> {
         query.execute(self.connection()).await?;
         Ok(())
     }
+}
+
+/// A name for the counts of a batch that is not the batch's own number, under which other tables keep what they have of
+/// it for longer.
+fn entry(digest: &BatchDigest) -> i64 {
+    let hash = Sha256::new().chain_update(ENTRY_LABEL).chain_update(digest.as_bytes()).finalize();
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    i64::from_be_bytes(bytes) & i64::MAX
 }
 
 fn outcome_day(row: &sqlx::any::AnyRow) -> Result<OutcomeDay, TxError> {
