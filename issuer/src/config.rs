@@ -77,7 +77,7 @@ pub struct SignerConfig {
 pub struct EpochConfig {
     /// The exponents: a key of exponent k signs certificates of 2^k credits.
     pub denominations: Vec<Exponent>,
-    /// How long the keys sign.
+    /// How long the keys sign; a week and a half day at least (keys.md, "On schedule").
     pub issue_for: HumanDuration,
     /// How long after that their certificates can still be spent.
     pub spend_for: HumanDuration,

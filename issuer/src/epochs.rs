@@ -3,8 +3,9 @@
 //! Nothing here makes a key or looks at a clock: these are changes of windows, within what keys.md allows.
 
 use scrip_protocol::{
+    limits::{MAX_ROTATIONS, ROTATION_PERIOD},
     manifest::{Epoch, EpochBody, KeyUse, Manifest, Windows},
-    time::UnixSeconds,
+    time::{Day, SECONDS_PER_DAY, UnixSeconds},
 };
 
 use crate::config::EpochConfig;
@@ -31,6 +32,17 @@ pub enum ChangeError {
     JustBegun {
         /// Its number.
         epoch: u32,
+    },
+    /// Wallets would have nothing signed any more (keys.md, "On schedule").
+    #[error(
+        "that would be more than {MAX_ROTATIONS} epochs within {} days, and wallets would refuse to buy: a vendor that \
+         rotates whenever a certain wallet buys could trace it; rotate on {again} or later, and if keys were stolen, \
+         revoke their epoch instead",
+        ROTATION_PERIOD / SECONDS_PER_DAY
+    )]
+    TooOften {
+        /// The first day on which it would be one of [`MAX_ROTATIONS`].
+        again: Day,
     },
     /// No epoch has this number.
     #[error("there is no epoch {epoch}; see `scrip-issuer keys list`")]
@@ -84,7 +96,12 @@ pub(crate) fn apply(
                 epoch.windows.issue_until = now;
             }
             start(epochs, KeyUse::Test, now);
-            (!start(epochs, KeyUse::Production, now)).then(|| windows(config, now))
+            let new = (!start(epochs, KeyUse::Production, now)).then(|| windows(config, now));
+            let begins = begins(epochs).chain(new.map(|windows| windows.issue_from));
+            if !is_on_schedule(begins.collect(), config, now) {
+                return Err(ChangeError::TooOften { again: first_day_for_another(epochs, now) });
+            }
+            new
         }
         Change::Revoke { epoch } => match revoke(epochs, epoch, now)? {
             KeyUse::Production if !issues(epochs, KeyUse::Production, now) => {
@@ -105,6 +122,54 @@ pub(crate) fn apply(
         new.extend(missing_test_epochs(known.chain(new.clone()), now));
     }
     Ok(if change == Change::Next && new.is_empty() { Needs::Nothing } else { Needs::Version(new) })
+}
+
+/// When the production epochs begin.
+fn begins(epochs: &[EpochBody]) -> impl Iterator<Item = UnixSeconds> {
+    let production = epochs.iter().filter(|epoch| epoch.key_use == KeyUse::Production);
+    production.map(|epoch| epoch.windows.issue_from)
+}
+
+/// Whether no more than [`MAX_ROTATIONS`] production epochs begin within [`ROTATION_PERIOD`], now and with those that the
+/// schedule puts behind the last one of `begins`.
+fn is_on_schedule(mut begins: Vec<UnixSeconds>, config: &EpochConfig, now: UnixSeconds) -> bool {
+    begins.sort_unstable();
+    let mut last = begins.last().copied().unwrap_or(now);
+    while begins.len() <= 2 * MAX_ROTATIONS || last <= now.plus(ROTATION_PERIOD) {
+        last = last.plus(config.issue_for.0.max(1));
+        begins.push(last);
+    }
+    // Of so many in a row, the last one begins after the first one's period.
+    let too_many = |row: &[UnixSeconds]| {
+        row[MAX_ROTATIONS] >= now && row[MAX_ROTATIONS] < row[0].plus(ROTATION_PERIOD)
+    };
+    !begins.windows(MAX_ROTATIONS + 1).any(too_many)
+}
+
+/// The configured epochs are shorter than wallets accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`epoch.issue_for` is so short that more than {MAX_ROTATIONS} epochs would begin within {} days, and wallets would \
+     refuse to buy; set it to {}h at least",
+    ROTATION_PERIOD / SECONDS_PER_DAY, ROTATION_PERIOD / MAX_ROTATIONS as u64 / 3_600
+)]
+pub struct EpochsTooShort;
+
+/// Whether the configured schedule alone keeps to what wallets accept.
+///
+/// # Errors
+/// [`EpochsTooShort`].
+pub(crate) fn check_length(config: &EpochConfig) -> Result<(), EpochsTooShort> {
+    let keeps = config.issue_for.0.saturating_mul(MAX_ROTATIONS as u64) >= ROTATION_PERIOD;
+    if keeps { Ok(()) } else { Err(EpochsTooShort) }
+}
+
+/// When an epoch that began has left the period, so that there is room for another.
+fn first_day_for_another(epochs: &[EpochBody], now: UnixSeconds) -> Day {
+    let mut recent: Vec<UnixSeconds> = begins(epochs).filter(|begin| *begin <= now).collect();
+    recent.sort_unstable_by(|a, b| b.cmp(a));
+    let leaves = recent.get(MAX_ROTATIONS - 1).or(recent.last()).copied().unwrap_or(now);
+    Day(leaves.plus(ROTATION_PERIOD).day().0.saturating_add(1))
 }
 
 /// Whether a running issuer should make keys now.
@@ -192,7 +257,7 @@ fn start(epochs: &mut [EpochBody], key_use: KeyUse, now: UnixSeconds) -> bool {
     true
 }
 
-/// Ends issuing and spending. An epoch that had not begun gets the second that has just passed: windows are never empty.
+/// Ends issuing and spending. The issue window of an epoch that had not begun is empty then.
 /// Returns what its keys signed.
 fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<KeyUse, ChangeError> {
     let found = epochs.iter_mut().find(|epoch| epoch.number == number);
@@ -202,7 +267,7 @@ fn revoke(epochs: &mut [EpochBody], number: u32, now: UnixSeconds) -> Result<Key
         return Err(ChangeError::Ended { epoch: number });
     }
     windows.issue_until = windows.issue_until.min(now);
-    windows.issue_from = windows.issue_from.min(windows.issue_until.minus(1));
+    windows.issue_from = windows.issue_from.min(windows.issue_until);
     windows.renew_from = windows.renew_from.min(now);
     windows.spend_until = now;
     Ok(found.key_use)

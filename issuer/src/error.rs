@@ -6,7 +6,12 @@ use scrip_protocol::{
 };
 use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
-use crate::{epochs::ChangeError, signer::BadKey, sources::SetupError, store::StoreError};
+use crate::{
+    epochs::{ChangeError, EpochsTooShort},
+    signer::BadKey,
+    sources::SetupError,
+    store::StoreError,
+};
 
 /// Why `init` made nothing.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +23,9 @@ pub enum InitError {
     /// No denomination, too many, or one twice.
     #[error("`epoch.denominations` must list from 1 to 32 different exponents; correct it")]
     Denominations,
+    /// The epochs are too short.
+    #[error(transparent)]
+    EpochsTooShort(#[from] EpochsTooShort),
     /// The RSA library made no key.
     #[error("the RSA library made no key; check that the machine has entropy and memory")]
     KeyGeneration,
@@ -76,6 +84,9 @@ pub enum StartError {
         /// What it sells.
         product: String,
     },
+    /// The epochs are too short.
+    #[error(transparent)]
+    EpochsTooShort(#[from] EpochsTooShort),
     /// The system gave no thread.
     #[error("cannot start the signer's threads: {0}; raise the limit of processes")]
     Threads(#[source] std::io::Error),

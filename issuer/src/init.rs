@@ -15,7 +15,7 @@ use scrip_runtime::{
 
 use crate::{
     config::{Config, EpochConfig},
-    epochs::first,
+    epochs::{check_length, first},
     error::InitError,
     keys::{RECEIPT, ROOT, Vault, make_epoch},
     store::{KeyMaterial, ManifestVersion, Store},
@@ -46,6 +46,7 @@ pub async fn init(
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<VendorAddress, InitError> {
     let config = &options.config;
+    check_length(&config.epoch)?;
     let authority = config.authority();
     // Before the work of making keys, to find a wrong URL at once.
     let store = Store::open(&config.database, config.database_connections, true).await?;

@@ -21,6 +21,7 @@ use crate::{
     admin::Attempts,
     background,
     config::Config,
+    epochs::check_length,
     error::{InitError, StartError},
     http,
     init::{self, InitOptions},
@@ -100,6 +101,7 @@ impl Issuer {
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
         let ring = Ring::read(&store, &vault, None, clock.now()).await?;
         check_products(&config)?;
+        check_length(&config.epoch)?;
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
         let vendor_id = ring.manifest.vendor_id();

@@ -50,7 +50,7 @@ mod tests;
 
 pub use self::{
     config::Config,
-    epochs::{Change, ChangeError},
+    epochs::{Change, ChangeError, EpochsTooShort},
     error::{InitError, RotateError, StartError},
     init::InitOptions,
     issuer::Issuer,

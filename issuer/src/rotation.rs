@@ -61,6 +61,7 @@ impl<'a> Rotation<'a> {
         now: UnixSeconds,
     ) -> Result<Option<Manifest>, RotateError> {
         check_products(self.config)?;
+        epochs::check_length(&self.config.epoch).map_err(StartError::EpochsTooShort)?;
         for _ in 0..ATTEMPTS {
             let (vendor_id, bytes) = self.store.manifest().await?;
             let held = Manifest::open(&bytes, &vendor_id).map_err(StartError::Manifest)?;
@@ -177,7 +178,7 @@ impl Maker<'_> {
         let vendor_id = self.held.vendor_id();
         // The rules are checked where every reader checks them.
         let made = Manifest::open(&manifest, &vendor_id).map_err(InitError::Manifest)?;
-        made.may_follow(self.held)?;
+        made.may_follow(self.held, self.now)?;
         Ok(ManifestVersion { vendor_id, version: body.version, manifest, keys })
     }
 

@@ -4,6 +4,10 @@
 pub const MAX_MANIFEST: usize = 1 << 20;
 /// Seconds around an issue window in which the vendor answers requests for signatures all the same.
 pub const ISSUE_GRACE: u64 = 900;
+/// Production epochs that may begin within [`ROTATION_PERIOD`]; under more, wallets have nothing signed.
+pub const MAX_ROTATIONS: usize = 4;
+/// The seconds of that period.
+pub const ROTATION_PERIOD: u64 = 30 * 86_400;
 /// Certificates of one issuance request.
 pub const MAX_PACK: usize = 512;
 /// Certificates of one payment.

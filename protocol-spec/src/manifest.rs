@@ -1,5 +1,6 @@
 //! The key manifest (keys.md): every denomination key of a vendor with its windows, signed by the root key.
 
+mod schedule;
 mod succession;
 mod windows;
 
@@ -16,6 +17,7 @@ use crate::time::UnixSeconds;
 use crate::token::TokenChallenge;
 
 pub use self::{
+    schedule::OffSchedule,
     succession::SuccessionError,
     windows::{KeyUse, Windows},
 };
@@ -135,6 +137,13 @@ pub enum ManifestError {
         /// The epoch's number.
         epoch: u32,
     },
+    /// An epoch issues before or while one of a lower number and the same use does, so that two keys of one denomination could
+    /// be had at one time.
+    #[error("epoch {epoch} issues before one of its use with a lower number has ended")]
+    Overlap {
+        /// The epoch's number.
+        epoch: u32,
+    },
     /// Something in an epoch is no RSA-2048 modulus.
     #[error("epoch {epoch} has a key that is no RSA-2048 key")]
     Modulus {
@@ -232,6 +241,7 @@ impl Manifest {
             check_epoch(epoch, previous)?;
             previous = Some(epoch.number);
         }
+        schedule::check_order(&body.epochs)?;
         let keys = collect_keys(&body.epochs)?;
         let challenge = TokenChallenge { issuer_name: body.issuer_name };
         Ok(Self {
@@ -332,15 +342,14 @@ impl Manifest {
         self.keys.values().filter(issues).filter(move |key| key.windows().issues_at(now))
     }
 
-    /// The newest key of this use that issues certificates of `exponent` at `now`: the one that a wallet asks for.
+    /// The key of this use that issues certificates of `exponent` at `now`, of which there is one at most.
     pub fn issuing(
         &self,
         key_use: KeyUse,
         exponent: Exponent,
         now: UnixSeconds,
     ) -> Option<&DenominationKey> {
-        let issuing = self.issuing_at(key_use, now).filter(|key| key.exponent == exponent);
-        issuing.max_by_key(|key| key.epoch())
+        self.issuing_at(key_use, now).find(|key| key.exponent == exponent)
     }
 }
 

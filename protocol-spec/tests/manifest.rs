@@ -8,10 +8,11 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
+use scrip_protocol::limits::{MAX_ROTATIONS, ROTATION_PERIOD};
 use scrip_protocol::manifest::{
     EpochBody, KeyUse, Manifest, ManifestBody, ManifestError, SuccessionError, Windows,
 };
-use scrip_protocol::time::Day;
+use scrip_protocol::time::{Day, UnixSeconds};
 use world::{World, windows};
 
 fn open(body: &ManifestBody, world: &World) -> Result<(), ManifestError> {
@@ -36,7 +37,7 @@ fn each_rule_has_its_error() {
     );
     assert_eq!(change(&|b| b.epochs[0].keys.swap(0, 1)), Err(ManifestError::Order { epoch: 7 }));
     assert_eq!(
-        change(&|b| b.epochs[0].windows.issue_until = b.epochs[0].windows.issue_from),
+        change(&|b| b.epochs[0].windows.issue_until = b.epochs[0].windows.issue_from.minus(1)),
         Err(ManifestError::Windows { epoch: 7 })
     );
     assert_eq!(
@@ -128,11 +129,12 @@ fn successor(world: &World, change: &dyn Fn(&mut ManifestBody)) -> Manifest {
     Manifest::open(&body.sign(&world.root), &VendorId::of(&body.root_key)).unwrap()
 }
 
-/// The world's manifest with its third key in an epoch that follows the first.
+/// The world's manifest with its third key in an epoch that follows the first, ten seconds after it.
 fn two_epochs(world: &World) -> ManifestBody {
     let mut body = world.body.clone();
     let key = body.epochs[0].keys.pop().unwrap();
     let next = windows(body.epochs[0].windows.issue_until.day());
+    body.epochs[0].windows.issue_until = next.issue_from.minus(10);
     body.epochs.push(EpochBody {
         number: 9,
         key_use: KeyUse::Production,
@@ -148,7 +150,7 @@ fn windows_may_be_shortened_and_never_lengthened() {
     let held = Manifest::open(&two_epochs(&world).sign(&world.root), &world.vendor_id()).unwrap();
     let follow = |change: &dyn Fn(&mut Windows)| {
         let change = |body: &mut ManifestBody| change(&mut body.epochs[1].windows);
-        successor(&world, &change).may_follow(&held)
+        successor(&world, &change).may_follow(&held, UnixSeconds(0))
     };
     let lengthened = Err(SuccessionError::Lengthened { epoch: 9 });
     assert_eq!(follow(&|_| ()), Ok(()));
@@ -177,7 +179,9 @@ fn windows_may_be_shortened_and_never_lengthened() {
 fn epochs_stay_and_new_ones_come_last() {
     let world = World::new();
     let held = Manifest::open(&two_epochs(&world).sign(&world.root), &world.vendor_id()).unwrap();
-    let follow = |change: &dyn Fn(&mut ManifestBody)| successor(&world, change).may_follow(&held);
+    let follow = |change: &dyn Fn(&mut ManifestBody)| {
+        successor(&world, change).may_follow(&held, UnixSeconds(0))
+    };
     let stranger = |number: u32, last: u8| {
         let mut modulus = world.body.epochs[0].keys[0].1;
         modulus[200] = last;
@@ -188,7 +192,7 @@ fn epochs_stay_and_new_ones_come_last() {
     assert_eq!(follow(&|b| b.epochs.push(stranger(10, 1))), Ok(()));
     assert_eq!(follow(&|b| b.receipt_key = world.operator.public()), Ok(()));
     assert_eq!(
-        follow(&|b| b.epochs.insert(1, stranger(8, 1))),
+        follow(&|b| b.epochs.insert(1, EpochBody { key_use: KeyUse::Test, ..stranger(8, 1) })),
         Err(SuccessionError::Inserted { epoch: 8 })
     );
     let gone = |epoch| Err(SuccessionError::Keys { epoch });
@@ -200,4 +204,111 @@ fn epochs_stay_and_new_ones_come_last() {
     assert_eq!(follow(&|b| b.issuer_name = "other".into()), Err(SuccessionError::IssuerName));
     let same = Err(SuccessionError::Version { held: 1, offered: 1 });
     assert_eq!(follow(&|b| b.version = 1), same);
+}
+
+/// The world's keys, one in each of these epochs: use, and the day from today on which it begins to issue for a day.
+fn epochs_of(world: &World, list: &[(KeyUse, i64)]) -> ManifestBody {
+    let mut body = world.body.clone();
+    let epoch = |(number, (key_use, day)): (u32, &(KeyUse, i64))| {
+        let from = Day(world::TODAY.0.checked_add_signed(*day as i32).unwrap());
+        let issue_until = from.start().plus(86_400);
+        let mut modulus = world.body.epochs[0].keys[0].1;
+        modulus[200] = number as u8;
+        let keys = vec![(Exponent::new(0).unwrap(), modulus)];
+        EpochBody {
+            number,
+            key_use: *key_use,
+            windows: Windows { issue_until, ..windows(from) },
+            keys,
+        }
+    };
+    body.epochs = (1..).zip(list).map(epoch).collect();
+    body
+}
+
+#[test]
+fn epochs_of_one_use_issue_one_after_the_other() {
+    use KeyUse::{Production as P, Test as T};
+    let world = World::new();
+    let good =
+        [vec![(P, 0), (P, 1)], vec![(P, 0), (T, 0), (P, 7), (T, 7)], vec![(T, 5), (P, 0), (P, 1)]];
+    for list in good {
+        assert_eq!(open(&epochs_of(&world, &list), &world), Ok(()), "{list:?}");
+    }
+    let overlap = |epoch| Err(ManifestError::Overlap { epoch });
+    assert_eq!(open(&epochs_of(&world, &[(P, 0), (T, 0), (P, 0)]), &world), overlap(3));
+    assert_eq!(open(&epochs_of(&world, &[(T, 3), (P, 0), (T, 3)]), &world), overlap(3));
+    assert_eq!(open(&epochs_of(&world, &[(P, 9), (P, 0)]), &world), overlap(2), "nothing before");
+    // One that was revoked while it waited is in nobody's way.
+    let mut body = epochs_of(&world, &[(P, 0), (P, 0), (P, 1)]);
+    let now = world.now();
+    let windows = Windows {
+        issue_from: now,
+        issue_until: now,
+        renew_from: now,
+        spend_until: now,
+        ..body.epochs[1].windows
+    };
+    body.epochs[1].windows = windows;
+    assert_eq!(open(&body, &world), Ok(()));
+    assert!(!windows.issues_at(now) && !windows.signs_at(now) && !windows.spends_at(now));
+}
+
+#[test]
+fn many_epochs_in_a_month_are_off_schedule() {
+    use KeyUse::{Production as P, Test as T};
+    let world = World::new();
+    let at = |list: &[(KeyUse, i64)], now: UnixSeconds| {
+        let body = epochs_of(&world, list);
+        let manifest = Manifest::open(&body.sign(&world.root), &world.vendor_id()).unwrap();
+        manifest.is_on_schedule(now).map_err(|off| off.epochs)
+    };
+    let noon = world.now();
+    let usual = [(P, -90), (P, -60), (P, -30), (P, 0), (P, 30)];
+    assert_eq!(at(&usual, noon), Ok(()));
+    let often = [(P, -29), (T, -29), (P, -9), (P, -8), (T, -8), (P, -1), (P, 0)];
+    assert_eq!(at(&often, noon), Err(vec![1, 3, 4, 6, 7]));
+    assert_eq!(at(&often[..6], noon), Ok(()), "{MAX_ROTATIONS} are not too many");
+    let first_ends = Day(world::TODAY.0 - 29).start().plus(ROTATION_PERIOD);
+    assert!(at(&often, first_ends.minus(1)).is_err());
+    assert_eq!(at(&often, first_ends), Ok(()), "it passes");
+    assert_eq!(at(&often, noon.minus(86_400)), Ok(()), "one that waits does not count yet");
+}
+
+#[test]
+fn what_has_begun_stays_where_it_was() {
+    let world = World::new();
+    let held = Manifest::open(&two_epochs(&world).sign(&world.root), &world.vendor_id()).unwrap();
+    let begins = held.epochs()[1].windows.issue_from;
+    let moved = |days: u64| {
+        let change = |body: &mut ManifestBody| {
+            let first = &mut body.epochs[0].windows;
+            first.issue_until = first.issue_until.minus(days * 86_400);
+            let second = &mut body.epochs[1].windows;
+            second.issue_from = second.issue_from.minus(days * 86_400);
+            second.issue_until = second.issue_until.minus(days * 86_400);
+        };
+        successor(&world, &change)
+    };
+    let rewritten = Err(SuccessionError::Rewritten { epoch: 9 });
+    let five_days_ago = begins.minus(5 * 86_400);
+    assert_eq!(moved(5).may_follow(&held, UnixSeconds(0)), Ok(()));
+    assert_eq!(moved(5).may_follow(&held, five_days_ago), Ok(()), "called forward since");
+    assert_eq!(moved(5).may_follow(&held, five_days_ago.plus(86_400)), Ok(()), "clocks differ");
+    assert_eq!(moved(5).may_follow(&held, five_days_ago.plus(86_401)), rewritten);
+    assert_eq!(moved(5).may_follow(&held, begins.plus(40 * 86_400)), rewritten);
+    assert_eq!(moved(0).may_follow(&held, begins.plus(40 * 86_400)), Ok(()));
+    // Nor is anything new put into the past.
+    let late = |body: &mut ManifestBody| {
+        let mut modulus = world.body.epochs[0].keys[0].1;
+        modulus[200] = 77;
+        let windows = windows(Day(world::TODAY.0 + 100));
+        let keys = vec![(Exponent::new(0).unwrap(), modulus)];
+        body.epochs.push(EpochBody { number: 10, key_use: KeyUse::Production, windows, keys });
+    };
+    let new = successor(&world, &late);
+    let begins = new.epochs()[2].windows.issue_from;
+    assert_eq!(new.may_follow(&held, begins), Ok(()));
+    let seen = begins.plus(2 * 86_400);
+    assert_eq!(new.may_follow(&held, seen), Err(SuccessionError::Rewritten { epoch: 10 }));
 }

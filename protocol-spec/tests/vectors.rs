@@ -11,7 +11,7 @@ use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
 use scrip_protocol::inquiry::{InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::Blinding;
 use scrip_protocol::keys::PublicKey;
-use scrip_protocol::manifest::{KeyUse, Manifest};
+use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest};
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
@@ -22,6 +22,7 @@ use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, ResourceRequest};
 use scrip_protocol::seed::Counter;
 use scrip_protocol::spend::{payment_id, request_digest};
+use scrip_protocol::time::Day;
 use scrip_protocol::token::Token;
 use serde_json::{Value, json};
 use world::{TODAY, World, hex};
@@ -155,6 +156,20 @@ fn manifest() {
     cases.push(("keys out of order", signed(&|b| b.epochs[0].keys.swap(0, 1))));
     cases.push(("an even modulus", signed(&|b| b.epochs[0].keys[0].1[255] &= 0xfe)));
     cases.push(("a key twice", signed(&|b| b.epochs[0].keys[1].1 = b.epochs[0].keys[0].1)));
+    cases.push((
+        "no issue window",
+        signed(&|b| b.epochs[0].windows.issue_until = b.epochs[0].windows.issue_from),
+    ));
+    let second = |key_use, days: u64| {
+        signed(&|b| {
+            let keys = vec![b.epochs[0].keys.pop().unwrap()];
+            let windows = world::windows(Day(TODAY.0 - 10 + days as u32));
+            b.epochs.push(EpochBody { number: 8, key_use, windows, keys });
+        })
+    };
+    cases.push(("an epoch after the other", second(KeyUse::Production, 30)));
+    cases.push(("two epochs at one time", second(KeyUse::Production, 29)));
+    cases.push(("test keys at the same time", second(KeyUse::Test, 0)));
     cases.push(("an epoch twice", signed(&|b| b.epochs.push(b.epochs[0].clone()))));
     let cases: Vec<_> = cases.into_iter().map(|(comment, bytes)| {
         let result = match Manifest::open(&bytes, &world.vendor_id()) {
@@ -175,6 +190,7 @@ fn succession() {
         change(&mut body);
         body.sign(&world.root)
     };
+    let held_at = world.now();
     let cases = [
         ("nothing but the version", signed(&|_| ())),
         ("an end of issuing before its time", signed(&|b| b.epochs[0].windows.issue_until.0 -= 1)),
@@ -194,6 +210,13 @@ fn succession() {
             "an end of redemption before its time",
             signed(&|b| b.epochs[0].windows.redeem_until.0 -= 1),
         ),
+        (
+            "a beginning that was days ago, before its time",
+            signed(&|b| {
+                b.epochs[0].windows.issue_from.0 -= 1;
+                b.epochs[0].windows.issue_until.0 -= 1;
+            }),
+        ),
         ("a key gone", signed(&|b| b.epochs[0].keys.truncate(2))),
         ("an epoch gone", signed(&|b| b.epochs.clear())),
         ("another issuer name", signed(&|b| b.issuer_name = "other.example".into())),
@@ -201,7 +224,7 @@ fn succession() {
     ];
     let cases = cases.map(|(comment, bytes)| {
         let offered = Manifest::open(&bytes, &world.vendor_id()).unwrap();
-        let result = match offered.may_follow(&world.manifest) {
+        let result = match offered.may_follow(&world.manifest, held_at) {
             Ok(()) => json!("ok"),
             Err(error) => json!({"error": format!("{error:?}")}),
         };
@@ -209,7 +232,10 @@ fn succession() {
     });
     let held = hex(world.manifest.bytes());
     let vendor_id = hex(world.vendor_id().as_bytes());
-    check("succession.json", json!({"vendor_id": vendor_id, "held": held, "cases": cases}));
+    check(
+        "succession.json",
+        json!({"vendor_id": vendor_id, "held": held, "held_at": held_at.0, "cases": cases}),
+    );
 }
 
 #[test]

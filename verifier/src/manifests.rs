@@ -10,13 +10,17 @@ mod tests;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use scrip_protocol::{
     address::VendorAddress,
     id::{ManifestDigest, VendorId},
     manifest::{Manifest, ManifestError, SuccessionError},
+    time::UnixSeconds,
 };
 use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
 use tokio::sync::Notify;
@@ -117,6 +121,8 @@ pub enum RefreshError {
 struct Slot {
     address: VendorAddress,
     manifest: RwLock<Option<Arc<Manifest>>>,
+    /// When it was last seen to be the vendor's newest, in seconds since 1970; 0 where this process has not asked yet.
+    seen: AtomicU64,
     /// Serialises refreshes, so that what is in memory is what is on disk.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -144,6 +150,7 @@ impl Manifests {
             let slot = Slot {
                 address: address.clone(),
                 manifest: RwLock::new(manifest),
+                seen: AtomicU64::new(0),
                 refreshing: tokio::sync::Mutex::default(),
             };
             slots.insert(address.id, slot);
@@ -175,7 +182,7 @@ impl Manifests {
         self.wanted.notified().await;
     }
 
-    /// Asks a vendor for its manifest, and keeps it if it is newer.
+    /// Asks a vendor for its manifest at `now`, and keeps it if it is newer.
     ///
     /// # Errors
     /// [`RefreshError`]: the manifest that is held stays in use.
@@ -183,6 +190,7 @@ impl Manifests {
         &self,
         vendor: &VendorId,
         link: &dyn VendorLink,
+        now: UnixSeconds,
     ) -> Result<Refreshed, RefreshError> {
         let slot = self.slots.get(vendor).ok_or(RefreshError::UnknownVendor)?;
         let _guard = slot.refreshing.lock().await;
@@ -190,6 +198,7 @@ impl Manifests {
         let offered = Manifest::open(&bytes, vendor)?;
         if let Some(held) = slot.held() {
             if offered.digest() == held.digest() {
+                slot.seen.fetch_max(now.0, Ordering::Relaxed);
                 return Ok(Refreshed::Unchanged);
             }
             if offered.version() == held.version() {
@@ -204,7 +213,8 @@ impl Manifests {
                 let (held, offered) = (held.version(), offered.version());
                 return Err(RefreshError::Older { held, offered });
             }
-            if let Err(rule) = offered.may_follow(&held) {
+            let held_at = UnixSeconds(slot.seen.load(Ordering::Relaxed));
+            if let Err(rule) = offered.may_follow(&held, held_at) {
                 equivocation::keep(&self.directory, &offered, &held)?;
                 let (held, offered) = (held.version(), offered.version());
                 return Err(RefreshError::Broken { held, offered, rule });
@@ -213,6 +223,7 @@ impl Manifests {
         // On disk first: after a crash an older version must not be what is held.
         replace_atomically(&path_of(&self.directory, vendor), offered.bytes())?;
         let version = offered.version();
+        slot.seen.fetch_max(now.0, Ordering::Relaxed);
         *slot.manifest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(offered));
         Ok(Refreshed::Updated { version })
     }

@@ -214,7 +214,7 @@ impl Verifier {
     /// [`RefreshError`]: the manifest that is held stays in use.
     pub async fn refresh_manifest(&self, vendor: &VendorId) -> Result<Refreshed, RefreshError> {
         self.steps.at("manifests.refresh.before");
-        let refreshed = self.manifests.refresh(vendor, &*self.link).await;
+        let refreshed = self.manifests.refresh(vendor, &*self.link, self.now()).await;
         self.steps.at("manifests.refresh.after");
         refreshed
     }

@@ -8,7 +8,7 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{ManifestDigest, PaymentId},
     issuance::FinishError,
-    manifest::{ManifestError, SuccessionError},
+    manifest::{ManifestError, OffSchedule, SuccessionError},
     problem::{Fault, ProblemType},
 };
 use scrip_runtime::client::{ClientError, TransportError};
@@ -126,6 +126,12 @@ pub enum WalletError {
         /// Why the others do not.
         reasons: Vec<String>,
     },
+    /// The vendor changes its keys more often than a schedule has use for.
+    #[error(
+        "{0}: who rotates whenever a certain wallet buys gives it keys that few others have, by which its payments \
+         could be traced to it"
+    )]
+    OffSchedule(#[from] OffSchedule),
     /// A relay has a later manifest than the vendor shows to this wallet.
     #[error(
         "{relay} has version {theirs} of the vendor's manifest, and the vendor shows version {ours} to this \
@@ -447,6 +453,10 @@ impl WalletError {
                 "nothing was bought, and the vendor was shown no money; relays look for new manifests every \
                  hour: run `scrip resume` later; if it stays so for a day, keep this message and show it to \
                  others who use this vendor"
+            }
+            Self::OffSchedule(_) => {
+                "nothing was signed, and what you hold stays good; ask the vendor why it rotates, and run `scrip resume` \
+                 when the first of these epochs is a month old, or use another vendor"
             }
             Self::ManifestWithheld { .. } => {
                 "buy nothing now; if only this relay says so, remove it with `scrip relay remove`, else keep \

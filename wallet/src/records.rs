@@ -94,6 +94,9 @@ pub(crate) struct ManifestRecord {
     /// Whose relays reported the newest.
     #[serde(default)]
     pub(crate) witnesses: BTreeSet<OperatorId>,
+    /// When it was last seen to be the vendor's newest, to the day.
+    #[serde(default)]
+    pub(crate) seen: Option<UnixSeconds>,
     /// An older one on which enough operators agreed.
     #[serde(default)]
     pub(crate) agreed: Option<AgreedManifest>,

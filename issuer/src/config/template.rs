@@ -51,6 +51,7 @@ database = {database}
 # k signs certificates of 2^k credits. It signs for `issue_for`; its certificates can be spent for
 # `spend_for` after that, exchanged for new ones in the last `renew_for` of it, and redeemed for
 # `redeem_for` after it. What was redeemed is kept for `keep_for` after that, and the sums for ever.
+# Wallets buy nothing where more than four epochs begin in 30 days: `issue_for` is 180 hours at least.
 # [epoch]
 # denominations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 # issue_for = "30d"

@@ -4,20 +4,23 @@ use super::*;
 
 const NOW: UnixSeconds = UnixSeconds(20_500 * 86_400 + 5);
 
-/// Issue for 100 s, spend for 1,000 more, redeem for 50 more; made 20 s ahead.
+/// A hundredth of 30 days.
+const UNIT: u64 = 25_920;
+
+/// In units: issue for 100, spend for 1,000 more, redeem for 50 more; made 20 ahead.
 fn config() -> EpochConfig {
     EpochConfig {
-        issue_for: HumanDuration(100),
-        spend_for: HumanDuration(1_000),
-        redeem_for: HumanDuration(50),
-        ahead: HumanDuration(20),
+        issue_for: HumanDuration(100 * UNIT),
+        spend_for: HumanDuration(1_000 * UNIT),
+        redeem_for: HumanDuration(50 * UNIT),
+        ahead: HumanDuration(20 * UNIT),
         ..EpochConfig::default()
     }
 }
 
-/// Epochs that begin so many seconds from now.
+/// Epochs that begin so many units from now.
 fn epochs(from: &[i64]) -> Vec<EpochBody> {
-    let begins = |from: i64| UnixSeconds(NOW.0.checked_add_signed(from).unwrap());
+    let begins = |from: i64| UnixSeconds(NOW.0.checked_add_signed(from * UNIT as i64).unwrap());
     let epoch = |(number, from): (u32, &i64)| EpochBody {
         number,
         key_use: KeyUse::Production,
@@ -33,8 +36,10 @@ fn production(from: UnixSeconds) -> Needs {
     Needs::Version(vec![NewEpoch { key_use: KeyUse::Production, windows }])
 }
 
-fn issuing(epochs: &[EpochBody]) -> Vec<(u64, u64)> {
-    let window = |e: &EpochBody| (e.windows.issue_from.0, e.windows.issue_until.0);
+/// From when until when they issue, in units from now.
+fn issuing(epochs: &[EpochBody]) -> Vec<(i64, i64)> {
+    let units = |time: UnixSeconds| (time.0 as i64 - NOW.0 as i64) / UNIT as i64;
+    let window = |e: &EpochBody| (units(e.windows.issue_from), units(e.windows.issue_until));
     epochs.iter().map(window).collect()
 }
 
@@ -44,7 +49,7 @@ fn the_next_epoch_is_made_ahead_and_begins_where_the_last_one_ends() {
     let mut early = epochs(&[-79]);
     assert_eq!(apply(Change::Next, &mut early, &config, NOW), Ok(Needs::Nothing));
     let mut due = epochs(&[-80]);
-    assert_eq!(apply(Change::Next, &mut due, &config, NOW), Ok(production(NOW.plus(20))));
+    assert_eq!(apply(Change::Next, &mut due, &config, NOW), Ok(production(NOW.plus(20 * UNIT))));
     let mut made = epochs(&[-80, 20]);
     assert_eq!(apply(Change::Next, &mut made, &config, NOW), Ok(Needs::Nothing));
     let today = production(NOW.day().start());
@@ -57,12 +62,12 @@ fn a_rotation_begins_now() {
     let new = production(NOW);
     let mut alone = epochs(&[-30]);
     assert_eq!(apply(Change::Rotate, &mut alone, &config, NOW), Ok(new.clone()));
-    assert_eq!(issuing(&alone), [(NOW.0 - 30, NOW.0)]);
+    assert_eq!(issuing(&alone), [(-30, 0)]);
 
     let mut waiting = epochs(&[-30, 70, 170]);
     let spend_until = waiting[1].windows.spend_until;
     assert_eq!(apply(Change::Rotate, &mut waiting, &config, NOW), Ok(Needs::Version(Vec::new())));
-    let expected = [(NOW.0 - 30, NOW.0), (NOW.0, NOW.0 + 100), (NOW.0 + 100, NOW.0 + 200)];
+    let expected = [(-30, 0), (0, 100), (100, 200)];
     assert_eq!(issuing(&waiting), expected);
     assert_eq!(waiting[1].windows.spend_until, spend_until);
 
@@ -88,13 +93,13 @@ fn a_revoked_epoch_is_followed_at_once() {
     // One that has ended issuing, one that waits, one that has just begun.
     let mut old = epochs(&[-150, -50]);
     assert_eq!(revoke(1, &mut old), Ok(Needs::Version(Vec::new())));
-    assert_eq!(issuing(&old), [(NOW.0 - 150, NOW.0 - 50), (NOW.0 - 50, NOW.0 + 50)]);
+    assert_eq!(issuing(&old), [(-150, -50), (-50, 50)]);
     let mut waiting = epochs(&[-50, 50]);
     assert_eq!(revoke(2, &mut waiting), Ok(Needs::Version(Vec::new())));
-    assert_eq!(issuing(&waiting), [(NOW.0 - 50, NOW.0 + 50), (NOW.0 - 1, NOW.0)]);
+    assert_eq!(issuing(&waiting), [(-50, 50), (0, 0)]);
     let mut begun = epochs(&[0, 100]);
     assert_eq!(revoke(1, &mut begun), Ok(Needs::Version(Vec::new())));
-    assert_eq!(issuing(&begun), [(NOW.0 - 1, NOW.0), (NOW.0, NOW.0 + 100)]);
+    assert_eq!(issuing(&begun), [(0, 0), (0, 100)]);
 }
 
 /// The same epochs with these new ones behind them.
@@ -133,14 +138,14 @@ fn test_epochs_stand_beside_the_others() {
     assert_eq!(of_use(&epochs, KeyUse::Test), of_use(&epochs, KeyUse::Production)[1..]);
     epochs.remove(0);
     // Both rotate, with an epoch that waits and without.
-    let now = NOW.plus(10);
+    let now = NOW.plus(10 * UNIT);
     assert!(apply(Change::Rotate, &mut epochs, now) && same(&epochs) == 2);
-    let now = now.plus(10);
+    let now = now.plus(10 * UNIT);
     assert!(apply(Change::Rotate, &mut epochs, now) && same(&epochs) == 3);
     // Both get their next epoch.
-    assert!(apply(Change::Next, &mut epochs, now.plus(85)) && same(&epochs) == 4);
+    assert!(apply(Change::Next, &mut epochs, now.plus(85 * UNIT)) && same(&epochs) == 4);
     // One of them is revoked: the other goes on, and each still has exactly one that issues.
-    let now = now.plus(90);
+    let now = now.plus(90 * UNIT);
     let last = |epochs: &[EpochBody], key_use| {
         let issues = |epoch: &&EpochBody| epoch.key_use == key_use && epoch.windows.issues_at(now);
         let numbers: Vec<u32> = epochs.iter().filter(issues).map(|epoch| epoch.number).collect();
@@ -168,9 +173,54 @@ const fn other(key_use: KeyUse) -> KeyUse {
 
 #[test]
 fn renewal_opens_within_the_time_of_spending() {
-    let config = EpochConfig { renew_for: HumanDuration(30), ..config() };
+    let config = EpochConfig { renew_for: HumanDuration(30 * UNIT), ..config() };
     let of = windows(&config, NOW);
-    assert_eq!(of.renew_from, NOW.plus(100 + 1_000 - 30));
-    let always = EpochConfig { renew_for: HumanDuration(5_000), ..config };
-    assert_eq!(windows(&always, NOW).renew_from, NOW.plus(100), "never while the keys sign");
+    assert_eq!(of.renew_from, NOW.plus((100 + 1_000 - 30) * UNIT));
+    let always = EpochConfig { renew_for: HumanDuration(5_000 * UNIT), ..config };
+    assert_eq!(windows(&always, NOW).renew_from, NOW.plus(100 * UNIT), "never while the keys sign");
+}
+
+#[test]
+fn a_rotation_too_many_is_refused() {
+    let config = config();
+    let rotate = |from: &[i64]| apply(Change::Rotate, &mut epochs(from), &config, NOW).is_ok();
+    assert!(rotate(&[-300, -200, -100]));
+    // Epochs in the test end when the next one begins, whatever their windows say.
+    let recent = |from: &[i64]| {
+        let mut epochs = epochs(from);
+        for at in 1..epochs.len() {
+            epochs[at - 1].windows.issue_until = epochs[at].windows.issue_from;
+        }
+        apply(Change::Rotate, &mut epochs, &config, NOW)
+    };
+    assert!(recent(&[-90, -60, -30]).is_ok(), "the fourth");
+    let refused = recent(&[-90, -60, -30, -10]);
+    let Err(ChangeError::TooOften { again }) = refused else { panic!("{refused:?}") };
+    let ok_again = |day: Day| {
+        let mut epochs = with(epochs(&[-90, -60, -30, -10]), &Needs::Nothing);
+        for at in 1..epochs.len() {
+            epochs[at - 1].windows.issue_until = epochs[at].windows.issue_from;
+        }
+        apply(Change::Rotate, &mut epochs, &config, day.start()).is_ok()
+    };
+    assert!(ok_again(again) && !ok_again(Day(again.0 - 2)), "{again}");
+    assert!(recent(&[-101, -60, -30, -10]).is_ok(), "the first is over a month ago");
+    // One that waits is counted where it would come to issue.
+    assert!(recent(&[-90, -60, -30, 70]).is_ok());
+    // A theft is no schedule.
+    let mut stolen = epochs(&[-90, -60, -30, -10]);
+    assert!(apply(Change::Revoke { epoch: 4 }, &mut stolen, &config, NOW).is_ok());
+}
+
+/// With short epochs, a rotation today is one too many before the month is over.
+#[test]
+fn the_epochs_that_follow_by_themselves_are_counted() {
+    let config = EpochConfig { issue_for: HumanDuration(25 * UNIT), ..config() };
+    assert_eq!(check_length(&config), Ok(()));
+    let shorter = EpochConfig { issue_for: HumanDuration(25 * UNIT - 1), ..config.clone() };
+    assert_eq!(check_length(&shorter), Err(EpochsTooShort));
+    let mut epochs = epochs(&[-10]);
+    epochs[0].windows = windows(&config, epochs[0].windows.issue_from);
+    let refused = apply(Change::Rotate, &mut epochs, &config, NOW);
+    assert!(matches!(refused, Err(ChangeError::TooOften { .. })), "{refused:?}");
 }

@@ -212,7 +212,7 @@ async fn a_revoked_epoch_neither_issues_nor_is_spent_but_is_redeemed() {
     let certificates = wallet.buy(issuer).await;
     assert!(issuer.change_epochs(Change::Revoke { epoch: 1 }).await.unwrap());
     let after = issuer.manifest();
-    after.may_follow(&before).unwrap();
+    after.may_follow(&before, vendor.clock.now()).unwrap();
     let now = vendor.clock.now();
     assert!(!after.epochs()[0].windows.spends_at(now) && after.epochs()[1].windows.issues_at(now));
     let (index, secret) = wallet.grant(issuer, "starter").await;
@@ -365,7 +365,7 @@ async fn a_database_of_the_first_version_goes_on() {
     assert_eq!(issuer.manifest().version(), 1, "the first epoch has 180 days");
     vendor.clock.set(windows(issuer, 0).issue_until.minus(7 * DAY));
     issuer.tend_keys().await.unwrap();
-    issuer.manifest().may_follow(&held).unwrap();
+    issuer.manifest().may_follow(&held, vendor.clock.now()).unwrap();
     assert_eq!(windows(issuer, 1).issue_from, windows(issuer, 0).issue_until);
     vendor.clock.set(windows(issuer, 1).issue_from);
     Wallet::new(2).buy(issuer).await;

@@ -12,6 +12,7 @@ use scrip_protocol::{
     seed::{Counter, GrantSecret},
     token::TokenRequest,
 };
+use scrip_runtime::clock::Clock;
 use tempfile::TempDir;
 
 use super::support::*;
@@ -196,7 +197,7 @@ async fn they_come_when_they_are_wanted_and_end_with_their_epoch() {
     };
     assert_eq!(test(issuer), 0);
     issuer.tend_keys().await.unwrap();
-    issuer.manifest().may_follow(&before).unwrap();
+    issuer.manifest().may_follow(&before, vendor.clock.now()).unwrap();
     let epochs = issuer.manifest().epochs().to_vec();
     assert_eq!((test(issuer), epochs[0].windows), (1, epochs[1].windows));
     assert!(!issuer.change_epochs(Change::Next).await.unwrap());

@@ -1,6 +1,7 @@
 //! What a newer manifest may change of an older one (keys.md, "From one version to the next").
 
-use super::{Manifest, Windows};
+use super::{KeyUse, Manifest, Windows};
+use crate::time::{SECONDS_PER_DAY, UnixSeconds};
 
 /// Why a manifest may not take the place of the one that is held. The vendor's fault: it broke what it had signed before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum SuccessionError {
         /// The epoch's number.
         epoch: u32,
     },
+    /// An epoch that had begun begins at another time, or one begins before it was published.
+    #[error(
+        "epoch {epoch} begins before it was published, or had begun and begins at another time now"
+    )]
+    Rewritten {
+        /// The epoch's number.
+        epoch: u32,
+    },
     /// A window of a known epoch became longer or ends later, or the end of redemption moved.
     #[error("a window of epoch {epoch} became longer, or the end of its redemption moved")]
     Lengthened {
@@ -53,13 +62,19 @@ impl Windows {
     }
 }
 
+/// Whether `from` is more than a day before `held_at`: clocks differ, and epochs may begin with the day.
+fn is_long_before(from: UnixSeconds, held_at: UnixSeconds) -> bool {
+    from.plus(SECONDS_PER_DAY) < held_at
+}
+
 impl Manifest {
-    /// Whether a reader that holds `held` may take this manifest in its place. Versions between the two may have been
-    /// missed: what may follow what may follow may follow.
+    /// Whether a reader that holds `held` may take this manifest in its place. `held_at` is when the reader last saw that
+    /// `held` was the vendor's newest, and 0 where it does not know: what had begun then does not move, and nothing new begins
+    /// before. Versions between the two may have been missed: what may follow what may follow may follow.
     ///
     /// # Errors
     /// [`SuccessionError`] names the first rule that it breaks.
-    pub fn may_follow(&self, held: &Self) -> Result<(), SuccessionError> {
+    pub fn may_follow(&self, held: &Self, held_at: UnixSeconds) -> Result<(), SuccessionError> {
         if self.vendor != held.vendor {
             return Err(SuccessionError::OtherVendor);
         }
@@ -80,14 +95,24 @@ impl Manifest {
             if !offered.windows.may_follow(&known.windows) {
                 return Err(SuccessionError::Lengthened { epoch });
             }
+            let (was, is) = (known.windows.issue_from, offered.windows.issue_from);
+            if is != was && is_long_before(is, held_at) {
+                return Err(SuccessionError::Rewritten { epoch });
+            }
         }
         let last = held.epochs.last().map(|known| known.number);
         let is_known = |epoch: &u32| held.epochs.iter().any(|known| known.number == *epoch);
-        let mut new = self.epochs.iter().map(|epoch| epoch.number).filter(|n| !is_known(n));
-        match new.find(|number| Some(*number) < last) {
-            Some(epoch) => Err(SuccessionError::Inserted { epoch }),
-            None => Ok(()),
+        for new in self.epochs.iter().filter(|epoch| !is_known(&epoch.number)) {
+            let epoch = new.number;
+            if Some(epoch) < last {
+                return Err(SuccessionError::Inserted { epoch });
+            }
+            if new.key_use == KeyUse::Production && is_long_before(new.windows.issue_from, held_at)
+            {
+                return Err(SuccessionError::Rewritten { epoch });
+            }
         }
+        Ok(())
     }
 
     /// Id and exponent of each key of an epoch, by id.

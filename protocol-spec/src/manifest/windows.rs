@@ -34,7 +34,8 @@ impl KeyUse {
     }
 }
 
-/// When the keys of an epoch may be used. Each window contains its first second and not its last.
+/// When the keys of an epoch may be used. Each window contains its first second and not its last. That of issuing is empty
+/// where the epoch was revoked before it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// Blind signatures are made from here …
@@ -79,13 +80,19 @@ impl Windows {
     }
 
     pub(super) fn are_in_order(&self) -> bool {
-        self.issue_from < self.issue_until
+        self.issue_from <= self.issue_until
             && self.issue_until <= self.renew_from
             && self.renew_from <= self.spend_until
             && self.spend_until <= self.redeem_until
     }
 
     pub(super) fn issuing_overlaps(&self, other: &Self) -> bool {
-        self.issue_from < other.issue_until && other.issue_from < self.issue_until
+        let begins = self.issue_from.max(other.issue_from);
+        begins < self.issue_until.min(other.issue_until)
+    }
+
+    /// Whether the keys never issue.
+    pub fn never_issues(&self) -> bool {
+        self.issue_from == self.issue_until
     }
 }

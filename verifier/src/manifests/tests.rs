@@ -1,8 +1,8 @@
-use scrip_protocol::keys::SigningKey;
+use scrip_protocol::{keys::SigningKey, manifest::ManifestBody};
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{Behaviour, TestLink, TestVendor};
+use crate::testing::{Behaviour, NOW, TestLink, TestVendor};
 
 struct World {
     dir: TempDir,
@@ -22,7 +22,15 @@ impl World {
     }
 
     async fn refresh(&self, manifests: &Manifests) -> Result<Refreshed, RefreshError> {
-        manifests.refresh(&self.vendor.id(), &*self.link).await
+        self.refresh_at(manifests, NOW).await
+    }
+
+    async fn refresh_at(
+        &self,
+        manifests: &Manifests,
+        now: UnixSeconds,
+    ) -> Result<Refreshed, RefreshError> {
+        manifests.refresh(&self.vendor.id(), &*self.link, now).await
     }
 
     fn version(&self, manifests: &Manifests) -> Option<u64> {
@@ -134,7 +142,7 @@ async fn what_another_key_signed_changes_nothing() {
     assert!(matches!(refreshed, Err(RefreshError::Manifest(ManifestError::OtherVendor))));
     assert_eq!(world.version(&manifests), Some(1));
     let unknown = VendorId::from_bytes([1; 32]);
-    let refreshed = manifests.refresh(&unknown, &*world.link).await;
+    let refreshed = manifests.refresh(&unknown, &*world.link, NOW).await;
     assert!(matches!(refreshed, Err(RefreshError::UnknownVendor)));
 }
 
@@ -149,4 +157,37 @@ async fn a_damaged_file_is_reported_with_its_name() {
     };
     assert!(matches!(error, ManifestsError::Damaged { .. }));
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}
+
+/// A vendor that gave somebody keys for a day cannot say afterwards that they were in use long ago.
+#[tokio::test]
+async fn what_has_begun_stays_where_it_was() {
+    const DAY: u64 = 86_400;
+    let world = World::new();
+    let manifests = world.open();
+    let begins = world.vendor.manifest().epochs()[1].windows.issue_from;
+    let moved = |version| {
+        move |body: &mut ManifestBody| {
+            body.version = version;
+            body.epochs[0].windows.issue_until = begins.minus(40 * DAY);
+            let second = &mut body.epochs[1].windows;
+            second.issue_from = begins.minus(40 * DAY);
+            second.issue_until = second.issue_until.minus(40 * DAY);
+        }
+    };
+    world.refresh_at(&manifests, begins.plus(DAY)).await.unwrap();
+    world.vendor.publish(moved(2));
+    let refreshed = world.refresh_at(&manifests, begins.plus(2 * DAY)).await;
+    let Err(RefreshError::Broken { rule: SuccessionError::Rewritten { epoch: 2 }, .. }) = refreshed
+    else {
+        panic!("{refreshed:?}")
+    };
+    assert_eq!(world.version(&manifests), Some(1));
+    // Who asked last before that cannot tell it from an epoch that was called forward.
+    let long_ago = world.open();
+    world.vendor.publish(|_| ());
+    world.refresh_at(&long_ago, begins.minus(41 * DAY)).await.unwrap();
+    world.vendor.publish(moved(2));
+    let refreshed = world.refresh_at(&long_ago, begins.plus(2 * DAY)).await.unwrap();
+    assert_eq!(refreshed, Refreshed::Updated { version: 2 });
 }

@@ -319,7 +319,7 @@ async fn a_vendor_that_is_silent_does_not_hold_up_the_others() {
     })
     .await;
     let manifests = TestLink::to([&other]);
-    world.verifier.manifests.refresh(&other.id(), &*manifests).await.unwrap();
+    world.verifier.manifests.refresh(&other.id(), &*manifests, crate::testing::NOW).await.unwrap();
     world.link.silence(world.vendor.id().min(other.id())); // whose turn would come first
     paid(&world, b"1").await;
     let operator = world.verifier.operator_id();

@@ -161,7 +161,7 @@ async fn certificates_of_several_vendors_are_accepted_and_not_mixed_up() {
     })
     .await;
     let link = TestLink::to([&other]);
-    world.verifier.manifests.refresh(&other.id(), &*link).await.unwrap();
+    world.verifier.manifests.refresh(&other.id(), &*link, crate::testing::NOW).await.unwrap();
     let answer = world.post(media::RESOURCE_REQUEST, "r").await;
     assert_eq!(answer.headers.get_all(http::header::WWW_AUTHENTICATE).iter().count(), 2);
     assert_eq!(answer.problem.unwrap().vendors.len(), 2);

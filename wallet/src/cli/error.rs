@@ -85,6 +85,7 @@ impl CliError {
                 | WalletError::PurchaseOpen { .. }
                 | WalletError::BadReceipt { .. }
                 | WalletError::ManifestUnconfirmed { .. }
+                | WalletError::OffSchedule(_)
                 | WalletError::NoIssuingKey(_)
                 | WalletError::KeysRefused
                 | WalletError::Finish(_)

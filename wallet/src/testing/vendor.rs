@@ -61,6 +61,8 @@ pub(super) struct Books {
     pub(super) connections: Vec<(bool, std::net::SocketAddr)>,
     pub(super) lies: bool,
     manifest_version: u64,
+    /// Epochs that lasted for a day each, until [`START`].
+    rotations: u32,
     issuer_name: String,
 }
 
@@ -122,6 +124,11 @@ impl FakeVendor {
         books.issuer_name = issuer_name.to_owned();
     }
 
+    /// A vendor that has rotated its keys on each of so many days.
+    pub(crate) fn rotate_often(&self, days: u32) {
+        self.books.lock().unwrap().rotations = days;
+    }
+
     pub(crate) fn manifest(&self) -> Manifest {
         let books = self.books.lock().unwrap();
         let key = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k)].modulus);
@@ -138,13 +145,23 @@ impl FakeVendor {
             windows,
             keys,
         };
-        let mut epochs = vec![epoch(1, windows(0, 30), (0..4).map(key).collect())];
+        let of_a_day = |at: u32| {
+            let issue_from = START.minus(u64::from(books.rotations - at) * SECONDS_PER_DAY);
+            let issue_until = issue_from.plus(SECONDS_PER_DAY);
+            let mut modulus = self.keys[0].modulus;
+            modulus[200] ^= 1 + at as u8;
+            let keys = vec![(Exponent::new(0).unwrap(), modulus)];
+            epoch(at + 1, Windows { issue_from, issue_until, ..windows(0, 30) }, keys)
+        };
+        let mut epochs: Vec<EpochBody> = (0..books.rotations).map(of_a_day).collect();
+        let first = books.rotations + 1;
+        epochs.push(epoch(first, windows(0, 30), (0..4).map(key).collect()));
         if books.manifest_version > 1 {
             let next = |k: u8| (Exponent::new(k).unwrap(), self.keys[usize::from(k) + 4].modulus);
             let keys = (0..4).map(next).collect();
             // From version 10 on, the second epoch comes when the first can be renewed.
             let from = if books.manifest_version < 10 { 30 } else { 100 };
-            epochs.push(epoch(2, windows(from, from + 30), keys));
+            epochs.push(epoch(first + 1, windows(from, from + 30), keys));
         }
         let body = ManifestBody {
             root_key: self.root.public(),

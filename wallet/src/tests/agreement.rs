@@ -150,3 +150,30 @@ async fn a_relay_that_does_not_answer_is_replaced_by_another() {
     }
     wallet.buy("GOOD").await.unwrap();
 }
+
+/// A vendor that rotates whenever somebody buys makes crowds of one, in front of everybody's eyes.
+#[tokio::test]
+async fn nothing_is_signed_by_a_vendor_that_rotates_all_the_time() {
+    let world = World::new(2).await;
+    world.vendor.rotate_often(4);
+    let wallet = world.create("wallet").await;
+    for relay in &world.relays {
+        wallet.add_relay(&relay.address()).await.unwrap();
+    }
+    let error = wallet.buy("GOOD").await.unwrap_err();
+    let WalletError::OffSchedule(off) = &error else { panic!("{error}") };
+    assert_eq!(off.epochs, [1, 2, 3, 4, 5]);
+    assert!(error.to_string().contains("5 epochs within 30 days (1, 2, 3, 4, 5)"), "{error}");
+    assert_eq!(world.vendor.vouchers_used(), 0, "the voucher was shown to nobody");
+    // When the first of them is a month old, it goes on.
+    world.clock.advance(26 * SECONDS_PER_DAY);
+    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    assert_eq!((resumed.purchases.len(), resumed.errors.len()), (1, 0), "{:?}", resumed.errors);
+}
+
+#[tokio::test]
+async fn a_few_rotations_are_nobodys_business() {
+    let world = World::new(2).await;
+    world.vendor.rotate_often(3);
+    world.funded("wallet").await;
+}

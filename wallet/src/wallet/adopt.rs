@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use scrip_protocol::{issuance::Blinding, keys::PublicKey, manifest::Manifest, renewal::Renewal};
+use scrip_protocol::{
+    issuance::Blinding,
+    keys::PublicKey,
+    manifest::{KeyUse, Manifest},
+    renewal::Renewal,
+};
 
 use super::{Wallet, apart};
 use crate::{
@@ -35,7 +40,8 @@ impl Wallet {
         let (manifest, old) = (manifest.clone(), old.clone());
         apart(move || {
             let key = manifest.key(&renewal.key_id).ok_or(WalletError::OtherAnswer)?;
-            if key.exponent() != old.exponent {
+            let same_use = (key.key_use() == KeyUse::Test) == old.test;
+            if key.exponent() != old.exponent || !same_use {
                 return Err(WalletError::OtherAnswer);
             }
             let blinding = Blinding::start(&seed, &manifest, key, old.counter())?;

@@ -66,12 +66,19 @@ impl Wallet {
         }
     }
 
-    /// The manifest to have certificates signed under: the vendor's newest, if enough operators report it. While they do
-    /// not have it yet, the newest on which they agreed before, as long as the same keys issue in both.
+    /// The manifest to have certificates signed under: everybody's, and on schedule (keys.md, "On schedule").
     pub(super) async fn agreed_manifest(
         &self,
         client: &VendorClient,
     ) -> Result<Manifest, WalletError> {
+        let manifest = self.confirmed_manifest(client).await?;
+        manifest.is_on_schedule(self.now())?;
+        Ok(manifest)
+    }
+
+    /// The vendor's newest, if enough operators report it. While they do not have it yet, the newest on which they agreed
+    /// before, as long as the same keys issue in both.
+    async fn confirmed_manifest(&self, client: &VendorClient) -> Result<Manifest, WalletError> {
         let needed = usize::from(self.agreement().await);
         let mut manifest = self.refresh_manifest(client).await?;
         if needed == 0 {

@@ -6,6 +6,7 @@ use scrip_protocol::{
     id::ManifestDigest,
     manifest::Manifest,
     resource::{AcceptedVendor, RelayInfo},
+    time::{SECONDS_PER_DAY, UnixSeconds},
 };
 
 use super::Wallet;
@@ -39,9 +40,13 @@ impl Wallet {
                 None => None,
             };
             let witnesses = BTreeSet::new();
-            let record = ManifestRecord { manifest: Blob(bytes), digests, witnesses, agreed };
+            let seen = Some(self.now());
+            let record = ManifestRecord { manifest: Blob(bytes), digests, witnesses, seen, agreed };
             self.store.commit(Changes::default().put(&record)).await?;
             self.at("wallet.manifest.stored");
+        } else if let Some(held) = held.filter(|held| was_seen_before(held, self.now())) {
+            let record = ManifestRecord { seen: Some(self.now()), ..held };
+            self.store.commit(Changes::default().put(&record)).await?;
         }
         Ok(manifest)
     }
@@ -110,7 +115,7 @@ impl Wallet {
     ) -> Result<(), WalletError> {
         let older = Manifest::open(&held.manifest.0, &self.vendor.id)?;
         let rules = refuse_step_back(&held.digests, manifest)
-            .and_then(|()| refuse_broken_promise(&older, manifest));
+            .and_then(|()| refuse_broken_promise(&older, held.seen, manifest));
         match rules {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -154,11 +159,21 @@ fn compare(
     }
 }
 
-fn refuse_broken_promise(held: &Manifest, manifest: &Manifest) -> Result<(), WalletError> {
+/// Whether the manifest was last seen more than a day before: once a day is enough to write that down.
+fn was_seen_before(held: &ManifestRecord, now: UnixSeconds) -> bool {
+    held.seen.is_none_or(|seen| seen.plus(SECONDS_PER_DAY) <= now)
+}
+
+fn refuse_broken_promise(
+    held: &Manifest,
+    seen: Option<UnixSeconds>,
+    manifest: &Manifest,
+) -> Result<(), WalletError> {
     if held.version() == manifest.version() {
         return Ok(());
     }
-    manifest.may_follow(held).map_err(|rule| WalletError::ManifestBroken {
+    let held_at = seen.unwrap_or(UnixSeconds(0));
+    manifest.may_follow(held, held_at).map_err(|rule| WalletError::ManifestBroken {
         held: held.version(),
         offered: manifest.version(),
         rule,
