@@ -77,6 +77,12 @@ impl Issuer {
         }
         let source = source_of(request).and_then(|name| self.inner.sources.get(name));
         let source = source.ok_or(PurchaseError::SourceUnknown)?;
+        // What an app store sold names an order. Without one, nobody is asked anything: it costs, and counts against a limit.
+        if matches!(request, GrantRequest::Google { .. })
+            && self.inner.store.order_of(&grant_id).await?.is_none()
+        {
+            return Err(PurchaseError::OrderUnknown);
+        }
         let asked = Asked { request, grant_id, now: self.inner.clock.now() };
         let mut verified = self.watched(&**source, source.verify(&asked).await).await?;
         let lapsed = verified.lapsed.take();

@@ -36,6 +36,8 @@ pub const MESSAGE_LIFETIME: u64 = 21 * 86_400;
 pub const COMMAND_SKEW: u64 = 300;
 /// Bytes of a JSON request or answer.
 pub const MAX_JSON: usize = 4_096;
+/// Bits of work for a free allowance: some minutes of a telephone.
+pub const MAX_WORK: u32 = 28;
 /// Bytes of a request that turns a purchase into a grant: a signed transaction carries three certificates.
 pub const MAX_GRANT_REQUEST: usize = 16_384;
 /// Bytes of a JSON answer that lists things (relay information, problem documents, the issuer directory).

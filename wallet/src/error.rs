@@ -176,6 +176,12 @@ pub enum WalletError {
     /// The vendor gives nothing away.
     #[error("the vendor has no free allowance")]
     NothingFree,
+    /// The vendor asks for more work than any may.
+    #[error("the vendor asks for {bits} bits of work for its allowance, more than any vendor may")]
+    WorkTooMuch {
+        /// How many.
+        bits: u32,
+    },
     /// Single tokens were taken from the grant by another program.
     #[error("the purchase was used up by another program, token by token")]
     PurchaseUnusable,
@@ -476,6 +482,7 @@ impl WalletError {
                 "`scrip order` lists the open orders; a purchase in an app store is made for one of them, in the wallet \
                  that made the order"
             }
+            Self::WorkTooMuch { .. } => "ask the vendor to correct `sources.free.work`",
             Self::NothingFree => "see `scrip offer` for what there is",
             Self::PurchaseUnusable => "look for the certificates in that program",
             Self::ForeignCertificate => "restore the wallet from its 24 words with `scrip restore`",

@@ -6,7 +6,7 @@ use super::PurchaseError;
 use crate::{
     issuer::Issuer,
     sources::{Event, Notification, SourceError, TransactionId},
-    store::{Act, Action, Effect, Outcome, PurchaseRecorded, Refund, StoreError},
+    store::{Act, Effect, Outcome, PurchaseRecorded, Refund, StoreError},
 };
 
 /// Why a notification is refused. Nothing was changed, and the source may send it again.
@@ -57,11 +57,8 @@ impl Issuer {
                 Event::Paid { order, purchase } => {
                     let Some(made) = self.inner.store.order_by_id(&order).await? else {
                         let payment = &purchase.transaction;
-                        self.complain(
-                            source,
-                            &format!("payment {payment} names no order; refund it"),
-                        )
-                        .await?;
+                        let what = format!("payment {payment} names no order; refund it");
+                        effects.push(Effect::Complaint(what));
                         continue;
                     };
                     match self.new_purchase(source, made.grant_id, purchase, false) {
@@ -71,12 +68,12 @@ impl Issuer {
                         }
                         Err(PurchaseError::Store(error)) => return Err(error),
                         Err(error) => {
-                            self.complain(source, &format!("order {order} was paid, but {error}"))
-                                .await?;
+                            let what = format!("order {order} was paid, but {error}");
+                            effects.push(Effect::Complaint(what));
                         }
                     }
                 }
-                Event::Complaint(what) => self.complain(source, &what).await?,
+                Event::Complaint(what) => effects.push(Effect::Complaint(what)),
                 Event::Refunded { transaction } => {
                     effects.push(Effect::Refund(transaction, true));
                 }
@@ -94,29 +91,24 @@ impl Issuer {
                 (Effect::Paid(_), Outcome::Paid(PurchaseRecorded::Granted(..))) => {}
                 (Effect::Paid(new), Outcome::Paid(other)) => {
                     let payment = &new.transaction;
-                    self.complain(
-                        source,
-                        &format!("payment {payment} gave no grant ({other:?}); refund it"),
-                    )
-                    .await?;
+                    let what = format!("payment {payment} gave no grant ({other:?}); refund it");
+                    self.alert(source, &what).await?;
                 }
                 (Effect::Refund(transaction, refunded), outcome) => {
-                    tracing::info!(source, %transaction, reversed = !refunded, ?outcome, "a refund");
+                    let (transaction, reversed) = (transaction.shown(source), !refunded);
+                    tracing::info!(source, transaction, reversed, ?outcome, "a refund");
                 }
-                (Effect::Paid(_), Outcome::Refund(_)) => {}
+                (Effect::Complaint(what), _) => self.alert(source, what).await?,
+                (Effect::Paid(_), _) => {}
             }
         }
         Ok(())
     }
 
-    /// What somebody has to look at: money was taken and nothing given.
-    async fn complain(&self, source: &'static str, message: &str) -> Result<(), StoreError> {
-        tracing::error!(source, message, "money was taken for nothing");
-        let now = self.inner.clock.now();
-        // What the source does next says nothing of this payment: the log keeps it.
-        let act = Act::by(Act::BY_ITSELF, now, Action::PaymentUnmatched, source).detail(message);
-        self.inner.store.log_admin(&act).await?;
-        self.inner.store.source_failed(source, now, message).await
+    /// Money was taken and nothing given: it is in the log already, and from now on an alert.
+    async fn alert(&self, source: &'static str, what: &str) -> Result<(), StoreError> {
+        tracing::error!(source, what, "money was taken for nothing");
+        self.inner.store.source_failed(source, self.inner.clock.now(), what).await
     }
 
     /// Takes a purchase back, or takes that back.

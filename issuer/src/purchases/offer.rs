@@ -2,6 +2,7 @@
 
 use scrip_protocol::{
     credits::Credits,
+    limits::MAX_WORK,
     purchase::{Offer, OfferedAllowance, OfferedProduct, OfferedRest},
 };
 
@@ -30,7 +31,7 @@ impl Issuer {
         let free = self.inner.config.sources.free.as_ref().map(|free| OfferedAllowance {
             product: free.product.clone(),
             period: free.period.0,
-            work: free.work,
+            work: free.work.min(MAX_WORK),
         });
         Offer { products: self.inner.config.products.iter().map(offered).collect(), free }
     }

@@ -60,7 +60,9 @@ impl Issuer {
         let order = self.inner.store.order(&order).await?.ok_or(OrderError::GrantUsed)?;
         self.inner.steps.at("issuer.order.after");
         let mut pay = Vec::new();
-        for source in sources {
+        // What is paid is not to be paid again.
+        let paid = self.inner.store.grant(&order.grant_id).await?.is_some();
+        for source in sources.into_iter().filter(|_| !paid) {
             match self.watched(&**source, source.checkout(&order.id, product).await).await {
                 Ok(Some(url)) => pay.push(PayAt { source: source.name().into(), url }),
                 Ok(None) => {}

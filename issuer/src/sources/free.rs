@@ -1,15 +1,13 @@
 //! The free allowance: a product that each installation gets once a period, within a budget.
 
 use futures_util::future::BoxFuture;
-use scrip_protocol::{id::VendorId, purchase::GrantRequest, time::UnixSeconds};
+use scrip_protocol::{id::VendorId, limits::MAX_WORK, purchase::GrantRequest, time::UnixSeconds};
 use scrip_runtime::config::HumanDuration;
 use serde::Deserialize;
 
 use super::{Asked, Source, SourceError, TransactionId, Verified};
 
 pub(super) const NAME: &str = "free";
-/// The most work that can be asked for: a minute or so of a telephone.
-const MAX_WORK: u32 = 28;
 /// Seconds after a period's end in which its allowance is still given.
 const LATE: u64 = 900;
 

@@ -139,7 +139,7 @@ impl Store {
         .await
     }
 
-    /// At most `limit` purchases whose sources are to be told.
+    /// At most `limit` purchases whose sources are to be told, any of them: one that can never be told keeps none from its turn.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -149,7 +149,7 @@ impl Store {
                 let sql = "-- unsettled()
                     SELECT source, transaction_id, product FROM purchases
                     JOIN grants ON grants.grant_id = purchases.grant_id
-                    WHERE settled = 0 AND refunded_day IS NULL ORDER BY day LIMIT $1";
+                    WHERE settled = 0 AND refunded_day IS NULL ORDER BY RANDOM() LIMIT $1";
                 let found =
                     sqlx::query(sql).bind(i64::from(limit)).fetch_all(tx.connection()).await?;
                 let one = |row: &sqlx::any::AnyRow| {
@@ -210,7 +210,21 @@ impl Store {
                 let mut outcomes = Vec::with_capacity(effects.len());
                 for effect in effects {
                     outcomes.push(match effect {
-                        Effect::Paid(new) => Outcome::Paid(tx.record_purchase(new).await?),
+                        Effect::Paid(new) => {
+                            let recorded = tx.record_purchase(new).await?;
+                            if !matches!(recorded, PurchaseRecorded::Granted(..)) {
+                                let payment = &new.transaction;
+                                let what = format!(
+                                    "payment {payment} gave no grant ({recorded:?}); refund it"
+                                );
+                                tx.log_unmatched(source, &what, now).await?;
+                            }
+                            Outcome::Paid(recorded)
+                        }
+                        Effect::Complaint(what) => {
+                            tx.log_unmatched(source, what, now).await?;
+                            Outcome::Complaint
+                        }
                         Effect::Refund(transaction, refunded) => {
                             let by = Act::BY_ITSELF;
                             let refund = tx.refund_and_log(source, transaction, *refunded, by, now);
@@ -233,6 +247,8 @@ pub enum Effect {
     Paid(NewPurchase),
     /// A refund, or, if it is not `true`, its reversal.
     Refund(TransactionId, bool),
+    /// Money came in for nothing that can be delivered.
+    Complaint(String),
 }
 
 /// What an effect came to.
@@ -242,9 +258,23 @@ pub enum Outcome {
     Paid(PurchaseRecorded),
     /// Of a refund or its reversal.
     Refund(Refund),
+    /// It is in the log.
+    Complaint,
 }
 
 impl Tx<'_> {
+    /// What somebody has to look at: money was taken and nothing given. What the source does next says nothing of this
+    /// payment, so that it is logged, together with what came of the notification.
+    async fn log_unmatched(
+        &mut self,
+        source: &str,
+        what: &str,
+        now: UnixSeconds,
+    ) -> Result<(), TxError> {
+        let act = Act::by(Act::BY_ITSELF, now, Action::PaymentUnmatched, source).detail(what);
+        self.log_admin(&act).await.map(drop)
+    }
+
     async fn record_purchase(&mut self, new: &NewPurchase) -> Result<PurchaseRecorded, TxError> {
         if let Some(order) = &new.order {
             let made = self.order_by_id(order).await?;
@@ -376,7 +406,8 @@ impl Tx<'_> {
             Refund::Nothing => return Ok(refund),
         };
         let action = if refunded { Action::Refund } else { Action::RefundReverse };
-        let act = Act::by(actor, now, action, format!("{source} {transaction}")).detail(what);
+        let act = Act::by(actor, now, action, format!("{source} {}", transaction.shown(source)))
+            .detail(what);
         self.log_admin(&act).await?;
         Ok(refund)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scrip_protocol::{
     issuance::Blinding,
     keys::PublicKey,
-    manifest::{KeyUse, Manifest},
+    manifest::{DenominationKey, KeyUse, Manifest},
     renewal::Renewal,
 };
 
@@ -39,15 +39,21 @@ impl Wallet {
         let (seed, vendor) = (self.seed.clone(), self.vendor.id);
         let (manifest, old) = (manifest.clone(), old.clone());
         apart(move || {
+            // First of all: what the old certificate's key did not sign is the vendor's invention, and whether this wallet can
+            // make anything of it must not show. It may be a piece of some purchase, offered to see whether it fits.
+            renewal.verify(&vendor, &old.key).map_err(|_| WalletError::OtherAnswer)?;
             let key = manifest.key(&renewal.key_id).ok_or(WalletError::OtherAnswer)?;
+            let before = manifest.key(&old.key_id).map(DenominationKey::epoch);
+            if before.is_none_or(|before| key.epoch() <= before) {
+                return Err(WalletError::OtherAnswer);
+            }
             let same_use = (key.key_use() == KeyUse::Test) == old.test;
             if key.exponent() != old.exponent || !same_use {
                 return Err(WalletError::OtherAnswer);
             }
             let blinding = Blinding::start(&seed, &manifest, key, old.counter())?;
             if blinding.item().blinded_message != renewal.blinded_message {
-                let signed = renewal.verify(&vendor, &old.key);
-                return signed.map(|()| Heir::Foreign).map_err(|_| WalletError::OtherAnswer);
+                return Ok(Heir::Foreign);
             }
             let certificate = blinding.finish(key, &renewal.signed_item())?;
             let token = certificate.token();
@@ -109,4 +115,39 @@ impl Wallet {
 fn replaced(one: &CertificateRecord, state: CertificateState) -> Option<CertificateRecord> {
     let free = matches!(one.state, CertificateState::InDoubt | CertificateState::Renewing { .. });
     free.then(|| CertificateRecord { state, ..one.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use scrip_protocol::{keys::Signature, time::Day};
+
+    use super::*;
+    use crate::testing::World;
+
+    /// Renewal answers are not signed. A vendor that shows pieces of purchases in them must not see which of them fit.
+    #[tokio::test]
+    async fn what_the_old_key_did_not_sign_tells_a_vendor_nothing() {
+        let world = World::new(0).await;
+        let wallet = world.funded("wallet").await;
+        let manifest = Arc::new(world.vendor.manifest());
+        let held: Vec<CertificateRecord> = wallet.purse.lock().await.all().cloned().collect();
+        let old = &held[0];
+        let mut fits = 0;
+        for one in held.iter().filter(|one| one.key_id == old.key_id) {
+            let key = manifest.key(&one.key_id).unwrap();
+            let blinding = Blinding::start(&wallet.seed, &manifest, key, one.counter()).unwrap();
+            fits += usize::from(one.key == old.key);
+            let renewal = Renewal {
+                key_id: one.key_id,
+                blinded_message: blinding.item().blinded_message,
+                blind_signature: [1; 256],
+                signature: Signature::from_bytes([7; 64]),
+                day: Day(0),
+            };
+            let state = CertificateState::InDoubt;
+            let shown = wallet.derive_heir(&manifest, old, renewal, state).await;
+            assert!(matches!(shown, Err(WalletError::OtherAnswer)));
+        }
+        assert_eq!(fits, 1);
+    }
 }

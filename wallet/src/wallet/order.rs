@@ -2,6 +2,7 @@
 
 use scrip_protocol::{
     id::encode_base64url,
+    limits::MAX_WORK,
     problem::ProblemType,
     purchase::{Allowance, GrantRequest, Offer, OrderAnswer, OrderId, PayAt, work},
     time::UnixSeconds,
@@ -56,13 +57,17 @@ impl Wallet {
             open.clone().find(|one| one.order.as_ref().is_some_and(|of| of.product == product));
         if let Some(purchase) = same {
             let secret = self.secret_of(purchase);
-            if client.grant(&secret).await.is_err() {
-                let answer = client.order(&secret, product).await;
-                let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
-                return Ok(OrderAnswer { pay: presentable(answer.pay), ..answer });
+            match client.grant(&secret).await {
+                // It is paid meanwhile: to pay it again would buy nothing.
+                Ok(_) => drop(self.finish_purchase(purchase.clone()).await?),
+                Err(error) if is(&error, ProblemType::PurchasePending) => {
+                    let answer = client.order(&secret, product).await;
+                    let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
+                    return Ok(OrderAnswer { pay: presentable(answer.pay), ..answer });
+                }
+                // Whether it is paid is not known, so that nobody is led to pay it.
+                Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
             }
-            // It is paid meanwhile: to pay it again would buy nothing.
-            self.finish_purchase(purchase.clone()).await?;
         }
         let ordering = |one: &&Purchase| matches!(&one.state, PurchaseState::Ordering { product: of } if of == product);
         let mut purchase = match open.clone().find(ordering) {
@@ -120,6 +125,9 @@ impl Wallet {
         let key = self.seed.installation_key(&vendor);
         let installation = key.public();
         self.watch().warn("working for the allowance; this may take a minute".to_owned());
+        if free.work > MAX_WORK {
+            return Err(WalletError::WorkTooMuch { bits: free.work });
+        }
         let nonce = apart(move || {
             (0..u64::MAX).find(|nonce| work(&vendor, &installation, period, *nonce) >= free.work)
         });

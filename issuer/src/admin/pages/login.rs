@@ -21,7 +21,7 @@ pub(in crate::admin) fn page(vendor: &str, form_token: &str, wrong: Option<&str>
                     // For managers of passwords, which want a name to each.
                     input type="text" name="username" autocomplete="username" value=(vendor) readonly hidden;
                     label for="token" { "Admin token" }
-                    input #token name=(TOKEN) type="password" required autofocus
+                    input #token name=(TOKEN) type="password" required
                         autocomplete="current-password" placeholder="scrip-admin-…";
                     button type="submit" { "Log in" }
                 }
