@@ -26,6 +26,7 @@ use crate::{
     http,
     init::{self, InitOptions},
     keys::Vault,
+    purchases::Rechecked,
     ring::{CurrentRing, Ring},
     rotation::check_products,
     signer::{Signer, raw},
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) sources: Sources,
     pub(crate) failing: Failing,
+    pub(crate) rechecked: Rechecked,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
 }
@@ -121,6 +123,7 @@ impl Issuer {
             clock,
             sources,
             failing: Failing::default(),
+            rechecked: Rechecked::default(),
             steps,
             rng,
         };

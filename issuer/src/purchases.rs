@@ -13,7 +13,7 @@ use scrip_protocol::{
     id::GrantId, issuance::GrantAnswer, manifest::KeyUse, purchase::GrantRequest, seed::GrantSecret,
 };
 
-pub(crate) use self::orders::KEEP_UNPAID;
+pub(crate) use self::orders::{KEEP_UNPAID, Rechecked};
 pub use self::{notifications::NotificationError, orders::OrderError};
 use crate::{
     grants::answer,

@@ -76,6 +76,15 @@ pub trait Source: Send + Sync {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// What became of an order that nobody told us was paid, where the place can be asked: its notification may be lost.
+    /// The answer has the same id each time, which no notification of the place has.
+    fn recheck<'a>(
+        &'a self,
+        _order: &'a OrderId,
+    ) -> BoxFuture<'a, Result<Option<Notification>, SourceError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Whether its purchases are made for orders of this product.
     fn takes_orders_for(&self, product: &str) -> bool {
         self.products().is_some_and(|products| products.contains(&product))

@@ -1,10 +1,16 @@
 //! Orders: a payment that is made elsewhere finds its grant by them.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use scrip_protocol::{
     id::GrantId,
     issuance::GrantAnswer,
     purchase::{OrderAnswer, OrderId, PayAt},
     seed::GrantSecret,
+    time::UnixSeconds,
 };
 
 use super::PurchaseError;
@@ -17,6 +23,23 @@ use crate::{
 
 /// For how many days an order that nobody pays is kept.
 pub(crate) const KEEP_UNPAID: u32 = 90;
+
+/// How long, in seconds, an order is not looked up again where it is paid. Wallets ask for it more often than that.
+const RECHECK_EVERY: u64 = 30;
+
+/// Which orders this process looked up of late where they are paid, and when.
+#[derive(Default)]
+pub(crate) struct Rechecked(Mutex<BTreeMap<OrderId, UnixSeconds>>);
+
+impl Rechecked {
+    /// Whether the order is due; it is not for a while then.
+    fn is_due(&self, order: &OrderId, now: UnixSeconds) -> bool {
+        // Times are as good after a panic as before.
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.retain(|_, time| now.since(*time) < RECHECK_EVERY);
+        times.insert(*order, now).is_none()
+    }
+}
 
 /// Why there is no order. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -82,12 +105,39 @@ impl Issuer {
         order: &OrderId,
     ) -> Result<GrantAnswer, PurchaseError> {
         let made = self.inner.store.order_by_id(order).await?;
-        if made.is_none_or(|made| made.grant_id != *grant_id) {
-            return Err(PurchaseError::OrderUnknown);
+        let made = made.filter(|made| made.grant_id == *grant_id);
+        let made = made.ok_or(PurchaseError::OrderUnknown)?;
+        if let Some(grant) = self.inner.store.grant(grant_id).await? {
+            return Ok(answer(&grant));
         }
+        self.recheck(&made).await?;
         match self.inner.store.grant(grant_id).await? {
             Some(grant) => Ok(answer(&grant)),
             None => Err(SourceError::Pending.into()),
         }
+    }
+
+    /// Asks where an order is paid whether it was: the notification that says so may be lost.
+    async fn recheck(&self, order: &OrderRow) -> Result<(), StoreError> {
+        if !self.inner.rechecked.is_due(&order.id, self.inner.clock.now()) {
+            return Ok(());
+        }
+        let sources = self.inner.sources.iter();
+        for source in sources.filter(|source| source.takes_orders_for(&order.product)) {
+            match self.watched(&**source, source.recheck(&order.id).await).await {
+                Ok(Some(said)) => {
+                    // What had no effect has none now, and was complained of once.
+                    if !self.inner.store.has_notification(source.name(), &said.id).await? {
+                        self.take(source.name(), said).await?;
+                    }
+                }
+                Ok(None) => {}
+                // The order is as it was, and the same request asks again.
+                Err(error) => {
+                    tracing::warn!(source = source.name(), %error, "an order cannot be looked up");
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,9 @@
 //! A webhook is a hint, though a signed one: the invoice is fetched, and it is settled or it is not. It must name the order
 //! as `metadata.orderId`, and be over the price of what was ordered. The invoice is the key. BTCPay takes no money back by
 //! itself, so that there are no refunds to learn of.
+//!
+//! BTCPay delivers a webhook again for about an hour. A wallet that asks for an order later than that finds it all the same:
+//! the order's invoices are looked up.
 
 mod amount;
 mod api;
@@ -190,6 +193,19 @@ impl BtcpaySource {
         Ok(Some(Event::Paid { order, purchase }))
     }
 
+    /// The first invoice of `order` that pays for it. What is settled and pays for nothing is the webhook's to complain of:
+    /// wallets ask again and again.
+    async fn paid(&self, order: &OrderId) -> Result<Option<Notification>, SourceError> {
+        for id in self.api.settled_of(order).await? {
+            if let Some(event @ Event::Paid { order: paid, .. }) = self.settled(&id).await?
+                && paid == *order
+            {
+                return Ok(Some(Notification { id: format!("settled:{id}"), events: vec![event] }));
+            }
+        }
+        Ok(None)
+    }
+
     fn is_price(&self, product: &str, invoice: &Invoice) -> bool {
         self.products.get(product).is_some_and(|price| {
             price.amount == invoice.amount && price.currency.eq_ignore_ascii_case(&invoice.currency)
@@ -198,7 +214,7 @@ impl BtcpaySource {
 
     async fn page_of(&self, order: &OrderId, product: &str) -> Result<Option<String>, SourceError> {
         match self.products.get(product).filter(|_| self.invoices) {
-            Some(price) => self.api.page(order, &price.amount, &price.currency).await.map(Some),
+            Some(price) => self.api.page(order, &price.amount, &price.currency).await,
             None => Ok(None),
         }
     }
@@ -231,6 +247,13 @@ impl Source for BtcpaySource {
         _now: UnixSeconds,
     ) -> BoxFuture<'a, Result<Notification, SourceError>> {
         Box::pin(self.read(headers, body))
+    }
+
+    fn recheck<'a>(
+        &'a self,
+        order: &'a OrderId,
+    ) -> BoxFuture<'a, Result<Option<Notification>, SourceError>> {
+        Box::pin(self.paid(order))
     }
 
     fn checkout<'a>(

@@ -368,6 +368,58 @@ async fn an_order_that_is_paid_at_btcpay_becomes_a_grant() {
 }
 
 #[tokio::test]
+async fn an_order_whose_webhook_is_lost_is_found_paid() {
+    let world = World::new().await;
+    let order = world.order(0).await.order;
+    let invoice = world.btcpay.invoices_of(&order).pop().unwrap();
+    let pending = async || {
+        assert_eq!(world.ask_order(0, &order).await.problem(), ProblemType::PurchasePending);
+    };
+    pending().await;
+    world.btcpay.set(&invoice, "status", json!("Settled"));
+    // BTCPay Server is not asked for each time that a wallet asks, and its trouble is none of the wallet's.
+    let calls = world.btcpay.server.calls("GET");
+    pending().await;
+    assert_eq!(world.btcpay.server.calls("GET"), calls);
+    world.vendor.clock.advance(30);
+    world.btcpay.server.fail("invoices", Failing::Status(500), 1);
+    pending().await;
+    assert_eq!(world.complaints().await.len(), 1);
+
+    world.vendor.clock.advance(30);
+    assert_eq!(world.ask_order(1, &order).await.problem(), ProblemType::OrderUnknown);
+    let grant = granted(world.ask_order(0, &order).await);
+    assert_eq!((grant.product.as_str(), grant.credits.0), ("starter", 12));
+    world.mint(0).await.success(media::ISSUANCE_ANSWER);
+
+    // The webhook comes after all.
+    let told = delivery("d1", None, "InvoiceSettled", &invoice);
+    world.webhook("btcpay", told).await.success(media::JSON);
+    world.vendor.clock.advance(30);
+    assert!(granted(world.ask_order(0, &order).await).minted);
+    assert_eq!((world.issued().await, world.complaints().await.len()), (12, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_was_paid_for_nothing_is_complained_of_once() {
+    // Coins of a test network, and a vendor without test keys.
+    let world = World::with(|config| {
+        config.sources.btcpay.as_mut().unwrap().test = true;
+    })
+    .await;
+    let order = world.order(0).await.order;
+    let invoice = world.btcpay.invoices_of(&order).pop().unwrap();
+    world.btcpay.set(&invoice, "status", json!("Settled"));
+    for complaints in [1, 0] {
+        let pending = world.ask_order(0, &order).await;
+        assert_eq!(pending.problem(), ProblemType::PurchasePending);
+        assert_eq!(world.complaints().await.len(), complaints);
+        world.vendor.issuer.store().source_works("btcpay").await.unwrap();
+        world.vendor.clock.advance(30);
+    }
+}
+
+#[tokio::test]
 async fn an_order_can_be_made_while_btcpay_is_down() {
     let world = World::new().await;
     world.btcpay.server.fail("invoices", Failing::Status(500), 1);

@@ -31,10 +31,11 @@ pub(super) struct Metadata {
     pub(super) order_id: Option<String>,
 }
 
-/// An invoice of which only the page is of interest.
+/// An invoice in the list of an order's.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Payable {
+struct Listed {
+    id: String,
     status: String,
     checkout_link: String,
 }
@@ -58,19 +59,26 @@ impl Api {
         if answer.status == 404 { Ok(None) } else { parse(&answer).map(Some) }
     }
 
+    /// The ids of the settled invoices of `order`.
+    pub(super) async fn settled_of(&self, order: &OrderId) -> Result<Vec<String>, SourceError> {
+        let found = self.list(order).await?.into_iter();
+        Ok(found.filter(|one| one.status == "Settled").map(|one| one.id).collect())
+    }
+
     /// The page where `order` is paid: of the invoice that waits for it, or of a new one. Two invoices of one order could
-    /// both be paid.
+    /// both be paid, so that there is none where money came in already.
     pub(super) async fn page(
         &self,
         order: &OrderId,
         amount: &Amount,
         currency: &str,
-    ) -> Result<String, SourceError> {
-        let url = format!("{}?orderId={order}", self.invoices);
-        let answer = self.send(Request::get(url, MAX_INVOICE)).await?;
-        let found: Vec<Payable> = parse(&answer)?;
-        if let Some(open) = found.into_iter().find(|invoice| invoice.status == "New") {
-            return Ok(open.checkout_link);
+    ) -> Result<Option<String>, SourceError> {
+        let found = self.list(order).await?;
+        if found.iter().any(|one| matches!(one.status.as_str(), "Processing" | "Settled")) {
+            return Ok(None);
+        }
+        if let Some(open) = found.into_iter().find(|one| one.status == "New") {
+            return Ok(Some(open.checkout_link));
         }
         let invoice = json!({
             "amount": amount.to_string(),
@@ -79,8 +87,14 @@ impl Api {
         });
         let request = Request::post(self.invoices.clone(), invoice.to_string(), MAX_INVOICE)
             .header(header::CONTENT_TYPE, "application/json");
-        let created: Payable = parse(&self.send(request).await?)?;
-        Ok(created.checkout_link)
+        let created: Listed = parse(&self.send(request).await?)?;
+        Ok(Some(created.checkout_link))
+    }
+
+    /// The invoices that name `order`.
+    async fn list(&self, order: &OrderId) -> Result<Vec<Listed>, SourceError> {
+        let url = format!("{}?orderId={order}", self.invoices);
+        parse(&self.send(Request::get(url, MAX_INVOICE)).await?)
     }
 
     async fn send(&self, request: Request) -> Result<Response, SourceError> {

@@ -240,6 +240,53 @@ async fn an_order_gets_one_invoice() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_being_paid_gets_no_second_invoice() {
+    let world = World::new().await;
+    let order = OrderId::from_random([9; 16]);
+    world.source.checkout(&order, "starter").await.unwrap();
+    let ids = world.server.invoices_of(&order);
+    for status in ["Processing", "Settled"] {
+        world.server.set(&ids[0], "status", json!(status));
+        assert_eq!(world.source.checkout(&order, "starter").await.unwrap(), None, "{status}");
+        assert_eq!(world.server.invoices_of(&order), ids, "{status}");
+    }
+    // Nor the page of another one that waits.
+    world.server.invoice("waits", &order, "New");
+    assert_eq!(world.source.checkout(&order, "starter").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_order_is_looked_up_and_found_paid() {
+    let world = World::new().await;
+    let told = world.deliver("InvoiceSettled", "i1").await.unwrap();
+    let found = world.source.recheck(&ORDER).await.unwrap().unwrap();
+    assert_eq!(found.id, "settled:i1");
+    assert_eq!(format!("{:?}", found.events), format!("{:?}", told.events));
+    let other = OrderId::from_random([8; 16]);
+    assert!(world.source.recheck(&other).await.unwrap().is_none());
+    // One that pays for nothing hides none that does.
+    world.server.invoice("i0", &ORDER, "Settled");
+    world.server.set("i0", "amount", json!("4.98"));
+    assert_eq!(world.source.recheck(&ORDER).await.unwrap().unwrap().id, "settled:i1");
+    for (field, value) in [
+        ("status", json!("New")),
+        ("status", json!("Processing")),
+        ("status", json!("Expired")),
+        ("status", json!("Invalid")),
+        ("amount", json!("4.98")),
+        ("currency", json!("USD")),
+        ("metadata", json!({})),
+    ] {
+        let world = World::new().await;
+        world.server.set("i1", field, value.clone());
+        assert!(world.source.recheck(&ORDER).await.unwrap().is_none(), "{field} = {value}");
+    }
+    world.server.server.fail("invoices", Failing::Status(500), 1);
+    let result = world.source.recheck(&ORDER).await;
+    assert!(matches!(result, Err(SourceError::Unavailable(_))), "{result:?}");
+}
+
+#[tokio::test]
 async fn a_configuration_that_cannot_be_meant_is_refused() {
     let server = FakeBtcpay::start().await.unwrap();
     let refused = |change: fn(&mut BtcpayConfig)| {
