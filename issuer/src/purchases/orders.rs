@@ -125,12 +125,7 @@ impl Issuer {
         let sources = self.inner.sources.iter();
         for source in sources.filter(|source| source.takes_orders_for(&order.product)) {
             match self.watched(&**source, source.recheck(&order.id).await).await {
-                Ok(Some(said)) => {
-                    // What had no effect has none now, and was complained of once.
-                    if !self.inner.store.has_notification(source.name(), &said.id).await? {
-                        self.take(source.name(), said).await?;
-                    }
-                }
+                Ok(Some(said)) => self.take(source.name(), said).await?,
                 Ok(None) => {}
                 // The order is as it was, and the same request asks again.
                 Err(error) => {

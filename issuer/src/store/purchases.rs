@@ -191,22 +191,6 @@ impl Store {
         .await
     }
 
-    /// Whether a notification was taken.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn has_notification(&self, source: &str, id: &str) -> Result<bool, StoreError> {
-        self.read("has_notification", |tx| {
-            Box::pin(async move {
-                let sql = "-- has_notification()
-                    SELECT day FROM notifications WHERE source = $1 AND notification_id = $2";
-                let found = sqlx::query(sql).bind(source).bind(id);
-                Ok(found.fetch_optional(tx.connection()).await?.is_some())
-            })
-        })
-        .await
-    }
-
     /// Takes a notification with all its effects, in one transaction; `None` where it was taken before.
     ///
     /// # Errors
