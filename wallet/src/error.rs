@@ -171,7 +171,7 @@ pub enum WalletError {
     #[error("the purchase was refunded, so that the vendor issues nothing for it")]
     PurchaseCancelled,
     /// The purchase belongs to an order that this wallet does not know.
-    #[error("this wallet has no open order {0} that the purchase could be for")]
+    #[error("this wallet has no open order that the purchase could be for{0}")]
     OrderNotHere(String),
     /// The vendor gives nothing away.
     #[error("the vendor has no free allowance")]
@@ -571,6 +571,14 @@ fn call_remedy(error: &CallError) -> String {
         CallError::Problem(problem) => match (problem.problem, problem.problem.fault()) {
             (ProblemType::VoucherUnknown, _) => "check the code for typing errors",
             (ProblemType::VoucherUsed | ProblemType::VoucherExpired, _) => "use another voucher",
+            (ProblemType::ProductUnknown | ProblemType::SourceUnknown, _) => {
+                "`scrip offer` shows what the vendor sells, and how it is paid"
+            }
+            (ProblemType::PurchaseRefunded | ProblemType::PurchaseUsed, _) => {
+                "buy again with `scrip buy`; where you were charged and have nothing, ask the vendor"
+            }
+            (ProblemType::AllowanceUsed, _) => "wait for the next period; `scrip offer` shows how long one is",
+            (ProblemType::AllowanceExhausted, _) => "try again tomorrow",
             (ProblemType::CommandStale | ProblemType::DayOutOfRange, _) => "set this machine's clock",
             (ProblemType::QueueFull, _) => "wait until the recipient has read from the queue",
             (ProblemType::LeaseEnded | ProblemType::ResourceNotFound, _) => {

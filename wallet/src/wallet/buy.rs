@@ -252,7 +252,7 @@ fn ordered(purchases: &[Purchase], order: Option<OrderId>) -> Result<Purchase, W
         Some(order) => purchases.iter().find(|one| one.is_for(&order) && !is_issued(one)),
         None => open().next().filter(|_| open().count() == 1),
     };
-    let name = || order.map_or_else(String::new, |order| order.to_string());
+    let name = || order.map_or_else(String::new, |order| format!(": {order}"));
     found.cloned().map(once_more).ok_or_else(|| WalletError::OrderNotHere(name()))
 }
 

@@ -18,6 +18,7 @@ use crate::{
     net::VendorClient,
     records::{Ordered, Purchase, PurchaseState},
     store::Changes,
+    watch::Event,
 };
 
 /// How many indices that somebody else with the same seed has used are skipped.
@@ -108,7 +109,7 @@ impl Wallet {
         let purchases = self.store.all::<Purchase>().await?;
         let open = |one: &&Purchase| one.is_for(order) && matches!(one.state, PurchaseState::Asked);
         let found = purchases.iter().find(open);
-        let found = found.ok_or_else(|| WalletError::OrderNotHere(order.to_string()))?;
+        let found = found.ok_or_else(|| WalletError::OrderNotHere(format!(": {order}")))?;
         let name = found.grant.to_be_bytes();
         self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
         Ok(())
@@ -122,16 +123,25 @@ impl Wallet {
         self.refuse_unwitnessed().await?;
         let free = self.offer().await?.free.ok_or(WalletError::NothingFree)?;
         let (vendor, period) = (self.vendor.id, self.now().0 / free.period.max(1));
-        let key = self.seed.installation_key(&vendor);
-        let installation = key.public();
-        self.watch().warn("working for the allowance; this may take a minute".to_owned());
         if free.work > MAX_WORK {
             return Err(WalletError::WorkTooMuch { bits: free.work });
         }
+        // What this wallet has worked for already is not worked for again.
+        let this_period =
+            |proof: &GrantRequest| matches!(proof, GrantRequest::Free(of) if of.period == period);
+        let purchases = self.store.all::<Purchase>().await?;
+        if let Some(proof) = purchases.into_iter().filter_map(|one| one.proof).find(this_period) {
+            return self.buy_with(proof, None).await;
+        }
+        let key = self.seed.installation_key(&vendor);
+        let installation = key.public();
+        self.watch().tell(Event::Started { what: "Working for it", total: 1 });
         let nonce = apart(move || {
             (0..u64::MAX).find(|nonce| work(&vendor, &installation, period, *nonce) >= free.work)
         });
-        let nonce = nonce.await?.ok_or(WalletError::NothingFree)?;
+        let nonce = nonce.await;
+        self.watch().tell(Event::Finished);
+        let nonce = nonce?.ok_or(WalletError::NothingFree)?;
         // The signature is made anew for the grant that it is sent with.
         let grant = self.seed.grant_secret(&vendor, 0).grant_id();
         let allowance = Allowance::sign(&key, &vendor, &grant, period, nonce);
