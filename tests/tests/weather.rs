@@ -86,14 +86,14 @@ async fn a_batch_is_repeated_as_it_was() {
     }
     wire.weather(Weather::AnswerLost);
     relay.redeem_now().await.unwrap();
-    let first = batches(&wire.sent());
     create_queue(&wallet).await;
     wire.weather(Weather::Fair);
     relay.redeem_now().await.unwrap();
+    // The relay's own schedule may have repeated the batch besides: how often it was sent says nothing, what was sent does.
     let all = batches(&wire.sent());
-    assert_eq!(first.len(), 1);
-    assert_eq!(all[1], first[0], "the same bytes again, although there was more to redeem");
-    assert_eq!(all.len(), 3, "and the newcomer in a batch of its own");
+    let repeats = all.iter().take_while(|&batch| *batch == all[0]).count();
+    assert!(repeats >= 2, "the same bytes again, although there was more to redeem");
+    assert_eq!(all[repeats..].len(), 1, "and the newcomer in a batch of its own");
 }
 
 /// The bodies of all requests to /v1/redemptions in a recording.
