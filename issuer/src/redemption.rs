@@ -74,6 +74,8 @@ impl Issuer {
             operator_id: operator.id,
             batch_digest: digest,
             results,
+            leaves: Vec::new(),
+            checkpoint: Vec::new(),
         };
         Ok(outcome.sign(&ring.receipt))
     }

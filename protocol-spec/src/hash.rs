@@ -27,6 +27,8 @@ pub enum Label {
     Inquiry,
     InquiryDigest,
     InquiryAnswer,
+    LedgerQuery,
+    Statement,
     FreeAllowance,
     FreeWork,
 }
@@ -56,6 +58,8 @@ impl Label {
             Self::Inquiry => "scrip/v1 inquiry",
             Self::InquiryDigest => "scrip/v1 inquiry digest",
             Self::InquiryAnswer => "scrip/v1 inquiry answer",
+            Self::LedgerQuery => "scrip/v1 ledger query",
+            Self::Statement => "scrip/v1 statement",
             Self::FreeAllowance => "scrip/v1 free allowance",
             Self::FreeWork => "scrip/v1 free work",
         }

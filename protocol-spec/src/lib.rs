@@ -18,6 +18,7 @@ pub mod id;
 pub mod inquiry;
 pub mod issuance;
 pub mod keys;
+pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod media;
@@ -32,6 +33,7 @@ pub mod rsa;
 pub mod seed;
 pub mod spend;
 pub mod time;
+pub mod tlog;
 pub mod token;
 
 pub use codec::DecodeError;

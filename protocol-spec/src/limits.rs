@@ -18,6 +18,14 @@ pub const MAX_RESOURCE_REQUEST: usize = 4_096;
 pub const MAX_BATCH_ITEMS: usize = 1_024;
 /// Certificates of one renewal request.
 pub const MAX_RENEWAL_ITEMS: usize = 8;
+/// Bytes of a checkpoint with its signatures.
+pub const MAX_CHECKPOINT: usize = 16_384;
+/// Bytes of a leaf: what an entry of a tiled log can have.
+pub const MAX_LEAF: usize = 65_535;
+/// Leaves of one answer to a [`crate::ledger::LedgerQuery`].
+pub const MAX_OWN_LEAVES: usize = 4_096;
+/// Bytes of a signed statement, so that it fits a leaf.
+pub const MAX_STATEMENT: usize = 65_000;
 /// Seconds from a payment to its redemption, as long as a relay can help it.
 pub const REDEEM_WITHIN: u64 = 7 * 86_400;
 /// Bytes of a receipt.
@@ -63,8 +71,20 @@ pub const MAX_REDEMPTION_BATCH: usize = 32 + 32 + 16 + 3 + MAX_BATCH_ITEMS * RED
 /// Bytes of a conflict proof.
 pub const CONFLICT_PROOF: usize = 32 + 32 + 64;
 /// Bytes of a redemption outcome.
-pub const MAX_REDEMPTION_OUTCOME: usize =
-    32 + 32 + 32 + 3 + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF) + 64;
+pub const MAX_REDEMPTION_OUTCOME: usize = 32
+    + 32
+    + 32
+    + 3
+    + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF)
+    + 2
+    + MAX_BATCH_ITEMS * 8
+    + 2
+    + MAX_CHECKPOINT
+    + 64;
+/// Bytes of a query for an operator's own leaves.
+pub const LEDGER_QUERY: usize = 32 + 32 + 8 + 8 + 64;
+/// Bytes of the answer to it.
+pub const MAX_OWN_LEAVES_ANSWER: usize = 8 + 8 + 3 + (1 << 24) - 1;
 /// Bytes of an item of a renewal request.
 pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
 /// Bytes of a renewal request.

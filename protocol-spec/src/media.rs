@@ -24,6 +24,10 @@ pub const RENEWAL_ANSWER: &str = "application/scrip-renewal-answer";
 pub const INQUIRY: &str = "application/scrip-inquiry";
 /// What is recorded about it.
 pub const INQUIRY_ANSWER: &str = "application/scrip-inquiry-answer";
+/// A question for an operator's own leaves.
+pub const LEDGER_QUERY: &str = "application/scrip-ledger-query";
+/// Some of them.
+pub const LEDGER_LEAVES: &str = "application/scrip-ledger-leaves";
 /// The status of a lease.
 pub const LEASE: &str = "application/scrip-lease";
 /// RFC 9457.

@@ -1,18 +1,20 @@
 //! Redemption (redemption.md): batches, outcomes and conflict proofs.
 
+use std::collections::BTreeSet;
+
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::{Label, hash};
 use crate::id::{BatchDigest, BatchId, OperatorId, VendorId};
 use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
 use crate::limits::{
-    MAX_BATCH_ITEMS, MAX_REDEMPTION_BATCH, MAX_REDEMPTION_OUTCOME, REDEMPTION_ITEM,
+    MAX_BATCH_ITEMS, MAX_CHECKPOINT, MAX_REDEMPTION_BATCH, MAX_REDEMPTION_OUTCOME, REDEMPTION_ITEM,
 };
 use crate::spend::{Binding, Commitment, binding};
 use crate::time::Day;
 use crate::token::Token;
 
 /// One spent certificate, as the vendor sees it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedemptionItem {
     /// The certificate.
     pub token: Token,
@@ -25,6 +27,23 @@ pub struct RedemptionItem {
 }
 
 impl RedemptionItem {
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer
+            .put(&self.token.encode())
+            .u32(self.day.0)
+            .put(self.commitment.as_bytes())
+            .put(self.signature.as_bytes());
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            token: Token::read(reader)?,
+            day: Day(reader.u32()?),
+            commitment: Commitment::from_bytes(reader.array()?),
+            signature: Signature::from_bytes(reader.array()?),
+        })
+    }
+
     /// `B_i`, if this was spent at `operator`.
     pub fn binding(&self, vendor: &VendorId, operator: &OperatorId) -> Binding {
         binding(vendor, operator, self.day, &self.commitment)
@@ -60,15 +79,7 @@ impl RedemptionBatch {
             .put(self.vendor_id.as_bytes())
             .put(self.operator_id.as_bytes())
             .put(self.batch_id.as_bytes())
-            .nested(3, |writer| {
-                for item in &self.items {
-                    writer
-                        .put(&item.token.encode())
-                        .u32(item.day.0)
-                        .put(item.commitment.as_bytes())
-                        .put(item.signature.as_bytes());
-                }
-            });
+            .nested(3, |writer| self.items.iter().for_each(|item| item.write(writer)));
         let signature = operator_key.sign(Label::RedemptionBatch, writer.as_bytes());
         writer.put(signature.as_bytes());
         writer.into_bytes()
@@ -85,15 +96,12 @@ impl SignedBatch {
         let vendor_id = VendorId::from_bytes(reader.array()?);
         let operator_id = OperatorId::from_bytes(reader.array()?);
         let batch_id = BatchId::from_bytes(reader.array()?);
-        let items =
-            Reader::fixed_elements(reader.vec24()?, REDEMPTION_ITEM, MAX_BATCH_ITEMS, |reader| {
-                Ok(RedemptionItem {
-                    token: Token::read(reader)?,
-                    day: Day(reader.u32()?),
-                    commitment: Commitment::from_bytes(reader.array()?),
-                    signature: Signature::from_bytes(reader.array()?),
-                })
-            })?;
+        let items = Reader::fixed_elements(
+            reader.vec24()?,
+            REDEMPTION_ITEM,
+            MAX_BATCH_ITEMS,
+            RedemptionItem::read,
+        )?;
         let signed = bytes[..bytes.len() - reader.remaining()].to_vec();
         let signature = Signature::from_bytes(reader.array()?);
         reader.finish()?;
@@ -298,6 +306,10 @@ pub struct RedemptionOutcome {
     pub batch_digest: BatchDigest,
     /// One result per item, in order.
     pub results: Vec<ItemResult>,
+    /// Of each result that is credited, in order, the index of its leaf.
+    pub leaves: Vec<u64>,
+    /// A signed checkpoint of a size above every leaf; empty where nothing is credited.
+    pub checkpoint: Vec<u8>,
 }
 
 /// Why an outcome counts as no answer.
@@ -309,6 +321,23 @@ pub enum OutcomeError {
     /// The receipt key's signature does not verify.
     #[error("the signature on the vendor's outcome does not verify")]
     Signature,
+    /// Not every credited result has a leaf of its own, or others have one.
+    #[error(
+        "the vendor's outcome has {leaves} different leaves for {credited} credited certificates"
+    )]
+    Leaves {
+        /// Results that are credited.
+        credited: usize,
+        /// Different leaves in the answer.
+        leaves: usize,
+    },
+}
+
+impl ItemResult {
+    /// Whether the operator is credited, now or before, so that there is a leaf.
+    pub const fn is_credited(&self) -> bool {
+        matches!(self, Self::Accepted | Self::AlreadyAccepted)
+    }
 }
 
 impl RedemptionOutcome {
@@ -321,13 +350,39 @@ impl RedemptionOutcome {
             .put(self.batch_digest.as_bytes())
             .nested(3, |writer| {
                 self.results.iter().for_each(|result| write_result(writer, result));
-            });
+            })
+            .nested(2, |writer| {
+                for leaf in &self.leaves {
+                    writer.u64(*leaf);
+                }
+            })
+            .vec16(&self.checkpoint);
         let signature = receipt_key.sign(Label::RedemptionOutcome, writer.as_bytes());
         writer.put(signature.as_bytes());
         writer.into_bytes()
     }
 
-    /// Parses an outcome and checks its signature. That it answers the batch is for the caller to compare.
+    /// The credited results with their leaves, by their position.
+    pub fn credited(&self) -> impl Iterator<Item = (usize, u64)> {
+        let credited = self.results.iter().enumerate().filter(|(_, result)| result.is_credited());
+        credited.map(|(position, _)| position).zip(self.leaves.iter().copied())
+    }
+
+    /// Checks that each credited result has a leaf of its own, and no other has one.
+    ///
+    /// # Errors
+    /// [`OutcomeError::Leaves`].
+    pub fn check_leaves(&self) -> Result<(), OutcomeError> {
+        let credited = self.results.iter().filter(|result| result.is_credited()).count();
+        let leaves = self.leaves.iter().collect::<BTreeSet<_>>().len();
+        if credited != self.leaves.len() || credited != leaves {
+            return Err(OutcomeError::Leaves { credited, leaves });
+        }
+        Ok(())
+    }
+
+    /// Parses an outcome and checks its signature. That it answers the batch, and its leaves and checkpoint, are for the
+    /// caller to check.
     ///
     /// # Errors
     /// [`OutcomeError`].
@@ -338,7 +393,12 @@ impl RedemptionOutcome {
             operator_id: OperatorId::from_bytes(reader.array()?),
             batch_digest: BatchDigest::from_bytes(reader.array()?),
             results: Reader::elements(reader.vec24()?, read_result)?,
+            leaves: Reader::elements(reader.vec16()?, Reader::u64)?,
+            checkpoint: reader.vec16()?.to_vec(),
         };
+        if outcome.checkpoint.len() > MAX_CHECKPOINT {
+            return Err(DecodeError::TooLarge { limit: MAX_CHECKPOINT }.into());
+        }
         if outcome.results.is_empty() || outcome.results.len() > MAX_BATCH_ITEMS {
             return Err(DecodeError::BadLength.into());
         }

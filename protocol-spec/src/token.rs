@@ -22,6 +22,13 @@ pub struct Token {
     pub authenticator: [u8; RSA],
 }
 
+/// Names the key that signed it and nothing else: tokens do not belong into logs.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
 impl Token {
     /// The 354 bytes of the token.
     pub fn encode(&self) -> [u8; TOKEN] {

@@ -206,6 +206,8 @@ fn outcome(world: &World, batch: &[u8], proof: ConflictProof) -> RedemptionOutco
             ItemResult::Expired,
             ItemResult::Invalid(InvalidReason::Day),
         ],
+        leaves: vec![7, 3],
+        checkpoint: b"a note".to_vec(),
     }
 }
 

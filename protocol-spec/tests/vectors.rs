@@ -327,6 +327,8 @@ fn redemption() {
             ItemResult::Accepted,
             ItemResult::Invalid(InvalidReason::Key),
         ],
+        leaves: vec![256],
+        checkpoint: b"a note".to_vec(),
     };
     check(
         "redemption.json",

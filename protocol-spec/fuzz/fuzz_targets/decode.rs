@@ -6,6 +6,7 @@ use scrip_protocol::id::VendorId;
 use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
 use scrip_protocol::keys::PublicKey;
+use scrip_protocol::ledger::{Leaf, OwnLeaves, SignedLedgerQuery};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::Problem;
@@ -24,7 +25,7 @@ fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    match which % 17 {
+    match which % 19 {
         0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
         1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
         2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
@@ -41,7 +42,10 @@ fuzz_target!(|input: &[u8]| {
         14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
         15 => same(Inquiry::decode(bytes).ok().map(|i| i.encode()), bytes),
         12 => drop(CommandAuth::from_header(text).map(|auth| assert_eq!(auth.to_header(), text))),
+        16 => same(Leaf::decode(bytes).ok().map(|l| l.encode()), bytes),
+        17 => same(OwnLeaves::decode(bytes).ok().map(|o| o.encode()), bytes),
         _ => {
+            drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&PublicKey::from_bytes([3; 32]))));
             drop(Problem::from_json(bytes));
             drop(RelayInfo::open(bytes, "", &scrip_protocol::id::OperatorId::from_bytes([0; 32])));
         }

@@ -206,7 +206,15 @@ impl TestVendor {
         results: Vec<ItemResult>,
     ) -> Vec<u8> {
         let (vendor_id, operator_id) = (batch.vendor_id, batch.operator_id);
-        RedemptionOutcome { vendor_id, operator_id, batch_digest, results }.sign(&self.receipt)
+        RedemptionOutcome {
+            vendor_id,
+            operator_id,
+            batch_digest,
+            results,
+            leaves: Vec::new(),
+            checkpoint: Vec::new(),
+        }
+        .sign(&self.receipt)
     }
 
     /// How many certificates were spent.
