@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::hash::Label;
 use crate::id::{ParseIdError, identifier};
+use crate::tlog::cosignature;
+use crate::tlog::note::may_be_signed;
 
 identifier!(
     /// An Ed25519 public key: 32 bytes, not yet known to be a point.
@@ -71,6 +73,17 @@ impl PublicKey {
         key.verify(&zebra::Signature::from_bytes(&signature.0), &message(label, data))
             .map_err(|_| BadSignature)
     }
+
+    /// Checks `signature` over a text without a label (ZIP 215): a note's, or what a witness cosigns.
+    pub(crate) fn verify_text(
+        &self,
+        text: &str,
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
+        let key = zebra::VerificationKey::try_from(self.0).map_err(|_| BadSignature)?;
+        key.verify(&zebra::Signature::from_bytes(&signature.0), text.as_bytes())
+            .map_err(|_| BadSignature)
+    }
 }
 
 /// An Ed25519 private key, with its public half.
@@ -108,5 +121,17 @@ impl SigningKey {
     /// Signs `data` for the use that `label` names.
     pub fn sign(&self, label: Label, data: &[u8]) -> Signature {
         Signature(self.key.sign(&message(label, data)).into())
+    }
+
+    /// Signs a note's text as it is (ledger.md, "Checkpoints"). `None` where the text could be taken for something that is signed under
+    /// a label, or for a cosignature.
+    pub(crate) fn sign_text(&self, text: &str) -> Option<Signature> {
+        may_be_signed(text).then(|| Signature(self.key.sign(text.as_bytes()).into()))
+    }
+
+    /// Signs what a witness cosigns. `text` begins with the header of cosignatures.
+    pub(crate) fn sign_cosignature(&self, text: &str) -> Signature {
+        debug_assert!(text.starts_with(cosignature::HEADER));
+        Signature(self.key.sign(text.as_bytes()).into())
     }
 }
