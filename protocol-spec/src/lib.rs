@@ -31,6 +31,8 @@ pub mod renewal;
 pub mod resource;
 pub mod rsa;
 pub mod seed;
+#[cfg(feature = "solvency")]
+pub mod solvency;
 pub mod spend;
 pub mod time;
 pub mod tlog;

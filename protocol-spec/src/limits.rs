@@ -26,6 +26,8 @@ pub const MAX_LEAF: usize = 65_535;
 pub const MAX_OWN_LEAVES: usize = 4_096;
 /// Bytes of a signed statement, so that it fits a leaf.
 pub const MAX_STATEMENT: usize = 65_000;
+/// Bytes of a proof of solvency.
+pub const MAX_SOLVENCY: usize = 1 << 20;
 /// Seconds from a payment to its redemption, as long as a relay can help it.
 pub const REDEEM_WITHIN: u64 = 7 * 86_400;
 /// Bytes of a receipt.

@@ -28,6 +28,8 @@ pub const INQUIRY_ANSWER: &str = "application/scrip-inquiry-answer";
 pub const LEDGER_QUERY: &str = "application/scrip-ledger-query";
 /// Some of them.
 pub const LEDGER_LEAVES: &str = "application/scrip-ledger-leaves";
+/// A proof of solvency.
+pub const SOLVENCY: &str = "application/scrip-solvency";
 /// The status of a lease.
 pub const LEASE: &str = "application/scrip-lease";
 /// RFC 9457.

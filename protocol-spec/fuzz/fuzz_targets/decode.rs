@@ -14,6 +14,7 @@ use scrip_protocol::receipt::Receipt;
 use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
+use scrip_protocol::solvency::Solvency;
 use scrip_protocol::token::{Token, TokenRequest};
 
 fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
@@ -45,6 +46,7 @@ fuzz_target!(|input: &[u8]| {
         16 => same(Leaf::decode(bytes).ok().map(|l| l.encode()), bytes),
         17 => same(OwnLeaves::decode(bytes).ok().map(|o| o.encode()), bytes),
         _ => {
+            drop(Solvency::decode(bytes));
             drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&PublicKey::from_bytes([3; 32]))));
             drop(Problem::from_json(bytes));
             drop(RelayInfo::open(bytes, "", &scrip_protocol::id::OperatorId::from_bytes([0; 32])));
