@@ -24,17 +24,8 @@ use scrip_protocol::seed::Counter;
 use scrip_protocol::spend::{payment_id, request_digest};
 use scrip_protocol::time::Day;
 use scrip_protocol::token::Token;
-use serde_json::{Value, json};
-use world::{TODAY, World, hex};
-
-fn check(name: &str, computed: Value) {
-    let path = format!("{}/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("SCRIP_WRITE_VECTORS").is_some() {
-        std::fs::write(&path, serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
-    }
-    let stored: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    assert_eq!(stored, computed, "{name}");
-}
+use serde_json::json;
+use world::{TODAY, World, check, hex};
 
 #[test]
 fn identifiers() {

@@ -186,3 +186,15 @@ impl World {
         PaidRequest { resource_request, payment }
     }
 }
+
+/// Compares with the stored vectors, or writes them where that was asked for.
+#[allow(dead_code, reason = "not every suite has vectors")]
+pub fn check(name: &str, computed: serde_json::Value) {
+    let path = format!("{}/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("SCRIP_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
+    }
+    let stored: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(stored, computed, "{name}");
+}
