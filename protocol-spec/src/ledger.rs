@@ -5,8 +5,12 @@
 
 mod contract;
 mod evidence;
+pub mod fork;
+mod money;
 mod own;
+mod receipt;
 mod sales;
+pub mod settlement;
 mod statement;
 mod tally;
 
@@ -15,7 +19,9 @@ mod tests;
 
 pub use self::contract::{Contract, Currency, ParseCurrencyError};
 pub use self::evidence::{Redemption, RenewalEvidence};
+pub use self::money::{Money, ParseMoneyError, ParseShareError, Share};
 pub use self::own::{LedgerQuery, OwnLeaf, OwnLeaves, SignedLedgerQuery};
+pub use self::receipt::{BatchReceipt, MAX_BATCH_RECEIPT};
 pub use self::sales::{Sales, SourceName};
 pub use self::statement::{
     Adjustment, EarnedLine, ResoldLine, Settled, SignedStatement, Statement, StatementError,

@@ -6,7 +6,7 @@ use scrip_protocol::id::VendorId;
 use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
 use scrip_protocol::keys::PublicKey;
-use scrip_protocol::ledger::{Leaf, OwnLeaves, SignedLedgerQuery};
+use scrip_protocol::ledger::{BatchReceipt, Leaf, OwnLeaves, SignedLedgerQuery};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::Problem;
@@ -26,7 +26,7 @@ fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    match which % 19 {
+    match which % 20 {
         0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
         1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
         2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
@@ -45,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
         12 => drop(CommandAuth::from_header(text).map(|auth| assert_eq!(auth.to_header(), text))),
         16 => same(Leaf::decode(bytes).ok().map(|l| l.encode()), bytes),
         17 => same(OwnLeaves::decode(bytes).ok().map(|o| o.encode()), bytes),
+        18 => same(BatchReceipt::decode(bytes).ok().map(|r| r.encode()), bytes),
         _ => {
             drop(Solvency::decode(bytes));
             drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&PublicKey::from_bytes([3; 32]))));
