@@ -2,69 +2,59 @@
 
 use sha2::{Digest, Sha256};
 
-/// What a hash or a signature is for (overview.md, "Notation"). No two uses share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table in overview.md says what each is for")]
-pub enum Label {
-    VendorId,
-    OperatorId,
-    Manifest,
-    ManifestDigest,
-    ResourceRequest,
-    Commitment,
-    Binding,
-    Spend,
-    PaymentId,
-    Receipt,
-    RelayInfo,
-    Command,
-    RedemptionBatch,
-    RedemptionBatchDigest,
-    RedemptionOutcome,
-    IssuanceRequest,
-    GrantId,
-    Renewal,
-    Inquiry,
-    InquiryDigest,
-    InquiryAnswer,
-    LedgerQuery,
-    Statement,
-    FreeAllowance,
-    FreeWork,
+macro_rules! labels {
+    ($($name:ident => $text:literal,)*) => {
+        /// What a hash or a signature is for (overview.md, "Notation"). No two uses share one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the table in overview.md says what each is for")]
+        pub enum Label {
+            $( $name, )*
+        }
+
+        impl Label {
+            /// Every label.
+            pub const ALL: &[Self] = &[$( Self::$name, )*];
+
+            /// The label as it is hashed or signed.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $( Self::$name => $text, )*
+                }
+            }
+        }
+    };
+}
+
+// Each is shorter than 0x40 bytes: what is signed under it begins with its length, and so never as a note does (`tlog::note`).
+labels! {
+    VendorId => "scrip/v1 vendor id",
+    OperatorId => "scrip/v1 operator id",
+    Manifest => "scrip/v1 manifest",
+    ManifestDigest => "scrip/v1 manifest digest",
+    ResourceRequest => "scrip/v1 resource request",
+    Commitment => "scrip/v1 commitment",
+    Binding => "scrip/v1 binding",
+    Spend => "scrip/v1 spend",
+    PaymentId => "scrip/v1 payment id",
+    Receipt => "scrip/v1 receipt",
+    RelayInfo => "scrip/v1 relay info",
+    Command => "scrip/v1 command",
+    RedemptionBatch => "scrip/v1 redemption batch",
+    RedemptionBatchDigest => "scrip/v1 redemption batch digest",
+    RedemptionOutcome => "scrip/v1 redemption outcome",
+    IssuanceRequest => "scrip/v1 issuance request",
+    GrantId => "scrip/v1 grant id",
+    Renewal => "scrip/v1 renewal",
+    Inquiry => "scrip/v1 inquiry",
+    InquiryDigest => "scrip/v1 inquiry digest",
+    InquiryAnswer => "scrip/v1 inquiry answer",
+    LedgerQuery => "scrip/v1 ledger query",
+    Statement => "scrip/v1 statement",
+    FreeAllowance => "scrip/v1 free allowance",
+    FreeWork => "scrip/v1 free work",
 }
 
 impl Label {
-    /// The label as it is hashed or signed.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::VendorId => "scrip/v1 vendor id",
-            Self::OperatorId => "scrip/v1 operator id",
-            Self::Manifest => "scrip/v1 manifest",
-            Self::ManifestDigest => "scrip/v1 manifest digest",
-            Self::ResourceRequest => "scrip/v1 resource request",
-            Self::Commitment => "scrip/v1 commitment",
-            Self::Binding => "scrip/v1 binding",
-            Self::Spend => "scrip/v1 spend",
-            Self::PaymentId => "scrip/v1 payment id",
-            Self::Receipt => "scrip/v1 receipt",
-            Self::RelayInfo => "scrip/v1 relay info",
-            Self::Command => "scrip/v1 command",
-            Self::RedemptionBatch => "scrip/v1 redemption batch",
-            Self::RedemptionBatchDigest => "scrip/v1 redemption batch digest",
-            Self::RedemptionOutcome => "scrip/v1 redemption outcome",
-            Self::IssuanceRequest => "scrip/v1 issuance request",
-            Self::GrantId => "scrip/v1 grant id",
-            Self::Renewal => "scrip/v1 renewal",
-            Self::Inquiry => "scrip/v1 inquiry",
-            Self::InquiryDigest => "scrip/v1 inquiry digest",
-            Self::InquiryAnswer => "scrip/v1 inquiry answer",
-            Self::LedgerQuery => "scrip/v1 ledger query",
-            Self::Statement => "scrip/v1 statement",
-            Self::FreeAllowance => "scrip/v1 free allowance",
-            Self::FreeWork => "scrip/v1 free work",
-        }
-    }
-
     /// `uint8(len(label)) ‖ label`, what precedes the data in every hash and signature.
     pub(crate) fn prefix(self) -> impl Iterator<Item = u8> {
         let label = self.as_str().as_bytes();

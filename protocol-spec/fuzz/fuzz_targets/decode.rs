@@ -1,6 +1,8 @@
 //! Every decoder, chosen by the first byte. What decodes must encode to the same bytes; nothing may panic.
 #![no_main]
 
+use std::str::FromStr;
+
 use libfuzzer_sys::fuzz_target;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::inquiry::Inquiry;
@@ -15,6 +17,12 @@ use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
 use scrip_protocol::solvency::Solvency;
+use scrip_protocol::tlog::checkpoint::Checkpoint;
+use scrip_protocol::tlog::note::{Note, VerifierKey};
+use scrip_protocol::tlog::proof::LogProof;
+use scrip_protocol::tlog::tile::{EntryBundle, PublicBundle, TilePath};
+use scrip_protocol::tlog::tree::Frontier;
+use scrip_protocol::tlog::witness::AddCheckpoint;
 use scrip_protocol::token::{Token, TokenRequest};
 
 fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
@@ -26,7 +34,7 @@ fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    match which % 20 {
+    match which % 25 {
         0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
         1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
         2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
@@ -46,6 +54,19 @@ fuzz_target!(|input: &[u8]| {
         16 => same(Leaf::decode(bytes).ok().map(|l| l.encode()), bytes),
         17 => same(OwnLeaves::decode(bytes).ok().map(|o| o.encode()), bytes),
         18 => same(BatchReceipt::decode(bytes).ok().map(|r| r.encode()), bytes),
+        19 => same(Note::parse(bytes).ok().map(|n| n.encode().into()), bytes),
+        20 => same(AddCheckpoint::parse(bytes).ok().map(|a| a.encode().into()), bytes),
+        21 => same(LogProof::parse(bytes).ok().map(|p| p.encode().into()), bytes),
+        22 => {
+            same(TilePath::from_str(text).ok().map(|p| p.to_string().into()), text.as_bytes());
+            same(VerifierKey::from_str(text).ok().map(|k| k.to_string().into()), text.as_bytes());
+            drop(Checkpoint::parse(text));
+        }
+        23 => {
+            same(EntryBundle::decode(bytes, 3).ok().map(|b| b.encode()), bytes);
+            same(PublicBundle::decode(bytes, 3).ok().map(|b| b.encode()), bytes);
+            same(Frontier::decode(bytes).ok().map(|f| f.encode()), bytes);
+        }
         _ => {
             drop(Solvency::decode(bytes));
             drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&PublicKey::from_bytes([3; 32]))));

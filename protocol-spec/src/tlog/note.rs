@@ -276,3 +276,7 @@ fn is_plain(text: &str) -> bool {
 pub(crate) fn may_be_signed(text: &str) -> bool {
     text.bytes().next().is_some_and(|byte| byte > 0x40) && !text.starts_with(cosignature::HEADER)
 }
+
+#[cfg(test)]
+#[path = "note_tests.rs"]
+mod tests;

@@ -78,3 +78,61 @@ fn bundles_follow_the_tree() {
     assert_eq!(all, ["tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"]);
     assert!(new_bundles(TileKind::Public, 256, 256).is_empty());
 }
+
+#[test]
+fn bundles_come_back_and_nothing_else_does() {
+    let entries = vec![b"a".to_vec(), vec![], vec![7; MAX_ENTRY]];
+    let bundle = EntryBundle::new(entries.clone()).unwrap();
+    let bytes = bundle.encode();
+    assert_eq!(bytes[..5], [0, 1, b'a', 0, 0]);
+    assert_eq!(EntryBundle::decode(&bytes, 3), Ok(bundle));
+    assert_eq!(EntryBundle::decode(&bytes, 2), Err(DecodeError::TrailingBytes));
+    assert_eq!(EntryBundle::decode(&bytes, 4), Err(DecodeError::Truncated));
+    assert_eq!(EntryBundle::decode(&bytes[..9], 3), Err(DecodeError::Truncated));
+    assert_eq!(EntryBundle::decode(&[], 0), Err(DecodeError::BadLength));
+    assert_eq!(EntryBundle::decode(&[0; 514], 257), Err(DecodeError::BadLength));
+    assert_eq!(EntryBundle::new(vec![vec![0; MAX_ENTRY + 1]]), None);
+    assert_eq!(EntryBundle::new(vec![]), None);
+    assert_eq!(EntryBundle::new(vec![vec![]; 257]), None);
+    let full = EntryBundle::new(vec![vec![0; MAX_ENTRY]; 256]).unwrap();
+    assert_eq!(full.encode().len(), MAX_ENTRY_BUNDLE);
+    assert_eq!(EntryBundle::decode(&full.encode(), 256), Ok(full));
+
+    let public = PublicBundle::new([(0, b"a".to_vec()), (255, b"b".to_vec())].into()).unwrap();
+    let bytes = public.encode();
+    assert_eq!(bytes, [0, 0, 1, b'a', 255, 0, 1, b'b']);
+    assert_eq!(PublicBundle::decode(&bytes, 256), Ok(public));
+    assert_eq!(PublicBundle::decode(&[], 1), Ok(PublicBundle::default()));
+    for (bytes, error) in [
+        (vec![1, 0, 1, b'a', 0, 0, 1, b'b'], DecodeError::BadValue("offset")),
+        (vec![1, 0, 1, b'a', 1, 0, 1, b'b'], DecodeError::BadValue("offset")),
+        (vec![9, 0, 1, b'a'], DecodeError::BadValue("offset")),
+        (vec![1, 0, 0], DecodeError::BadLength),
+        (vec![1, 0, 2, b'a'], DecodeError::Truncated),
+        (vec![1], DecodeError::Truncated),
+    ] {
+        assert_eq!(PublicBundle::decode(&bytes, 9), Err(error), "{bytes:?}");
+    }
+    assert_eq!(PublicBundle::new([(0, vec![])].into()), None);
+}
+
+#[test]
+fn a_wider_tile_takes_the_place_of_a_narrower_one() {
+    let hashes: Vec<_> = (0..3).map(|i| crate::tlog::hash::leaf_hash(&[i])).collect();
+    let path = |width| TilePath::new(TileKind::Hash(0), 0, width).unwrap();
+    let mut tiles = Tiles::new();
+    for width in [2, 3, 1] {
+        tiles.insert(&path(width), &encode_hashes(&hashes[..width.into()])).unwrap();
+    }
+    assert_eq!(tiles.hashes(&path(3)), Some(&hashes[..]));
+    assert_eq!(tiles.hashes(&path(1)), Some(&hashes[..1]));
+    assert_eq!(tiles.hashes(&path(4)), None);
+    assert_eq!(tiles.node(0, 2), Some(hashes[2]));
+    assert_eq!(tiles.node(1, 1), None);
+    assert_eq!(tiles.node(0, u64::MAX), None);
+    assert_eq!(tiles.node(255, u64::MAX), None);
+    assert_eq!(tiles.insert(&path(2), &[0; 63]), Err(DecodeError::BadLength));
+    let entries = TilePath::new(TileKind::Entries, 0, 1).unwrap();
+    assert!(tiles.insert(&entries, &[0; 32]).is_err());
+    assert_eq!(tiles.hashes(&entries), None);
+}
