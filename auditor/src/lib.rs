@@ -1,3 +1,6 @@
 //! Audits of a vendor's redemption ledger, and a witness of its checkpoints.
 
 #![forbid(unsafe_code)]
+
+pub mod solvency;
+pub mod source;

@@ -22,7 +22,7 @@ async fn scene() -> Scene {
     let wire = Wire::to(network.vendor.listens_at()).await.unwrap();
     let mut relay = network.new_relay("relay-0", wire.address()).await.unwrap();
     relay.stop().await.unwrap();
-    relay.config().client.timeout = HumanDuration(1);
+    relay.config().client.timeout = HumanDuration(4); // a busy machine answers in less, `Late` does not
     relay.start().await.unwrap();
     network.relays.push(relay);
     let wallet = network.funded_wallet("alice", 3).await.unwrap();
@@ -52,7 +52,7 @@ async fn no_answer_a_late_one_a_cut_one_and_a_500_end_no_lease() {
         Weather::AnswerLost,
         Weather::AnswerCut(20),
         Weather::AnswerCut(250),
-        Weather::Late(Duration::from_secs(2)),
+        Weather::Late(Duration::from_secs(6)),
         Weather::Error500,
     ] {
         create_queue(&wallet).await;
