@@ -5,6 +5,7 @@
 
 mod contract;
 mod evidence;
+pub mod export;
 pub mod fork;
 mod money;
 mod own;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod earnings;
 mod error;
 mod init;
 mod print;
@@ -29,7 +30,8 @@ use crate::{
 };
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
-/// worked, 1 where it failed, 2 where the arguments or the configuration are wrong. `env` is the environment.
+/// worked, 1 where it failed, 2 where the arguments or the configuration are wrong, 3 where a vendor's books differ. `env` is the
+/// environment.
 pub fn main_with(
     args: Vec<OsString>,
     env: Vec<(String, String)>,
@@ -81,7 +83,9 @@ impl Session {
                 let status = report::status(&self.config()?, self.clock.now()).await?;
                 self.printer.status(&status)
             }
-            Command::Earnings => self.printer.earnings(&report::earnings(&self.config()?).await?),
+            Command::Earnings(arguments) => earnings::run(&self, &arguments).await,
+            Command::Receipts(command) => earnings::receipts(&self, &command).await,
+            Command::Dispute(command) => earnings::dispute(&self, &command),
             Command::Conflicts => {
                 self.printer.conflicts(&report::conflicts(&self.config()?).await?)
             }

@@ -5,6 +5,7 @@
 //! - use cases, which know neither HTTP nor SQL: `requests` (what may be asked for, and its price), `provisioning` (from a
 //!   payment to a lease), `access` (signed commands), `queues`, `chunks`, `leases`, `conflicts` (what follows from a double
 //!   spend) and `collector` (expiry);
+//! - [`earnings`], which checks what vendors say is owed against what was redeemed here;
 //! - [`store`], the database, and `chunk_files`, the bytes of chunks;
 //! - `http`, which parses and encodes; [`cli`], the program; [`Relay`], all of it together in one process.
 //!
@@ -34,6 +35,7 @@ mod uploads;
 
 pub mod cli;
 pub mod config;
+pub mod earnings;
 pub mod report;
 pub mod store;
 

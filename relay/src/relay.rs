@@ -300,7 +300,7 @@ async fn open_core(
     })
 }
 
-fn client(config: &ClientConfig) -> Result<HttpClient, StartError> {
+pub(crate) fn client(config: &ClientConfig) -> Result<HttpClient, StartError> {
     let extra_roots = config.extra_roots.as_ref().map(std::fs::read).transpose();
     Ok(HttpClient::new(ClientOptions {
         proxy: config.proxy.clone(),

@@ -26,9 +26,10 @@ use scrip_protocol::{
 pub use self::{
     error::StoreError,
     records::{
-        BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber, EvidenceState,
-        KnownPayment, NewBatch, OutcomeRecord, PendingBatch, RedeemableItem, Reservation,
-        ReserveOutcome, ReservedCertificate, ReservedItem, ReservedPayment, VendorTotals, Waiting,
+        AnsweredBatch, BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber,
+        EvidenceState, KnownPayment, NewBatch, OutcomeRecord, PendingBatch, RedeemableItem,
+        Reservation, ReserveOutcome, ReservedCertificate, ReservedItem, ReservedPayment,
+        VendorTotals, Waiting,
     },
     sqlite::{Books, SqliteStore},
 };

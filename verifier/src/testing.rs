@@ -2,6 +2,7 @@
 //! demand. Behind the feature `testing`; none of it belongs into a program.
 
 mod faults;
+mod ledger;
 mod link;
 mod vendor;
 
@@ -19,6 +20,7 @@ use scrip_runtime::{clock::ManualClock, steps::Steps};
 
 pub use self::{
     faults::{Fault, FaultyStore},
+    ledger::TestLedger,
     link::{Behaviour, TestLink},
     vendor::{TEST_EPOCH, TestVendor},
 };

@@ -3,14 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use scrip_protocol::address::VendorAddress;
+use scrip_protocol::{address::VendorAddress, id::VendorId};
 
 /// Leases message queues and space for file chunks, for prepaid certificates.
 #[derive(Debug, Parser)]
 #[command(
     name = "scrip-relay",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 the vendor's books differ."
 )]
 pub(super) struct Arguments {
     /// The relay's directory, with relay.toml in it.
@@ -31,8 +31,15 @@ pub(super) enum Command {
     Start,
     /// Show what the relay holds and how it stands with its vendors.
     Status,
-    /// Show what was earned from each vendor: accepted, pending and lost.
-    Earnings,
+    /// Show what was earned from each vendor: accepted, pending and lost. With --check, compare that with the vendor's ledger and
+    /// statements; exit code 3 where they differ.
+    Earnings(EarningsArguments),
+    /// Hand over what vendors credited.
+    #[command(subcommand)]
+    Receipts(ReceiptsCommand),
+    /// Judge what an operator says of a vendor's books.
+    #[command(subcommand)]
+    Dispute(DisputeCommand),
     /// Show the double spends with their proofs, and which leases they shortened or ended.
     Conflicts,
     /// Redeem at once what a relay that is stopped has taken. It tells the vendor more than the schedule of `start` does.
@@ -41,6 +48,45 @@ pub(super) enum Command {
     Address,
     /// Show the operator's key, which vendors need.
     Key,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EarningsArguments {
+    /// Of this vendor alone.
+    #[arg(long, value_name = "ID")]
+    pub(super) vendor: Option<VendorId>,
+    /// Ask the vendors for their ledgers, and compare.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Write the statements that were checked as comma-separated values.
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub(super) csv: Option<PathBuf>,
+    /// Write what proves the differences, where there are any; asks for one vendor.
+    #[arg(long, value_name = "FILE", requires = "check", requires = "vendor")]
+    pub(super) dispute: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ReceiptsCommand {
+    /// Write each answered batch to a file of its own, for an auditor.
+    Export {
+        /// Where to.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DisputeCommand {
+    /// Judge a dispute file. Asks nobody.
+    Verify {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The vendor.
+        #[arg(long, value_name = "scrip://…")]
+        vendor: VendorAddress,
+    },
 }
 
 #[derive(Args, Debug)]

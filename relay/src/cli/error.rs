@@ -9,6 +9,7 @@ use scrip_verifier::spent::StoreError as SpentError;
 
 use crate::{
     config::BadConfig,
+    earnings::{CheckError, dispute::VerifyError},
     error::{InitError, StartError},
     report::ReportError,
 };
@@ -44,6 +45,18 @@ pub(super) enum CliError {
     Spent(#[from] SpentError),
     #[error("some batches got no answer, and are sent again by `scrip-relay start`: {reasons}")]
     Unanswered { reasons: String },
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error("cannot read {path}: {source}")]
+    Dispute { path: PathBuf, source: std::io::Error },
+    #[error("{path} is larger than any dispute file")]
+    DisputeTooLarge { path: PathBuf },
+    #[error(transparent)]
+    Judge(#[from] VerifyError),
+    #[error(
+        "the books of the vendor differ from what was redeemed here, in {differences} points; keep the dispute file, and ask the vendor"
+    )]
+    Differs { differences: usize },
     #[error("cannot start the runtime: {0}; raise the limit of processes")]
     Runtime(#[source] std::io::Error),
     #[error("cannot write the output: {0}")]
@@ -51,7 +64,7 @@ pub(super) enum CliError {
 }
 
 impl CliError {
-    /// 2 for what the caller must change before trying again, 1 for what failed.
+    /// 2 for what the caller must change before trying again, 3 where a vendor's books differ, 1 for what failed.
     fn exit_code(&self) -> u8 {
         match self {
             Self::NoConfig { .. }
@@ -64,7 +77,9 @@ impl CliError {
             | Self::Start(
                 StartError::Config(_) | StartError::ExtraRoots(_) | StartError::Client(_),
             )
+            | Self::Check(CheckError::UnknownVendor(_) | CheckError::Client(_))
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
+            Self::Differs { .. } => 3,
             Self::File(_)
             | Self::Init(_)
             | Self::Start(_)
@@ -72,6 +87,10 @@ impl CliError {
             | Self::Report(_)
             | Self::Spent(_)
             | Self::Unanswered { .. }
+            | Self::Check(_)
+            | Self::Dispute { .. }
+            | Self::DisputeTooLarge { .. }
+            | Self::Judge(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,
         }

@@ -2,7 +2,14 @@
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
-use scrip_protocol::{address::RelayAddress, keys::PublicKey};
+use scrip_protocol::{
+    address::RelayAddress,
+    keys::PublicKey,
+    ledger::{
+        Money,
+        export::{StatementReport, pays},
+    },
+};
 use scrip_runtime::config::HumanSize;
 use scrip_verifier::redeemer::Redeemed;
 use serde::Serialize;
@@ -10,6 +17,10 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use crate::{
+    earnings::{
+        compare::{Checked, PlacedStatement},
+        dispute::{Judgement, Verdict, in_words},
+    },
     relay::Initialised,
     report::{ConflictReport, Earnings, Status, VendorReport},
 };
@@ -95,26 +106,41 @@ impl Printer {
     }
 
     pub(super) fn earnings(&self, earnings: &Earnings) -> Result<(), CliError> {
-        let mut text = String::from("accepted   pending      lost  vendor\n");
-        for vendor in &earnings.vendors {
-            let (accepted, pending, lost) = (vendor.accepted.0, vendor.pending.0, vendor.lost.0);
-            let _ = writeln!(text, "{accepted:>8}  {pending:>8}  {lost:>8}  {}", name_of(vendor));
-        }
-        if !earnings.decided.is_empty() {
-            text.push_str("\nday         certificates   credits  result            vendor\n");
-        }
-        for row in &earnings.decided {
-            let _ = writeln!(
-                text,
-                "{}  {:>12}  {:>8}  {:<16}  {}",
-                row.day,
-                row.certificates,
-                row.credits.0,
-                if row.test { "test" } else { row.result },
-                row.vendor_id,
-            );
-        }
+        let text = earnings_text(earnings);
         self.print(earnings, text.trim_end())
+    }
+
+    pub(super) fn checked(&self, earnings: &Earnings, checked: &[Checked]) -> Result<(), CliError> {
+        let mut text = earnings_text(earnings);
+        for one in checked {
+            text.push_str(&checked_text(one));
+        }
+        let mut value = serde_json::to_value(earnings).unwrap_or(Value::Null);
+        value["checked"] = checked.iter().map(checked_json).collect();
+        self.print(&value, text.trim_end())
+    }
+
+    pub(super) fn receipts(&self, written: u64, directory: &Path) -> Result<(), CliError> {
+        let directory = directory.display().to_string();
+        let text = format!("{written} receipts are in {directory}");
+        self.print(&json!({ "receipts": written, "directory": directory }), &text)
+    }
+
+    pub(super) fn judged(&self, judgements: &[Judgement]) -> Result<(), CliError> {
+        let mut text = String::new();
+        for judgement in judgements {
+            let verdict = match judgement.verdict {
+                Verdict::Proven => "proven",
+                Verdict::Open => "open",
+                Verdict::Unfounded => "unfounded",
+            };
+            let Judgement { claim, reason, .. } = judgement;
+            let _ = writeln!(text, "{verdict}: {claim}\n  {reason}");
+        }
+        if judgements.is_empty() {
+            text.push_str("nothing is claimed");
+        }
+        self.print(&json!({ "judgements": judgements }), text.trim_end())
     }
 
     pub(super) fn conflicts(&self, conflicts: &[ConflictReport]) -> Result<(), CliError> {
@@ -174,6 +200,103 @@ impl Printer {
         };
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
+}
+
+fn earnings_text(earnings: &Earnings) -> String {
+    let mut text = String::from("accepted   pending      lost  vendor\n");
+    for vendor in &earnings.vendors {
+        let (accepted, pending, lost) = (vendor.accepted.0, vendor.pending.0, vendor.lost.0);
+        let _ = writeln!(text, "{accepted:>8}  {pending:>8}  {lost:>8}  {}", name_of(vendor));
+    }
+    if !earnings.decided.is_empty() {
+        text.push_str("\nday         certificates   credits  result            vendor\n");
+    }
+    for row in &earnings.decided {
+        let _ = writeln!(
+            text,
+            "{}  {:>12}  {:>8}  {:<16}  {}",
+            row.day,
+            row.certificates,
+            row.credits.0,
+            if row.test { "test" } else { row.result },
+            row.vendor_id,
+        );
+    }
+    text
+}
+
+fn checked_text(checked: &Checked) -> String {
+    let mut text = format!(
+        "\n{}\n  ledger of {} leaves; {} certificates are credited in {} receipts",
+        checked.vendor_id,
+        checked.checkpoint.checkpoint().size,
+        checked.credited,
+        checked.receipts.len()
+    );
+    if checked.without_receipt > 0 {
+        let _ = write!(text, "; {} more without a receipt here", checked.without_receipt);
+    }
+    if checked.before_the_ledger > 0 {
+        let _ = write!(text, "; {} batches are older than the ledger", checked.before_the_ledger);
+    }
+    text.push('\n');
+    for placed in &checked.statements {
+        let statement = placed.signed.unverified();
+        let _ = writeln!(
+            text,
+            "  statement {}  {}  leaves {} to {}  {:>14} {}  {}",
+            statement.number,
+            statement.day,
+            statement.from,
+            statement.until,
+            Money(statement.total),
+            statement.currency,
+            who_pays(statement.total),
+        );
+    }
+    if let (Some(total), Some(first)) = (checked.open_total, checked.contracts.first()) {
+        let _ = writeln!(
+            text,
+            "  not in a statement yet  {} {}",
+            Money(total),
+            first.contract.currency
+        );
+    }
+    for difference in &checked.differences {
+        let _ = writeln!(text, "  DIFFERS: {}", in_words(checked, difference));
+    }
+    if checked.agrees() {
+        text.push_str("  the vendor's books agree with what was redeemed here\n");
+    }
+    text
+}
+
+fn who_pays(total: i64) -> &'static str {
+    match pays(total) {
+        "vendor" => "the vendor pays",
+        "operator" => "you pay",
+        _ => "nobody pays",
+    }
+}
+
+fn checked_json(checked: &Checked) -> Value {
+    let report = |placed: &PlacedStatement| {
+        StatementReport::new(placed.signed.unverified(), |number| checked.contract(number)).ok()
+    };
+    let statements: Vec<_> = checked.statements.iter().map(report).collect();
+    let in_words = |difference| in_words(checked, difference);
+    json!({
+        "vendor_id": checked.vendor_id,
+        "agrees": checked.agrees(),
+        "size": checked.checkpoint.checkpoint().size,
+        "certificates": checked.credited,
+        "receipts": checked.receipts.len(),
+        "without_receipt": checked.without_receipt,
+        "batches_before_the_ledger": checked.before_the_ledger,
+        "statements": statements,
+        "not_in_a_statement": checked.open_total.map(|total| Money(total).to_string()),
+        "differences": checked.differences.iter().map(in_words).collect::<Vec<_>>(),
+    })
 }
 
 fn name_of(vendor: &VendorReport) -> String {

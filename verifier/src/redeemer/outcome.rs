@@ -4,6 +4,11 @@ use scrip_protocol::{
     DecodeError,
     keys::{BadSignature, PublicKey},
     redemption::{ConflictProofError, ItemResult, OutcomeError, RedemptionOutcome, SignedBatch},
+    tlog::{
+        checkpoint::{CheckpointError, SignedCheckpoint},
+        note::{KeyName, VerifierKey},
+        policy::WitnessPolicy,
+    },
 };
 
 use crate::{link::NoAnswer, spent::StoreError};
@@ -31,6 +36,17 @@ pub enum Unanswered {
     /// It claims a double spend and does not prove it.
     #[error("the vendor claims a double spend and does not prove it: {0}")]
     Proof(#[from] ConflictProofError),
+    /// It credits something and has no checkpoint of the vendor's ledger.
+    #[error("the vendor's outcome credits certificates, and its checkpoint does not count: {0}")]
+    Checkpoint(CheckpointError),
+    /// The checkpoint is smaller than the place of a leaf.
+    #[error("the vendor's outcome names leaf {leaf}, and its checkpoint has {size} leaves")]
+    Leaf {
+        /// The leaf.
+        leaf: u64,
+        /// The size of the checkpoint.
+        size: u64,
+    },
     /// The vendor is not in the configuration.
     #[error(
         "the vendor is not in the configuration, so that its address is not known; add it again"
@@ -101,5 +117,21 @@ pub(super) fn check(
             proof.verify(&item.token.nonce, &own)?;
         }
     }
+    check_ledger(&outcome, receipt_key)?;
     Ok(outcome.results)
+}
+
+/// Whether what is credited is said to lie in the ledger, and a checkpoint stands for that. Who witnessed it is looked at when the
+/// books are checked: cosignatures come later than answers.
+fn check_ledger(outcome: &RedemptionOutcome, receipt_key: &PublicKey) -> Result<(), Unanswered> {
+    if outcome.leaves.is_empty() && outcome.checkpoint.is_empty() {
+        return Ok(()); // TEMPORARY until issuers have a ledger
+    }
+    outcome.check_leaves()?;
+    let Some(leaf) = outcome.leaves.iter().copied().max() else { return Ok(()) };
+    let key = VerifierKey::of_ledger(&outcome.vendor_id, *receipt_key);
+    let (origin, policy) = (KeyName::of_ledger(&outcome.vendor_id), WitnessPolicy::none());
+    let signed = SignedCheckpoint::open(&outcome.checkpoint, &origin, [&key], &policy);
+    let size = signed.map_err(Unanswered::Checkpoint)?.checkpoint().size;
+    if leaf >= size { Err(Unanswered::Leaf { leaf, size }) } else { Ok(()) }
 }

@@ -381,3 +381,38 @@ async fn a_reservation_that_nobody_comes_back_for_is_settled() {
         () = watch => {}
     }
 }
+
+/// What an answer credits must lie in the vendor's ledger, by a checkpoint that the vendor signed, each in a place of its own.
+#[tokio::test]
+async fn an_answer_that_credits_beside_the_ledger_is_none() {
+    use scrip_protocol::redemption::{OutcomeError, RedemptionOutcome};
+    let world = World::new().await;
+    for at in 0..2_u8 {
+        paid(&world, &[at]).await;
+    }
+    redeem(&world).await;
+    let batch = world.link.batches()[0].clone();
+    let (operator, receipt) = (operator_key().public(), world.vendor.receipt_key());
+    let answer = world.vendor.redeem(&batch, &operator).unwrap();
+    let honest = RedemptionOutcome::open(&answer, &receipt.public()).unwrap();
+    let check = |change: fn(&mut RedemptionOutcome)| {
+        let mut outcome = honest.clone();
+        change(&mut outcome);
+        outcome::check(&batch, &operator, &outcome.sign(receipt), &receipt.public())
+    };
+    assert!(check(|_| ()).is_ok());
+    let leaves =
+        |error: Unanswered| matches!(error, Unanswered::Outcome(OutcomeError::Leaves { .. }));
+    assert!(leaves(check(|outcome| outcome.leaves.truncate(1)).unwrap_err()));
+    assert!(leaves(check(|outcome| outcome.leaves[1] = outcome.leaves[0]).unwrap_err()));
+    let beyond = check(|outcome| outcome.leaves[0] = 2).unwrap_err();
+    assert!(matches!(beyond, Unanswered::Leaf { leaf: 2, size: 2 }), "{beyond}");
+    for change in [
+        (|outcome| outcome.checkpoint.clear()) as fn(&mut RedemptionOutcome),
+        |outcome| outcome.checkpoint = TestVendor::new(1).checkpoint().into_bytes(),
+        |outcome| outcome.checkpoint[60] ^= 1,
+    ] {
+        let refused = check(change).unwrap_err();
+        assert!(matches!(refused, Unanswered::Checkpoint(_)), "{refused}");
+    }
+}

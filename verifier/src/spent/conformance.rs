@@ -352,7 +352,8 @@ async fn closed_epochs_are_dropped(store: &dyn SpentStore, vendor: VendorId) {
     put(store, &batch).await.unwrap();
     let [sent] = pending(store, vendor).await[..] else { panic!("one batch") };
     let results = vec![ItemResult::Accepted; 2];
-    let outcome = OutcomeRecord { batch: sent.number, bytes: vec![2], results, day: Day(1) };
+    let outcome =
+        OutcomeRecord { batch: sent.number, bytes: vec![2], results, day: REDEEM_UNTIL.day() };
     store.record_outcome(outcome).await.unwrap();
 
     assert_eq!(store.prune(UnixSeconds(REDEEM_UNTIL.0 - 1)).await.unwrap(), 0);
@@ -364,5 +365,7 @@ async fn closed_epochs_are_dropped(store: &dyn SpentStore, vendor: VendorId) {
     let accepted = store.totals().await.unwrap();
     let accepted = accepted.iter().find(|one| one.vendor_id == vendor).unwrap().accepted;
     assert_eq!(accepted, Credits(4), "the books stay");
+    assert!(store.batch_bytes(sent.number).await.is_ok(), "receipts stay longer");
+    assert_eq!(store.prune(REDEEM_UNTIL.plus(3 * 366 * 86_400)).await.unwrap(), 0);
     assert!(store.batch_bytes(sent.number).await.is_err());
 }

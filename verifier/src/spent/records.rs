@@ -292,6 +292,19 @@ pub struct OutcomeRecord {
     pub day: Day,
 }
 
+/// A batch that was answered: the operator's receipt of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredBatch {
+    /// Its row.
+    pub number: BatchNumber,
+    /// The day of the answer.
+    pub day: Day,
+    /// The signed batch.
+    pub bytes: Vec<u8>,
+    /// The signed answer, which was verified when it came.
+    pub outcome: Vec<u8>,
+}
+
 /// A certificate that was spent here and, earlier, elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {

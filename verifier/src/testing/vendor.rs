@@ -21,6 +21,7 @@ use scrip_protocol::{
     id::{OperatorId, VendorId},
     issuance::Certificate,
     keys::{PublicKey, Signature, SigningKey},
+    ledger::{Leaf, Redemption},
     manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
     payment::{PaidRequest, Payment},
     redemption::{
@@ -33,7 +34,7 @@ use scrip_protocol::{
     token::Token,
 };
 
-use super::NOW;
+use super::{NOW, TestLedger};
 
 const DAY: u64 = 86_400;
 /// How many denominations a test vendor has in each epoch: 2^0 … 2^3 credits.
@@ -57,7 +58,8 @@ pub struct TestVendor {
     manifest: Mutex<Vec<u8>>,
     keys: &'static [KeyPair],
     issued: AtomicU64,
-    spent: Mutex<HashMap<[u8; 32], (Binding, Signature)>>,
+    spent: Mutex<HashMap<[u8; 32], (Binding, Signature, u64)>>,
+    ledger: Mutex<TestLedger>,
     invalid: Mutex<Vec<[u8; 32]>>,
 }
 
@@ -79,8 +81,9 @@ impl TestVendor {
             epochs: (0..EPOCHS).map(|at| epoch(at, keys)).collect(),
         };
         let manifest = Mutex::new(body.sign(&root));
-        let (spent, invalid) = (Mutex::default(), Mutex::default());
-        Self { root, receipt, body, manifest, keys, issued: AtomicU64::new(0), spent, invalid }
+        let (spent, ledger, invalid) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let issued = AtomicU64::new(0);
+        Self { root, receipt, body, manifest, keys, issued, spent, ledger, invalid }
     }
 
     /// Its id.
@@ -194,17 +197,52 @@ impl TestVendor {
         let signed = SignedBatch::decode(batch).ok()?;
         let digest = signed.digest();
         let batch = signed.verify(operator_key).ok()?;
-        let results = batch.items.iter().map(|item| self.decide(&batch, item)).collect();
-        Some(self.outcome(&batch, digest, results))
+        let mut leaves = Vec::new();
+        let mut results = Vec::new();
+        for item in &batch.items {
+            let (result, leaf) = self.decide(&batch, item);
+            results.push(result);
+            leaves.extend(leaf);
+        }
+        let checkpoint = match leaves.is_empty() {
+            true => Vec::new(),
+            false => self.checkpoint().into_bytes(),
+        };
+        let outcome = self.unsigned_outcome(&batch, digest, results);
+        Some(RedemptionOutcome { leaves, checkpoint, ..outcome }.sign(&self.receipt))
     }
 
-    /// Signs any outcome.
+    /// Its ledger, to be read, and to cheat with.
+    pub fn ledger(&self) -> MutexGuard<'_, TestLedger> {
+        lock(&self.ledger)
+    }
+
+    /// The signed checkpoint of its ledger.
+    pub fn checkpoint(&self) -> String {
+        lock(&self.ledger).checkpoint(&self.id(), &self.receipt)
+    }
+
+    /// The key that it signs outcomes, statements and checkpoints with.
+    pub fn receipt_key(&self) -> &SigningKey {
+        &self.receipt
+    }
+
+    /// Signs any outcome, without leaves.
     pub fn outcome(
         &self,
         batch: &RedemptionBatch,
         batch_digest: scrip_protocol::id::BatchDigest,
         results: Vec<ItemResult>,
     ) -> Vec<u8> {
+        self.unsigned_outcome(batch, batch_digest, results).sign(&self.receipt)
+    }
+
+    fn unsigned_outcome(
+        &self,
+        batch: &RedemptionBatch,
+        batch_digest: scrip_protocol::id::BatchDigest,
+        results: Vec<ItemResult>,
+    ) -> RedemptionOutcome {
         let (vendor_id, operator_id) = (batch.vendor_id, batch.operator_id);
         RedemptionOutcome {
             vendor_id,
@@ -214,7 +252,6 @@ impl TestVendor {
             leaves: Vec::new(),
             checkpoint: Vec::new(),
         }
-        .sign(&self.receipt)
     }
 
     /// How many certificates were spent.
@@ -222,29 +259,39 @@ impl TestVendor {
         lock(&self.spent).len()
     }
 
-    fn decide(&self, batch: &RedemptionBatch, item: &RedemptionItem) -> ItemResult {
+    /// The result of an item, and its leaf where it is credited.
+    fn decide(&self, batch: &RedemptionBatch, item: &RedemptionItem) -> (ItemResult, Option<u64>) {
         let manifest = self.manifest();
         let Some(key) = manifest.key(&item.token.key_id) else {
-            return ItemResult::Invalid(InvalidReason::Key);
+            return (ItemResult::Invalid(InvalidReason::Key), None);
         };
         let binding = item.binding(&batch.vendor_id, &batch.operator_id);
         let spend = Spend { token: &item.token, key, binding, signature: &item.signature };
         let disowned = lock(&self.invalid).contains(&item.token.nonce);
         if disowned || check_one(&spend).is_err() {
-            return ItemResult::Invalid(InvalidReason::CertificateSignature);
+            return (ItemResult::Invalid(InvalidReason::CertificateSignature), None);
         }
         let mut spent = lock(&self.spent);
         match spent.get(&item.token.nonce) {
             None => {
-                spent.insert(item.token.nonce, (binding, item.signature));
-                ItemResult::Accepted
+                let (operator_id, item) = (batch.operator_id, item.clone());
+                let (nonce, signature) = (item.token.nonce, item.signature);
+                let leaf = Leaf::Redemption(Box::new(Redemption { operator_id, item }));
+                let index = lock(&self.ledger).append(&leaf);
+                spent.insert(nonce, (binding, signature, index));
+                (ItemResult::Accepted, Some(index))
             }
-            Some((other, _)) if *other == binding => ItemResult::AlreadyAccepted,
-            Some((other, signature)) => ItemResult::DoubleSpent(ConflictProof {
-                certificate_key: PublicKey::from_bytes(item.token.nonce),
-                other_binding: *other,
-                other_signature: *signature,
-            }),
+            Some((other, _, index)) if *other == binding => {
+                (ItemResult::AlreadyAccepted, Some(*index))
+            }
+            Some((other, signature, _)) => {
+                let proof = ConflictProof {
+                    certificate_key: PublicKey::from_bytes(item.token.nonce),
+                    other_binding: *other,
+                    other_signature: *signature,
+                };
+                (ItemResult::DoubleSpent(proof), None)
+            }
         }
     }
 }

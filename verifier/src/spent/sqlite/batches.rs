@@ -102,8 +102,13 @@ pub(super) async fn record(
     set_states(tx, &numbers).await?;
     add_earnings(tx, vendor, outcome.day, &sums).await?;
     let sql = "-- record_outcome()
-        UPDATE batches SET outcome = ? WHERE number = ?";
-    sqlx::query(sql).bind(&outcome.bytes).bind(outcome.batch.0).execute(tx).await?;
+        UPDATE batches SET outcome = ?, answered_day = ? WHERE number = ?";
+    sqlx::query(sql)
+        .bind(&outcome.bytes)
+        .bind(i64::from(outcome.day.0))
+        .bind(outcome.batch.0)
+        .execute(tx)
+        .await?;
     Ok(Ok(()))
 }
 

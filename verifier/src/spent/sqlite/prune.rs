@@ -8,6 +8,9 @@ use super::sql::{SqlResult, list, many, number};
 /// How many certificates are dropped in one transaction.
 const SLICE: i64 = 4_096;
 
+/// For how many days the answer to a batch is kept, whatever became of its certificates: until long after it was settled.
+const RECEIPTS_KEPT: i64 = 2 * 366;
+
 /// Drops some certificates of closed epochs. What the vendor has not decided yet stays: it is money.
 pub(super) async fn slice(tx: &mut SqliteConnection, now: UnixSeconds) -> SqlResult<u64> {
     let sql = "-- prune()
@@ -41,9 +44,10 @@ pub(super) async fn slice(tx: &mut SqliteConnection, now: UnixSeconds) -> SqlRes
         return Ok(items.len() as u64);
     }
     let sql = "-- prune()
-        DELETE FROM batches WHERE outcome IS NOT NULL
+        DELETE FROM batches WHERE outcome IS NOT NULL AND answered_day < ?
           AND NOT EXISTS (SELECT 1 FROM evidence WHERE batch = batches.number)";
-    sqlx::query(sql).execute(&mut *tx).await?;
+    let kept = i64::from(now.day().0) - RECEIPTS_KEPT;
+    sqlx::query(sql).bind(kept).execute(&mut *tx).await?;
     let sql = "-- prune()
         DELETE FROM epochs WHERE redeem_until <= ? AND NOT EXISTS
           (SELECT 1 FROM spent WHERE spent.vendor = epochs.vendor AND spent.epoch = epochs.epoch)";

@@ -14,13 +14,13 @@ use sqlx::{Row as _, SqlitePool, pool::PoolConnection, sqlite::SqliteRow};
 use super::{
     open_error, readers,
     rows::{
-        conflict, earnings_row, find, pending_batch, redeemable_item, reserved_at,
+        answered_batch, conflict, earnings_row, find, pending_batch, redeemable_item, reserved_at,
         reserved_payment, vendor_totals,
     },
     sql::{SqlResult, integer, number},
 };
 use crate::spent::{
-    BatchNumber, Conflict, EarningsRow, KnownPayment, PendingBatch, RedeemableItem,
+    AnsweredBatch, BatchNumber, Conflict, EarningsRow, KnownPayment, PendingBatch, RedeemableItem,
     ReservedPayment, StoreError, VendorTotals, Waiting,
 };
 
@@ -249,6 +249,32 @@ impl Books {
                 ORDER BY e.day DESC, e.vendor, e.test, e.state";
             let rows = sqlx::query(sql).fetch_all(&mut *self.connection().await?).await?;
             rows.iter().map(earnings_row).collect()
+        })
+        .await
+    }
+
+    /// At most `most` batches of a vendor that were answered, in the order in which they were made, those after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn answered(
+        &self,
+        vendor: VendorId,
+        after: Option<BatchNumber>,
+        most: usize,
+    ) -> Result<Vec<AnsweredBatch>, StoreError> {
+        named("answered", async {
+            let sql = "-- answered()
+                SELECT number, bytes, outcome, answered_day FROM batches
+                WHERE outcome IS NOT NULL AND number > ?
+                  AND vendor = (SELECT number FROM vendors WHERE vendor_id = ?)
+                ORDER BY number LIMIT ?";
+            let query = sqlx::query(sql)
+                .bind(after.map_or(i64::MIN, |after| after.0))
+                .bind(vendor.as_bytes().as_slice())
+                .bind(number(most as u64));
+            let rows = query.fetch_all(&mut *self.connection().await?).await?;
+            rows.iter().map(answered_batch).collect()
         })
         .await
     }

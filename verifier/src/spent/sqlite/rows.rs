@@ -15,9 +15,9 @@ use super::sql::{SqlError, SqlResult, bytes, integer, value};
 use crate::{
     provisions::StoredAnswer,
     spent::{
-        BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber, EvidenceState,
-        KnownPayment, PendingBatch, RedeemableItem, ReservedCertificate, ReservedPayment,
-        VendorTotals,
+        AnsweredBatch, BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber,
+        EvidenceState, KnownPayment, PendingBatch, RedeemableItem, ReservedCertificate,
+        ReservedPayment, VendorTotals,
     },
 };
 
@@ -109,6 +109,15 @@ pub(super) fn pending_batch(row: &SqliteRow) -> SqlResult<PendingBatch> {
     Ok(PendingBatch {
         number: BatchNumber(row.try_get("number")?),
         vendor_id: VendorId::from_bytes(bytes(row, "vendor_id", "vendors")?),
+    })
+}
+
+pub(super) fn answered_batch(row: &SqliteRow) -> SqlResult<AnsweredBatch> {
+    Ok(AnsweredBatch {
+        number: BatchNumber(row.try_get("number")?),
+        day: Day(integer(row, "answered_day", "batches")?),
+        bytes: row.try_get("bytes")?,
+        outcome: row.try_get("outcome")?,
     })
 }
 

@@ -1,0 +1,483 @@
+//! Where the vendor's books and the relay's receipts differ. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scrip_protocol::{
+    id::{OperatorId, VendorId},
+    keys::PublicKey,
+    ledger::{
+        BatchReceipt, Contract, Leaf, OwnLeaf, Redemption, SignedStatement, Statement,
+        fork::ForkProof,
+        settlement::{Account, KeyBook, LineKey, Lines, StatementFault, total},
+    },
+    manifest::Manifest,
+    redemption::{RedemptionOutcome, SignedBatch},
+    tlog::{
+        checkpoint::SignedCheckpoint,
+        hash::{TreeHash, leaf_hash},
+        note::{KeyName, VerifierKey},
+        policy::WitnessPolicy,
+        proof::LogProof,
+        tile::{TilePath, Tiles},
+        tree::{
+            InclusionProof, Nodes, consistency_proof, consistency_tiles, frontier_tiles,
+            inclusion_proof, inclusion_tiles, verify_consistency, verify_inclusion,
+        },
+    },
+};
+
+/// A difference between the vendor's books and what is known here.
+#[derive(Clone, Debug)]
+pub enum Difference {
+    /// Where the vendor said that a redemption lies, there is something else.
+    LeafDiffers {
+        /// The receipt, as a number of [`Checked::receipts`].
+        receipt: usize,
+        /// The position in its batch.
+        position: usize,
+        /// The hash that is there, with its proof.
+        found: TreeHash,
+        /// That it is there.
+        proof: Box<LogProof>,
+    },
+    /// The vendor has signed two histories.
+    TwoHistories {
+        /// A checkpoint that it signed in an answer.
+        older: Box<SignedCheckpoint>,
+        /// What leads to another root, of the same size or by the newest checkpoint.
+        proof: ForkProof,
+    },
+    /// The vendor shows a checkpoint that is smaller than one that it has signed.
+    Shrunk {
+        /// The larger one.
+        signed: Box<SignedCheckpoint>,
+    },
+    /// The vendor's tiles do not lead to its own checkpoint.
+    Tiles {
+        /// A leaf, or the size of an earlier tree, that they do not lead from.
+        index: u64,
+    },
+    /// The vendor left one of this operator's redemptions out of its answer. It is in the ledger.
+    NotShown {
+        /// Where.
+        index: u64,
+    },
+    /// The vendor shows a leaf that is not in the ledger.
+    NotThere {
+        /// Where it should be.
+        index: u64,
+    },
+    /// A leaf cannot be what the vendor says.
+    Leaf {
+        /// Where.
+        index: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A statement does not say what follows from the ledger.
+    Statement {
+        /// Which, as a number of [`Checked::statements`].
+        statement: usize,
+        /// In what.
+        fault: StatementFault,
+    },
+    /// A statement is not signed by the vendor.
+    Unsigned {
+        /// Which.
+        statement: usize,
+    },
+    /// A receipt does not verify: this relay's own database is damaged, or the vendor's key has changed.
+    Receipt {
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A statement of the vendor in its place.
+#[derive(Clone, Debug)]
+pub struct PlacedStatement {
+    /// Where it lies.
+    pub index: u64,
+    /// The statement.
+    pub signed: SignedStatement,
+}
+
+/// A contract in its place.
+#[derive(Clone, Debug)]
+pub struct PlacedContract {
+    /// Its leaf's bytes.
+    pub leaf: Vec<u8>,
+    /// The contract.
+    pub contract: Contract,
+    /// That it is there.
+    pub proof: Box<LogProof>,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The vendor.
+    pub vendor_id: VendorId,
+    /// The operator's key.
+    pub operator_key: PublicKey,
+    /// The vendor's manifest, signed.
+    pub manifest: Vec<u8>,
+    /// The newest checkpoint.
+    pub checkpoint: SignedCheckpoint,
+    /// The receipts that were handed in.
+    pub receipts: Vec<BatchReceipt>,
+    /// Certificates that they credit.
+    pub credited: u64,
+    /// Redemptions that the vendor shows and of which there is no receipt here, as after a restore from a backup. They count.
+    pub without_receipt: u64,
+    /// Batches that were answered before the vendor had a ledger: nothing can be said of them.
+    pub before_the_ledger: u64,
+    /// The contracts.
+    pub contracts: Vec<PlacedContract>,
+    /// The statements.
+    pub statements: Vec<PlacedStatement>,
+    /// What is not in a statement yet.
+    pub open: Lines,
+    /// What that comes to, in millionths; `None` where it cannot be counted.
+    pub open_total: Option<i64>,
+    /// Everything in which the books differ; none where they are right.
+    pub differences: Vec<Difference>,
+    /// The lines that each credited leaf belongs to: receipt, index, and what the key says.
+    pub(super) places: Vec<(usize, u64, LineKey)>,
+}
+
+/// What a receipt says of an index.
+struct Expected {
+    receipt: usize,
+    position: usize,
+    leaf: Leaf,
+    hash: TreeHash,
+}
+
+/// A comparison under way.
+pub struct Comparison<'m> {
+    manifest: &'m Manifest,
+    operator_key: PublicKey,
+    newest: SignedCheckpoint,
+    own: Vec<OwnLeaf>,
+    receipts: Vec<BatchReceipt>,
+    expected: BTreeMap<u64, Vec<Expected>>,
+    earlier: BTreeMap<(u64, TreeHash), SignedCheckpoint>,
+    before_the_ledger: u64,
+    differences: Vec<Difference>,
+}
+
+impl<'m> Comparison<'m> {
+    /// A comparison with what the vendor shows.
+    pub fn new(
+        manifest: &'m Manifest,
+        operator_key: PublicKey,
+        newest: SignedCheckpoint,
+        own: Vec<OwnLeaf>,
+    ) -> Self {
+        Self {
+            manifest,
+            operator_key,
+            newest,
+            own,
+            receipts: Vec::new(),
+            expected: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            before_the_ledger: 0,
+            differences: Vec::new(),
+        }
+    }
+
+    fn operator_id(&self) -> OperatorId {
+        OperatorId::of(&self.operator_key)
+    }
+
+    fn size(&self) -> u64 {
+        self.newest.checkpoint().size
+    }
+
+    /// Adds a receipt. `is_old` says that it may be of a time before there was a ledger.
+    pub fn add_receipt(&mut self, receipt: BatchReceipt, is_old: bool) {
+        match verified(&receipt, &self.operator_key, self.manifest) {
+            Ok((batch, outcome, checkpoint)) => {
+                let number = self.receipts.len();
+                for (position, index) in outcome.credited() {
+                    let item = batch.items[position].clone();
+                    let operator_id = batch.operator_id;
+                    let leaf = Leaf::Redemption(Box::new(Redemption { operator_id, item }));
+                    let hash = leaf.hash();
+                    let expected = Expected { receipt: number, position, leaf, hash };
+                    self.expected.entry(index).or_default().push(expected);
+                }
+                if let Some(signed) = checkpoint {
+                    let at = (signed.checkpoint().size, signed.checkpoint().root);
+                    self.earlier.insert(at, signed);
+                }
+                self.receipts.push(receipt);
+            }
+            Err(_) if is_old => self.before_the_ledger += 1,
+            Err(what) => self.differences.push(Difference::Receipt { what }),
+        }
+    }
+
+    /// The tiles that [`Comparison::finish`] needs.
+    pub fn tiles(&self) -> BTreeSet<TilePath> {
+        let size = self.size();
+        let indexes = self.expected.keys().copied().chain(self.own.iter().map(|own| own.index));
+        let leaves = indexes.filter(|index| *index < size);
+        let mut paths: BTreeSet<TilePath> = BTreeSet::new();
+        for index in leaves {
+            paths.extend(inclusion_tiles(index, size));
+        }
+        for (old, _) in self.earlier.keys().filter(|(old, _)| *old <= size) {
+            paths.extend(consistency_tiles(*old, size));
+            // What a proof of two histories is made from, where it comes to that.
+            paths.extend(frontier_tiles(*old).into_iter().map(|path| widened(path, size)));
+            paths.extend(frontier_tiles(size));
+        }
+        paths
+    }
+
+    /// Finds all differences.
+    pub fn finish(mut self, tiles: &Tiles) -> Checked {
+        self.compare_histories(tiles);
+        let credited = self.expected.len() as u64;
+        let mut leaves: BTreeMap<u64, (Vec<u8>, Leaf)> = BTreeMap::new();
+        let mut without_receipt = 0;
+        for OwnLeaf { index, leaf } in std::mem::take(&mut self.own) {
+            match self.own_leaf(tiles, index, &leaf) {
+                Ok(parsed) => {
+                    let has_receipt = self.expected.contains_key(&index);
+                    without_receipt +=
+                        u64::from(!has_receipt && matches!(parsed, Leaf::Redemption(_)));
+                    leaves.insert(index, (leaf, parsed));
+                }
+                Err(difference) => self.differences.push(difference),
+            }
+        }
+        let mut places = Vec::new();
+        for (index, expected) in std::mem::take(&mut self.expected) {
+            for Expected { receipt, position, leaf, hash } in expected {
+                places.push((receipt, index, line_of(&leaf, self.manifest)));
+                self.compare_leaf(tiles, index, receipt, position, &hash, &leaves);
+                // What was promised counts, whatever lies there.
+                leaves.insert(index, (leaf.encode(), leaf));
+            }
+        }
+        let places = places.into_iter().filter_map(|(a, b, line)| Some((a, b, line?))).collect();
+        self.replay(tiles, leaves, places, credited, without_receipt)
+    }
+
+    /// That each checkpoint of an earlier answer is of the newest one's history.
+    fn compare_histories(&mut self, tiles: &Tiles) {
+        let newest = self.newest.checkpoint().clone();
+        for ((old, old_root), signed) in std::mem::take(&mut self.earlier) {
+            if old > newest.size {
+                self.differences.push(Difference::Shrunk { signed: Box::new(signed) });
+                continue;
+            }
+            let consistent = consistency_proof(tiles, old, newest.size)
+                .ok()
+                .map(|proof| verify_consistency(old, &old_root, newest.size, &newest.root, &proof));
+            if matches!(consistent, Some(Ok(()))) {
+                continue;
+            }
+            let proof = ForkProof::build(tiles, old, newest.size);
+            let roots = proof.as_ref().and_then(|proof| proof.roots(old, newest.size));
+            self.differences.push(match (proof, roots) {
+                (Some(proof), Some((_, new))) if new == newest.root => {
+                    Difference::TwoHistories { older: Box::new(signed), proof }
+                }
+                _ if old == newest.size => Difference::TwoHistories {
+                    older: Box::new(signed),
+                    proof: ForkProof(Vec::new()),
+                },
+                _ => Difference::Tiles { index: old },
+            });
+        }
+    }
+
+    /// The hash that lies at `index`, proven by the tiles.
+    fn proven(&self, tiles: &Tiles, index: u64) -> Option<(TreeHash, InclusionProof)> {
+        let newest = self.newest.checkpoint();
+        let hash = tiles.node(0, index)?;
+        let proof = inclusion_proof(tiles, index, newest.size).ok()?;
+        verify_inclusion(index, newest.size, &hash, &proof, &newest.root).ok()?;
+        Some((hash, proof))
+    }
+
+    fn log_proof(&self, index: u64, inclusion: InclusionProof) -> Box<LogProof> {
+        let checkpoint = self.newest.note().clone();
+        Box::new(LogProof { extra: None, index, inclusion, checkpoint })
+    }
+
+    /// A leaf that the vendor shows, if it is in the ledger and this operator's.
+    fn own_leaf(&self, tiles: &Tiles, index: u64, leaf: &[u8]) -> Result<Leaf, Difference> {
+        let (hash, _) = self.proven(tiles, index).ok_or(Difference::Tiles { index })?;
+        if hash != leaf_hash(leaf) {
+            return Err(Difference::NotThere { index });
+        }
+        Leaf::decode(leaf).map_err(|error| Difference::Leaf { index, what: error.to_string() })
+    }
+
+    fn compare_leaf(
+        &mut self,
+        tiles: &Tiles,
+        index: u64,
+        receipt: usize,
+        position: usize,
+        hash: &TreeHash,
+        shown: &BTreeMap<u64, (Vec<u8>, Leaf)>,
+    ) {
+        if index >= self.size() {
+            return; // the checkpoint that promised it is larger, and was found to be so above
+        }
+        let difference = match self.proven(tiles, index) {
+            None => Difference::Tiles { index },
+            Some((found, inclusion)) if found != *hash => {
+                let proof = self.log_proof(index, inclusion);
+                Difference::LeafDiffers { receipt, position, found, proof }
+            }
+            Some(_) if !shown.contains_key(&index) => Difference::NotShown { index },
+            Some(_) => return,
+        };
+        self.differences.push(difference);
+    }
+
+    /// Goes through all leaves in their order, as ledger.md says, and compares the statements.
+    fn replay(
+        mut self,
+        tiles: &Tiles,
+        leaves: BTreeMap<u64, (Vec<u8>, Leaf)>,
+        places: Vec<(usize, u64, LineKey)>,
+        credited: u64,
+        without_receipt: u64,
+    ) -> Checked {
+        let vendor_id = self.manifest.vendor_id();
+        let mut account = Account::new(vendor_id, self.operator_id());
+        let (mut contracts, mut statements) = (Vec::new(), Vec::new());
+        for (index, (bytes, leaf)) in leaves {
+            match account.add(index, &leaf, self.manifest) {
+                Ok(faults) => {
+                    let statement = statements.len();
+                    let faults = faults.into_iter();
+                    self.differences
+                        .extend(faults.map(|fault| Difference::Statement { statement, fault }));
+                }
+                Err(error) => {
+                    let what = error.to_string();
+                    self.differences.push(Difference::Leaf { index, what });
+                }
+            }
+            match leaf {
+                Leaf::Statement(signed) => {
+                    if signed.verify(self.manifest.receipt_key()).is_err() {
+                        let statement = statements.len();
+                        self.differences.push(Difference::Unsigned { statement });
+                    }
+                    statements.push(PlacedStatement { index, signed });
+                }
+                Leaf::Contract(contract) => {
+                    if let Some((_, inclusion)) = self.proven(tiles, index) {
+                        let proof = self.log_proof(index, inclusion);
+                        contracts.push(PlacedContract { leaf: bytes, contract, proof });
+                    }
+                }
+                _ => {}
+            }
+        }
+        let open = account.lines(self.size()).unwrap_or_default();
+        let open_total =
+            total(&open.earned, &open.resold, &[], |number| account.contract(number)).ok();
+        Checked {
+            vendor_id,
+            operator_key: self.operator_key,
+            manifest: self.manifest.bytes().to_vec(),
+            checkpoint: self.newest,
+            receipts: self.receipts,
+            credited,
+            without_receipt,
+            before_the_ledger: self.before_the_ledger,
+            contracts,
+            statements,
+            open,
+            open_total,
+            differences: self.differences,
+            places,
+        }
+    }
+}
+
+impl Checked {
+    /// Whether the books are right, as far as this operator can see.
+    pub fn agrees(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    /// The contract with this number, the first one of it.
+    pub fn contract(&self, number: u32) -> Option<&Contract> {
+        self.contracts.iter().map(|placed| &placed.contract).find(|one| one.number == number)
+    }
+
+    /// What a statement says.
+    pub fn statement(&self, number: usize) -> Option<&Statement> {
+        self.statements.get(number).map(|placed| placed.signed.unverified())
+    }
+}
+
+/// What the key of a redemption says; the contract is left at 0. `None` for test keys, which are worth nothing.
+pub(super) fn line_of(leaf: &Leaf, keys: &impl KeyBook) -> Option<LineKey> {
+    let Leaf::Redemption(redemption) = leaf else { return None };
+    let facts = keys.facts(&redemption.item.token.key_id).filter(|facts| facts.is_production)?;
+    Some(LineKey { contract: 0, epoch: facts.epoch, exponent: facts.exponent })
+}
+
+/// A receipt, parsed and verified: both signatures, that they belong together, and the checkpoint.
+pub(super) type VerifiedReceipt =
+    (scrip_protocol::redemption::RedemptionBatch, RedemptionOutcome, Option<SignedCheckpoint>);
+
+/// Verifies a receipt of this operator's and this vendor's, or says what is wrong with it.
+pub(super) fn verified(
+    receipt: &BatchReceipt,
+    operator_key: &PublicKey,
+    manifest: &Manifest,
+) -> Result<VerifiedReceipt, String> {
+    let batch = SignedBatch::decode(&receipt.batch).map_err(|error| error.to_string())?;
+    let digest = batch.digest();
+    let batch = batch.verify(operator_key).map_err(|error| error.to_string())?;
+    let outcome = RedemptionOutcome::open(&receipt.outcome, manifest.receipt_key())
+        .map_err(|error| error.to_string())?;
+    outcome.check_leaves().map_err(|error| error.to_string())?;
+    let vendor_id = manifest.vendor_id();
+    let belongs = outcome.batch_digest == digest
+        && outcome.vendor_id == vendor_id
+        && batch.vendor_id == vendor_id
+        && outcome.operator_id == batch.operator_id
+        && outcome.results.len() == batch.items.len();
+    if !belongs {
+        return Err("the outcome is for another batch".to_owned());
+    }
+    let checkpoint = match outcome.leaves.is_empty() {
+        true => None,
+        false => Some(open_checkpoint(&outcome.checkpoint, manifest)?),
+    };
+    Ok((batch, outcome, checkpoint))
+}
+
+/// A checkpoint of this vendor, whoever witnessed it.
+pub(super) fn open_checkpoint(
+    bytes: &[u8],
+    manifest: &Manifest,
+) -> Result<SignedCheckpoint, String> {
+    let vendor = manifest.vendor_id();
+    let key = VerifierKey::of_ledger(&vendor, *manifest.receipt_key());
+    let (origin, policy) = (KeyName::of_ledger(&vendor), WitnessPolicy::none());
+    SignedCheckpoint::open(bytes, &origin, [&key], &policy).map_err(|error| error.to_string())
+}
+
+/// A tile of an older tree, as wide as it is in one of `size` leaves.
+fn widened(path: TilePath, size: u64) -> TilePath {
+    let scrip_protocol::tlog::tile::TileKind::Hash(level) = path.kind() else { return path };
+    let count = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
+    TilePath::at(path.kind(), path.index(), count).unwrap_or(path)
+}
