@@ -2,5 +2,4 @@
 
 #![forbid(unsafe_code)]
 
-pub mod solvency;
-pub mod source;
+pub mod witness;
