@@ -612,8 +612,8 @@ fn keys_of<K: Ord + Copy, V>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> Vec<K> {
     keys
 }
 
-/// Line by line.
-fn compare(statement: &Statement, lines: &Lines, faults: &mut Vec<StatementFault>) {
+/// Where the lines of a statement are not those of the ledger, line by line.
+pub fn compare(statement: &Statement, lines: &Lines, faults: &mut Vec<StatementFault>) {
     let counts = |lines: &[EarnedLine]| -> BTreeMap<LineKey, u64> {
         let key = |line: &EarnedLine| {
             let EarnedLine { contract, epoch, exponent, certificates } = *line;
