@@ -9,6 +9,7 @@ pub mod audit;
 pub mod finding;
 mod keyring;
 pub mod report;
+pub mod solvency;
 mod sort;
 pub mod source;
 #[cfg(feature = "testing")]

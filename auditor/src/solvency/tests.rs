@@ -1,0 +1,256 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use scrip_protocol::{
+    credits::{Credits, Exponent},
+    keys::SigningKey,
+    ledger::{TallyKind, ValueCommitment},
+    manifest::{EpochBody, ManifestBody, Windows},
+    solvency::{Blinding, PrivateBooks, commit},
+    time::UnixSeconds,
+    tlog::tile::{Tiles, new_bundles},
+    tlog::tree::append,
+};
+
+use super::*;
+
+const SOLD: CommitmentKind = CommitmentKind::Tally(TallyKind::Sold);
+const REDEEMED: CommitmentKind = CommitmentKind::Tally(TallyKind::Redeemed);
+const SETTLED: CommitmentKind = CommitmentKind::Settled;
+
+/// A ledger in memory.
+#[derive(Clone, Default)]
+struct Files(BTreeMap<String, Vec<u8>>);
+
+impl Ledger for Files {
+    fn get<'a>(
+        &'a self,
+        path: &'a str,
+        max: usize,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, SourceError>> {
+        let found = self.0.get(path).filter(|bytes| bytes.len() <= max);
+        async move { Ok(found.map(|bytes| Bytes::from(bytes.clone()))) }.boxed()
+    }
+
+    fn place(&self) -> String {
+        "memory".into()
+    }
+}
+
+/// A vendor that keeps books with the public leaves alone, and covers in the place of the private ones.
+struct Vendor {
+    root: SigningKey,
+    receipt: SigningKey,
+    leaves: Vec<Leaf>,
+    books: PrivateBooks,
+}
+
+impl Vendor {
+    fn new(settled_until: u64) -> Self {
+        let (root, receipt) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+        let books = PrivateBooks::new(settled_until);
+        let mut vendor = Self { root, receipt, leaves: Vec::new(), books };
+        let manifest = Manifest::open(&vendor.manifest(), &vendor.id()).unwrap();
+        let version = ManifestVersion { version: 1, digest: manifest.digest() };
+        vendor.leaves.push(Leaf::Manifest(version));
+        vendor
+    }
+
+    fn id(&self) -> VendorId {
+        VendorId::of(&self.root.public())
+    }
+
+    fn manifest(&self) -> Vec<u8> {
+        let epoch = |number: u32, key_use| EpochBody {
+            number,
+            key_use,
+            windows: Windows {
+                issue_from: UnixSeconds(u64::from(number)),
+                issue_until: UnixSeconds(u64::from(number) + 1),
+                renew_from: UnixSeconds(10),
+                spend_until: UnixSeconds(20),
+                redeem_until: UnixSeconds(30),
+            },
+            keys: vec![(Exponent::new(0).unwrap(), {
+                let mut modulus = [0xff; 256];
+                modulus[9] = number as u8;
+                modulus
+            })],
+        };
+        let body = ManifestBody {
+            root_key: self.root.public(),
+            version: 1,
+            issuer_name: "vendor.example".into(),
+            receipt_key: self.receipt.public(),
+            epochs: vec![
+                epoch(1, KeyUse::Production),
+                epoch(2, KeyUse::Production),
+                epoch(3, KeyUse::Test),
+            ],
+        };
+        body.sign(&self.root)
+    }
+
+    /// Something that happened, with as many private leaves behind it.
+    fn happen(&mut self, kind: CommitmentKind, epoch: u32, credits: u64, covers: usize) {
+        let index = self.leaves.len() as u64;
+        let blinding = Blinding::from_seed(&[3; 32], &index.to_be_bytes());
+        self.books.add(index, kind, epoch, Credits(credits), &blinding);
+        let cover = Leaf::Cover([index as u8; 32]);
+        self.leaves.push(Leaf::Commitment(ValueCommitment {
+            kind,
+            epoch,
+            commitment: commit(Credits(credits), &blinding),
+            leaf_hash: cover.hash(),
+        }));
+        self.leaves.extend(std::iter::repeat_n(cover, covers));
+    }
+
+    /// The files, with the proof of `books` in them.
+    fn publish(&self, books: &PrivateBooks) -> Files {
+        let mut files = BTreeMap::from([("manifest/1".to_owned(), self.manifest())]);
+        let hashes: Vec<TreeHash> = self.leaves.iter().map(Leaf::hash).collect();
+        let size = hashes.len() as u64;
+        let mut frontier = Frontier::empty();
+        hashes.iter().for_each(|hash| frontier.push(*hash));
+        for (path, bytes) in append(&Tiles::new(), 0, &hashes).unwrap() {
+            files.insert(path.to_string(), bytes);
+        }
+        for path in new_bundles(TileKind::Public, 0, size) {
+            let start = path.start() as usize;
+            let bundle = (0_u8..=255).zip(&self.leaves[start..]);
+            let bundle = bundle.filter(|(_, leaf)| leaf.is_public());
+            let bundle = bundle.map(|(offset, leaf)| (offset, leaf.encode())).collect();
+            files.insert(path.to_string(), PublicBundle::new(bundle).unwrap().encode());
+        }
+        let origin = KeyName::of_ledger(&self.id());
+        let checkpoint = Checkpoint { origin, size, root: frontier.root() };
+        let note = checkpoint.sign(&self.receipt).unwrap().encode();
+        let id = self.id();
+        let text = checkpoint.encode();
+        let claim = Claim { vendor_id: &id, checkpoint_text: &text, checkpoint: note.as_bytes() };
+        let proof = books.prove(&claim, &mut rng()).unwrap();
+        files.insert("solvency".into(), proof.encode());
+        Files(files)
+    }
+}
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([5; 32])
+}
+
+fn honest() -> Vendor {
+    let mut vendor = Vendor::new(500);
+    vendor.happen(SOLD, 1, 1_000, 3);
+    vendor.happen(REDEEMED, 1, 400, 290);
+    vendor.happen(SOLD, 2, 50, 0);
+    vendor.happen(REDEEMED, 1, 100, 120);
+    vendor.happen(SETTLED, 1, 500, 100);
+    vendor.happen(REDEEMED, 2, 20, 30);
+    vendor
+}
+
+async fn check_files(vendor: &Vendor, files: &Files) -> Result<Shown, CheckError> {
+    check(files, &vendor.id(), &WitnessPolicy::new(Vec::new(), 0).unwrap(), &mut rng()).await
+}
+
+async fn refutation(vendor: &Vendor, files: &Files) -> Refutation {
+    match check_files(vendor, files).await.unwrap_err() {
+        CheckError::Refuted(refutation) => refutation,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn everybody_can_see_that_honest_books_add_up() {
+    let vendor = honest();
+    let files = vendor.publish(&vendor.books);
+    let shown = check_files(&vendor, &files).await.unwrap();
+    assert_eq!((shown.size, shown.settled_until), (550, Some(500)));
+    assert_eq!(
+        shown.epochs,
+        [
+            ShownEpoch { epoch: 1, issued: 1, voided: 2, settled: 1 },
+            ShownEpoch { epoch: 2, issued: 1, voided: 1, settled: 0 },
+        ]
+    );
+    let entries = files.0.keys().filter(|path| path.contains("entries")).count();
+    assert_eq!(entries, 0, "nothing private was read");
+
+    // A tree that has grown since: its partial tiles are gone, the full ones there.
+    let mut grown = honest();
+    grown.leaves.extend(std::iter::repeat_n(Leaf::Cover([9; 32]), 300));
+    let mut later = grown.publish(&PrivateBooks::new(0));
+    later.0.insert("solvency".into(), files.0["solvency"].clone());
+    assert_eq!(check_files(&vendor, &later).await.unwrap(), shown);
+}
+
+#[tokio::test]
+async fn what_does_not_belong_together_is_refuted() {
+    let vendor = honest();
+    let good = vendor.publish(&vendor.books);
+    let spoiled = |path: &str, spoil: fn(&mut Vec<u8>)| {
+        let mut files = good.clone();
+        spoil(files.0.get_mut(path).unwrap());
+        files
+    };
+    let files = spoiled("tile/public/000", |bytes| bytes[10] ^= 1);
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Leaf { index: 0 }));
+    let files = spoiled("tile/0/001", |bytes| bytes[32 * 255] ^= 1);
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Root { size: 550 }));
+    let files = spoiled("tile/0/001", |bytes| bytes.truncate(7));
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Tile { .. }));
+    let files = spoiled("manifest/1", |bytes| bytes[60] ^= 1);
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Manifest { .. }));
+    let files = spoiled("solvency", |bytes| bytes.truncate(100));
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Document(_)));
+    // A commitment that is not shown.
+    let files = spoiled("tile/public/001", Vec::clear);
+    assert!(matches!(refutation(&vendor, &files).await, Refutation::Proof(_)));
+
+    let mut missing = good.clone();
+    missing.0.remove("tile/0/001");
+    let error = check_files(&vendor, &missing).await.unwrap_err();
+    assert!(matches!(error, CheckError::Source(SourceError::Missing { .. })), "{error}");
+    missing.0.remove("solvency");
+    assert!(matches!(check_files(&vendor, &missing).await, Err(CheckError::NoProof { .. })));
+
+    let other = Vendor { root: SigningKey::from_seed(&[8; 32]), ..honest() };
+    assert!(matches!(refutation(&other, &good).await, Refutation::Manifest { .. }));
+    let thief = Vendor { receipt: SigningKey::from_seed(&[9; 32]), ..honest() };
+    let mut stolen = thief.publish(&thief.books);
+    stolen.0.insert("manifest/1".into(), good.0["manifest/1"].clone());
+    assert!(matches!(refutation(&vendor, &stolen).await, Refutation::Checkpoint(_)));
+}
+
+#[tokio::test]
+async fn a_vendor_whose_books_do_not_add_up_is_found() {
+    let mut vendor = Vendor::new(0);
+    vendor.happen(SOLD, 1, 10, 1);
+    vendor.happen(REDEEMED, 1, 12, 2);
+    assert!(vendor.books.clone().prove(&CLAIM, &mut rng()).is_err());
+    let mut invented = PrivateBooks::new(0);
+    for (index, kind, credits) in [(1, SOLD, 12), (3, REDEEMED, 12)] {
+        let blinding = Blinding::from_seed(&[3; 32], &u64::to_be_bytes(index));
+        invented.add(index, kind, 1, Credits(credits), &blinding);
+    }
+    let files = vendor.publish(&invented);
+    let refuted = refutation(&vendor, &files).await;
+    assert!(
+        matches!(refuted, Refutation::Proof(SolvencyError::Range { first: 1, last: 1 })),
+        "{refuted}"
+    );
+
+    let mut vendor = Vendor::new(0);
+    vendor.happen(SOLD, 3, 10, 1);
+    let files = vendor.publish(&vendor.books);
+    let refuted = refutation(&vendor, &files).await;
+    assert!(matches!(refuted, Refutation::Epoch { epoch: 3 }), "of test keys: {refuted}");
+}
+
+const CLAIM: Claim<'static> =
+    Claim { vendor_id: &VendorId::from_bytes([0; 32]), checkpoint_text: "", checkpoint: b"" };
