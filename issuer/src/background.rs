@@ -2,9 +2,12 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::issuer::Issuer;
+use crate::{
+    issuer::Issuer,
+    ledger::{Integrated, Scope},
+};
 
 /// How often the database is asked for a newer manifest: one small query.
 const ROUND: Duration = Duration::from_secs(2);
@@ -12,13 +15,17 @@ const ROUND: Duration = Duration::from_secs(2);
 const DROP: u32 = 1_800;
 /// From one look after the sources to the next.
 const SOURCES: Duration = Duration::from_secs(60);
+/// From one look for what is in line for the ledger to the next: what other processes recorded waits so long at most.
+const LEDGER: Duration = Duration::from_millis(250);
+/// How long the ledger is left alone where it failed.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds without an attempt to make keys after one that failed.
 const PAUSE: u32 = 30;
 
 /// Runs until it is dropped. Sources are other people's servers, which may be slow: they have rounds of their own, so that the
 /// keys do not wait for them.
 pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (never, _) = tokio::join!(keys(&issuer), sources(&issuer));
+    let (never, ..) = tokio::join!(keys(&issuer), sources(&issuer), ledger(&issuer));
     never
 }
 
@@ -55,5 +62,30 @@ async fn sources(issuer: &Issuer) -> Infallible {
             tracing::error!(%error, "the sources were not looked after; trying again in a minute");
         }
         sleep(SOURCES).await;
+    }
+}
+
+/// Integrates what is in line, and shows others that somebody does.
+async fn ledger(issuer: &Issuer) -> Infallible {
+    let (mut failing, mut beaten) = (false, Instant::now());
+    let lease = issuer.config().ledger.lease;
+    loop {
+        let integrated = issuer.integrate(Scope::Due).await;
+        match &integrated {
+            Ok(_) if failing => tracing::info!("the ledger grows again"),
+            // Said once: what is in line is in the status, and an alert.
+            Err(error) if !failing => {
+                tracing::error!(%error, "the ledger does not grow; trying again every second");
+            }
+            _ => {}
+        }
+        failing = integrated.is_err();
+        if matches!(integrated, Ok(Integrated::Everything)) && beaten.elapsed() > lease / 3 {
+            beaten = Instant::now();
+            if let Err(error) = issuer.beat().await {
+                tracing::warn!(%error, "other issuers may take over the ledger");
+            }
+        }
+        sleep(if failing { LEDGER_PAUSE } else { LEDGER }).await;
     }
 }

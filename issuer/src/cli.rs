@@ -164,7 +164,10 @@ impl Session {
         if !path.exists() {
             return Err(CliError::NoConfig { path });
         }
-        Ok(config::load(&path, ENV_PREFIX, self.env.iter().cloned())?)
+        let mut config: Config = config::load(&path, ENV_PREFIX, self.env.iter().cloned())?;
+        let ledger = || self.directory.join("ledger").to_string_lossy().into_owned();
+        config.ledger.store.get_or_insert_with(ledger);
+        Ok(config)
     }
 
     /// The configuration and the database of an issuer that `init` made.

@@ -2,7 +2,7 @@
 
 mod template;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
 use scrip_protocol::credits::Exponent;
 use scrip_runtime::{
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     pack::{Pack, PackError},
-    sources::SourcesConfig,
+    sources::{SourcesConfig, secret::Secret},
 };
 
 pub use self::template::template;
@@ -56,9 +56,36 @@ pub struct Config {
     /// What is sold.
     #[serde(default = "default_products")]
     pub products: BTreeMap<String, Product>,
+    /// The ledger.
+    #[serde(default)]
+    pub ledger: LedgerConfig,
     /// Where money is taken, besides vouchers.
     #[serde(default)]
     pub sources: SourcesConfig,
+}
+
+/// Where the ledger is, and how it grows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerConfig {
+    /// A directory, or `s3://BUCKET/PREFIX`; the directory `ledger` beside a SQLite database where it is not given.
+    pub store: Option<String>,
+    /// Of an S3-compatible store, its URL; Amazon's where it is not given.
+    pub endpoint: Option<String>,
+    /// Of an S3-compatible store, its region.
+    pub region: Option<String>,
+    /// Of an S3-compatible store, the name of the key.
+    pub access_key_id: Option<String>,
+    /// Of an S3-compatible store, the key.
+    pub secret_access_key: Option<Secret>,
+    /// What the size is a multiple of: small numbers hide in the fill. 1 for none.
+    pub fill: u64,
+    /// How long the answer to a batch waits for its leaves.
+    #[serde(skip)]
+    pub wait: Duration,
+    /// How long nothing may be seen of the process that sequences until another takes over.
+    #[serde(skip)]
+    pub lease: Duration,
 }
 
 /// How much may be signed at a time.
@@ -143,6 +170,21 @@ impl Default for SignerConfig {
     }
 }
 
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            store: None,
+            endpoint: None,
+            region: None,
+            access_key_id: None,
+            secret_access_key: None,
+            fill: 256,
+            wait: Duration::from_secs(10),
+            lease: Duration::from_secs(3),
+        }
+    }
+}
+
 impl Default for EpochConfig {
     fn default() -> Self {
         Self {
@@ -181,6 +223,7 @@ impl Config {
             signer: SignerConfig::default(),
             epoch: EpochConfig::default(),
             products: default_products(),
+            ledger: LedgerConfig::default(),
             sources: SourcesConfig::default(),
         }
     }

@@ -8,6 +8,7 @@ use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
 use crate::{
     epochs::{ChangeError, EpochsTooShort},
+    ledger::StorageSetupError,
     signer::BadKey,
     sources::SetupError,
     store::StoreError,
@@ -84,6 +85,9 @@ pub enum StartError {
         /// What it sells.
         product: String,
     },
+    /// The ledger's storage cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageSetupError),
     /// The epochs are too short.
     #[error(transparent)]
     EpochsTooShort(#[from] EpochsTooShort),

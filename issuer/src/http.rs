@@ -5,6 +5,7 @@
 
 mod directory;
 mod issuance;
+mod ledger;
 mod purchases;
 mod redemptions;
 mod refusal;
@@ -37,6 +38,11 @@ pub fn router(issuer: Issuer) -> Router {
         .route("/v1/redemptions", post(redemptions::redeem))
         .route("/v1/renewals", post(renewals::renew))
         .route("/v1/inquiries", post(renewals::inquire))
+        .route("/ledger/checkpoint", get(ledger::checkpoint))
+        .route("/ledger/tile/{*path}", get(ledger::tile))
+        .route("/ledger/manifest/{version}", get(ledger::manifest))
+        .route("/ledger/solvency", get(ledger::solvency))
+        .route("/v1/ledger/own", post(ledger::own))
         .merge(admin::router(&issuer))
         .fallback(async || Refusal::Surface(ProblemType::NotFound))
         .method_not_allowed_fallback(async || Refusal::Surface(ProblemType::MethodNotAllowed))

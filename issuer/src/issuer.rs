@@ -7,6 +7,7 @@ use scrip_protocol::{
     address::VendorAddress,
     id::{KeyId, VendorId},
     manifest::Manifest,
+    time::UnixSeconds,
 };
 use scrip_runtime::{
     clock::{Clock, SharedClock},
@@ -26,12 +27,13 @@ use crate::{
     http,
     init::{self, InitOptions},
     keys::Vault,
+    ledger::{self, Ledger, Storage},
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
     rotation::check_products,
     signer::{Signer, raw},
     sources::{Failing, Sources},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// A vendor's server, in this process. Clones are the same issuer.
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) sources: Sources,
     pub(crate) failing: Failing,
     pub(crate) rechecked: Rechecked,
+    pub(crate) ledger: Ledger,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
 }
@@ -104,6 +107,8 @@ impl Issuer {
         let ring = Ring::read(&store, &vault, None, clock.now()).await?;
         check_products(&config)?;
         check_length(&config.epoch)?;
+        let storage = Storage::open(&config.ledger, ledger::beside(&config.database).as_deref())?;
+        begin_ledger(&store, &ring.manifest, clock.now(), &rng).await?;
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
         let vendor_id = ring.manifest.vendor_id();
@@ -124,6 +129,7 @@ impl Issuer {
             sources,
             failing: Failing::default(),
             rechecked: Rechecked::default(),
+            ledger: Ledger::new(storage, &rng),
             steps,
             rng,
         };
@@ -192,6 +198,20 @@ impl Issuer {
             never = background::run(self.clone()) => match never {},
         }
     }
+}
+
+/// Begins the ledger where the database has none. What ended before it does not come into it.
+async fn begin_ledger(
+    store: &Store,
+    manifest: &Manifest,
+    now: UnixSeconds,
+    rng: &RngFactory,
+) -> Result<(), StoreError> {
+    let mut secret = [0; 32];
+    rng().fill_bytes(&mut secret);
+    let ended = manifest.epochs().iter().filter(|epoch| epoch.windows.redeem_until <= now);
+    let ended: Vec<u32> = ended.map(|epoch| epoch.number).collect();
+    store.begin_ledger(&secret, &ended).await
 }
 
 /// Whether everything that the sources sell is a product.

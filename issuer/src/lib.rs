@@ -30,6 +30,7 @@ pub mod config;
 pub mod grants;
 pub mod http;
 pub mod init;
+pub mod ledger;
 pub mod operators;
 pub mod packs;
 pub mod purchases;

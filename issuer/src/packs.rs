@@ -95,7 +95,8 @@ impl Issuer {
         let answer = self.sign_items(&checked).await?;
         let stored = StoredPack { request_digest, answer };
         self.inner.steps.at("issuer.answer.before_store");
-        let first = self.inner.store.store_pack(&grant_id, &stored, &counts(&checked)).await?;
+        let counts = counts(&checked);
+        let first = self.inner.store.store_pack(&grant_id, &stored, &counts, now.day()).await?;
         self.inner.steps.at("issuer.answer.after_store");
         if first {
             return Ok(stored.answer);

@@ -13,6 +13,7 @@ use scrip_runtime::random::RngFactory;
 
 use crate::{
     issuer::Issuer,
+    ledger::NotPlaced,
     random::random_number,
     ring::Ring,
     store::{BatchRecord, Decision, SpendRecord, StoreError},
@@ -33,6 +34,9 @@ pub enum RedemptionError {
     /// The check was interrupted by the shutdown.
     #[error("the server is shutting down")]
     Interrupted,
+    /// It was decided, and is not in the ledger yet. The same batch gets the answer later.
+    #[error(transparent)]
+    NotPlaced(#[from] NotPlaced),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,16 +70,20 @@ impl Issuer {
             items,
         };
         self.inner.steps.at("issuer.redemption.before_commit");
-        let results = self.inner.store.record_batch(&record, &self.inner.steps).await?;
+        let decided = self.inner.store.record_batch(&record, &self.inner.steps).await?;
         self.inner.steps.at("issuer.redemption.after_commit");
-        // Ed25519 is deterministic: a repeated batch gets the same results and so the same bytes.
+        let fresh = decided.number == record.number;
+        let results: Vec<_> =
+            decided.results.into_iter().zip(record.items.iter().map(name)).collect();
+        let places = self.placed(decided.number, fresh, &results).await?;
+        // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),
             operator_id: operator.id,
             batch_digest: digest,
-            results,
-            leaves: Vec::new(),
-            checkpoint: Vec::new(),
+            results: results.into_iter().map(|(result, _)| result).collect(),
+            leaves: places.leaves,
+            checkpoint: places.checkpoint,
         };
         Ok(outcome.sign(&ring.receipt))
     }
@@ -93,6 +101,14 @@ impl Issuer {
         tokio::task::spawn_blocking(move || check(&manifest, batch, now, &rng))
             .await
             .map_err(|_| RedemptionError::Interrupted)
+    }
+}
+
+/// What an item is recorded under.
+fn name(decision: &Decision) -> Option<(u32, [u8; 32])> {
+    match decision {
+        Decision::Spend(spend) => Some((spend.epoch, spend.item.token.nonce)),
+        Decision::Unknown(_) => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod error;
 mod grants;
 mod health;
 mod keys;
+mod ledger;
 mod migrations;
 mod operators;
 mod orders;
@@ -52,13 +53,20 @@ pub use self::{
     grants::{GrantRow, Minted},
     health::SourceFailure,
     keys::{KeyMaterial, ManifestVersion, SealedKey},
+    ledger::{
+        AuditorRow, DecidedItem, EvidenceRow, IssuedKind, IssuedRow, LeafPlaces, LedgerState,
+        LoggedRenewals, QueuedRow, RangeRow, RenewalDay, RenewalRow, RenewedRow, SalesRow,
+        Sequenced, Waiting, What,
+    },
     operators::{AddedOperator, OperatorRow},
     orders::OrderRow,
     packs::StoredPack,
     purchases::{
         Effect, Loss, NewPurchase, Outcome, PurchaseRecorded, PurchaseRow, Refund, Sale, Unsettled,
     },
-    redemptions::{BatchRecord, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord},
+    redemptions::{
+        BatchRecord, Decided, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord,
+    },
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,

@@ -84,7 +84,7 @@ impl Issuer {
         let taken = self
             .inner
             .store
-            .take_token(&grant_id, &request_digest, denomination, limit, &answer)
+            .take_token(&grant_id, &request_digest, denomination, limit, &answer, now.day())
             .await?;
         self.inner.steps.at("issuer.token.after_store");
         match taken {

@@ -90,6 +90,8 @@ problems! {
     WrongVendor = "wrong-vendor", 400, Client, free, "This is for another vendor than is accepted here.";
     OperatorUnknown = "operator-unknown", 403, Client, free, "The vendor has no contract with this operator.";
     OperatorSignatureInvalid = "operator-signature-invalid", 403, Client, free, "The batch is not signed by its operator.";
+    AuditorUnknown = "auditor-unknown", 401, Client, free, "No auditor has this token, or it has ended.";
+    ClockSkew = "clock-skew", 401, Client, free, "The request's time is too far from the vendor's; check the clock.";
     PaymentRequired = "payment-required", 402, Client, free, "This costs credits; see the price.";
     WrongOperator = "wrong-operator", 400, Client, free, "The payment is for another operator.";
     DuplicateCertificate = "duplicate-certificate", 400, Client, free, "A certificate occurs twice in the payment.";

@@ -103,8 +103,12 @@ impl Network {
         let clock = ManualClock::new(plan.start);
         let issuer_dir = dir.path().join("issuer");
         std::fs::create_dir(&issuer_dir)?;
-        let database = plan.database.unwrap_or_else(|| sqlite_url(&issuer_dir.join("issuer.db")));
-        let mut config = issuer_config(database, plan.largest)?;
+        let own = sqlite_url(&issuer_dir.join("issuer.db"));
+        // What is in a server's database has its ledger in a directory that is given; another one's lies beside the file.
+        let ledger = issuer_dir.join("ledger").to_string_lossy().into_owned();
+        let ledger = plan.database.is_some().then_some(ledger);
+        let mut config = issuer_config(plan.database.unwrap_or(own), plan.largest)?;
+        config.ledger.store = ledger;
         config.epoch.test_keys = plan.test_keys;
         (plan.vendor)(&mut config);
         let mut vendor = VendorNode::init(config, Arc::new(clock.clone())).await?;

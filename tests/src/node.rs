@@ -40,7 +40,7 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// Copies the files of a folder into a new one.
+/// Copies a folder into a new one, with all that is in it.
 ///
 /// # Errors
 /// Where it exists, or the files cannot be read.
@@ -48,7 +48,12 @@ pub fn copy_dir(from: &std::path::Path, to: &std::path::Path) -> std::io::Result
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &copy)?;
+        } else {
+            std::fs::copy(entry.path(), copy)?;
+        }
     }
     Ok(())
 }

@@ -118,11 +118,23 @@ impl Write for Log {
     }
 }
 
-const REDEMPTION_TABLES: [&str; 8] =
-    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
+const REDEMPTION_TABLES: [&str; 12] = [
+    "operators",
+    "batches",
+    "spent",
+    "evidence",
+    "redeemed",
+    "renewals",
+    "renewed",
+    "outcomes",
+    "ledger_queue",
+    "ledger_state",
+    "ledger_ranges",
+    "ledger_checkpoints",
+];
 /// What the vendor's own people did. Names operators, which everybody knows, and nothing of a purchase or a certificate.
-const ADMIN_TABLES: [&str; 3] = ["admin_tokens", "admin_sessions", "admin_log"];
-const ISSUANCE_TABLES: [&str; 11] = [
+const ADMIN_TABLES: [&str; 4] = ["admin_tokens", "admin_sessions", "admin_log", "auditors"];
+const ISSUANCE_TABLES: [&str; 13] = [
     "grants",
     "vouchers",
     "voucher_batches",
@@ -134,8 +146,10 @@ const ISSUANCE_TABLES: [&str; 11] = [
     "budgets",
     "notifications",
     "source_failures",
+    "ledger_issued",
+    "ledger_sales",
 ];
-const KEY_TABLES: [&str; 4] = ["vault", "sealed_keys", "manifests", "migrations"];
+const KEY_TABLES: [&str; 5] = ["vault", "sealed_keys", "manifests", "migrations", "ledger_ended"];
 
 /// Every value of the vendor's database, to the side that its table belongs to.
 async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side, admin: &mut Side) {

@@ -11,6 +11,7 @@ use scrip_protocol::{
 use super::respond;
 use crate::{
     grants::GrantError,
+    ledger::{LedgerError, OwnLeavesError},
     packs::PackIssueError,
     purchases::{NotificationError, OrderError, PurchaseError},
     redemption::RedemptionError,
@@ -45,6 +46,10 @@ pub(super) enum Refusal {
     Redemption(#[from] RedemptionError),
     #[error(transparent)]
     Renewal(#[from] RenewalError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    OwnLeaves(#[from] OwnLeavesError),
 }
 
 impl Refusal {
@@ -108,7 +113,9 @@ impl Refusal {
                 RedemptionError::WrongVendor => ProblemType::WrongVendor,
                 RedemptionError::OperatorUnknown => ProblemType::OperatorUnknown,
                 RedemptionError::SignatureInvalid => ProblemType::OperatorSignatureInvalid,
-                RedemptionError::Interrupted => ProblemType::Overloaded,
+                RedemptionError::Interrupted | RedemptionError::NotPlaced(_) => {
+                    ProblemType::Overloaded
+                }
                 RedemptionError::Store(error) => store_problem(error),
             },
             Self::Renewal(error) => match error {
@@ -124,6 +131,14 @@ impl Refusal {
                 RenewalError::Overloaded => ProblemType::Overloaded,
                 RenewalError::Signer(_) => ProblemType::Internal,
                 RenewalError::Store(error) => store_problem(error),
+            },
+            Self::Ledger(error) => ledger_problem(error),
+            Self::OwnLeaves(error) => match error {
+                OwnLeavesError::WrongVendor => ProblemType::WrongVendor,
+                OwnLeavesError::OperatorUnknown => ProblemType::OperatorUnknown,
+                OwnLeavesError::SignatureInvalid => ProblemType::OperatorSignatureInvalid,
+                OwnLeavesError::Stale => ProblemType::ClockSkew,
+                OwnLeavesError::Ledger(error) => ledger_problem(error),
             },
         }
     }
@@ -173,6 +188,15 @@ fn source_problem(error: &SourceError) -> ProblemType {
         SourceError::Unavailable(_) => ProblemType::SourceUnavailable,
         SourceError::NotificationUnverified(_) => ProblemType::NotificationUnverified,
         SourceError::Store(error) => store_problem(error),
+    }
+}
+
+/// A storage that does not answer may do so later.
+fn ledger_problem(error: &LedgerError) -> ProblemType {
+    match error {
+        LedgerError::Store(error) => store_problem(error),
+        LedgerError::Storage(_) | LedgerError::Interrupted => ProblemType::Overloaded,
+        LedgerError::Damaged(_) | LedgerError::Lost { .. } => ProblemType::Internal,
     }
 }
 

@@ -19,7 +19,7 @@ impl Secret {
     }
 
     /// The secret itself.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -160,7 +160,7 @@ fn batch(number: u8, items: Vec<SpendRecord>) -> BatchRecord {
 }
 
 async fn record(store: &Store, batch: &BatchRecord) -> Vec<ItemResult> {
-    store.record_batch(batch, &Steps::none()).await.unwrap()
+    store.record_batch(batch, &Steps::none()).await.unwrap().results
 }
 
 fn is_double_spend_of(result: &ItemResult, resource: u8) -> bool {
@@ -276,7 +276,7 @@ async fn packs_are_stored_once(stores: &[Store]) {
     let attempts = (0..8).map(|number: u8| {
         let store = &stores[usize::from(number) % stores.len()];
         let counts = &counts;
-        async move { store.store_pack(&id, &pack(number), counts).await.unwrap() }
+        async move { store.store_pack(&id, &pack(number), counts, TODAY).await.unwrap() }
     });
     let won: Vec<bool> = join_all(attempts).await;
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
@@ -285,17 +285,20 @@ async fn packs_are_stored_once(stores: &[Store]) {
         let (grant, stored) = store.grant_with_pack(&id).await.unwrap().unwrap();
         assert_eq!((grant.minted, stored), (Minted::Pack, Some(pack(winner))));
     }
-    let taken = stores[0].take_token(&id, &[1; 32], (1, exponent(0)), 3, b"x").await;
+    let taken = stores[0].take_token(&id, &[1; 32], (1, exponent(0)), 3, b"x", TODAY).await;
     assert_eq!(taken.unwrap(), TokenTaken::GrantUsed);
     assert!(stores[0].grant_with_pack(&grant_id(9)).await.unwrap().is_none());
 }
 
 async fn tokens_stay_within_the_pack(stores: &[Store]) {
     let id = grant_id(2);
-    let attempts = (0..12).map(|number: u8| {
-        let store = &stores[usize::from(number) % stores.len()];
-        async move { store.take_token(&id, &[number; 32], (1, exponent(0)), 3, &[number]).await }
-    });
+    let attempts =
+        (0..12).map(|number: u8| {
+            let store = &stores[usize::from(number) % stores.len()];
+            async move {
+                store.take_token(&id, &[number; 32], (1, exponent(0)), 3, &[number], TODAY).await
+            }
+        });
     let taken: Vec<TokenTaken> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
     let stored: Vec<u8> =
         (0..12).filter(|number| taken[usize::from(*number)] == TokenTaken::Stored).collect();
@@ -304,11 +307,12 @@ async fn tokens_stay_within_the_pack(stores: &[Store]) {
     assert_eq!(store.tokens_taken(&id, exponent(0)).await.unwrap(), 3);
     assert_eq!(store.tokens_taken(&id, exponent(4)).await.unwrap(), 0);
     let first = stored[0];
-    let again = store.take_token(&id, &[first; 32], (1, exponent(0)), 3, b"other").await.unwrap();
+    let again =
+        store.take_token(&id, &[first; 32], (1, exponent(0)), 3, b"other", TODAY).await.unwrap();
     assert_eq!(again, TokenTaken::Before(vec![first]));
-    let other = store.take_token(&id, &[50; 32], (1, exponent(4)), 1, b"y").await.unwrap();
+    let other = store.take_token(&id, &[50; 32], (1, exponent(4)), 1, b"y", TODAY).await.unwrap();
     assert_eq!(other, TokenTaken::Stored);
-    assert!(!store.store_pack(&id, &pack(1), &[]).await.unwrap());
+    assert!(!store.store_pack(&id, &pack(1), &[], TODAY).await.unwrap());
     let (grant, answer) = store.grant_with_token(&id, &[50; 32]).await.unwrap().unwrap();
     assert_eq!((grant.minted, answer), (Minted::Tokens, Some(b"y".to_vec())));
 }
@@ -640,7 +644,8 @@ async fn postgres_conforms_at_its_strictest_level() {
 #[tokio::test]
 async fn two_issuers_on_one_postgres_are_one_vendor() {
     let Some(cluster) = Cluster::start("two issuers on one PostgreSQL") else { return };
-    let setup = Setup::new(cluster.database().unwrap()).unwrap();
+    let mut setup = Setup::new(cluster.database().unwrap()).unwrap();
+    setup.config.ledger.store = Some(cluster.ledger());
     let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
     let (one, two) = (Arc::new(one), Arc::new(two));
     crate::tests::two_issuers::race(&one, &two).await;
@@ -677,7 +682,8 @@ async fn a_full_disk_is_a_failure_of_its_own_time_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_rotations_under_load_with_two_issuers_on_one_postgres() {
     let Some(cluster) = Cluster::start("two rotations on one PostgreSQL") else { return };
-    let setup = Setup::new(cluster.database().unwrap()).unwrap();
+    let mut setup = Setup::new(cluster.database().unwrap()).unwrap();
+    setup.config.ledger.store = Some(cluster.ledger());
     let (one, two) = (setup.init().await.unwrap(), setup.open().await.unwrap());
     crate::tests::rotation::under_load(&Arc::new(one), &Arc::new(two)).await;
 }

@@ -7,7 +7,7 @@ use sqlx::{Any, AssertSqlSafe, Column, Database, Row, TypeInfo, ValueRef, any::A
 use super::Store;
 
 /// Tables that what is bought lies in.
-pub(crate) const ISSUANCE: [&str; 11] = [
+pub(crate) const ISSUANCE: [&str; 13] = [
     "grants",
     "vouchers",
     "voucher_batches",
@@ -19,10 +19,23 @@ pub(crate) const ISSUANCE: [&str; 11] = [
     "budgets",
     "notifications",
     "source_failures",
+    "ledger_issued",
+    "ledger_sales",
 ];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 8] =
-    ["operators", "batches", "spent", "evidence", "redeemed", "renewals", "renewed", "outcomes"];
+pub(crate) const REDEMPTION: [&str; 11] = [
+    "operators",
+    "batches",
+    "spent",
+    "evidence",
+    "redeemed",
+    "renewals",
+    "renewed",
+    "outcomes",
+    "ledger_queue",
+    "ledger_ranges",
+    "ledger_checkpoints",
+];
 
 /// A value as bytes; `None` is NULL.
 pub(crate) type Cell = Option<Vec<u8>>;

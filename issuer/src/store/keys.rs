@@ -1,9 +1,9 @@
 //! Sealed private keys and signed manifests.
 
-use scrip_protocol::id::VendorId;
+use scrip_protocol::{id::VendorId, time::Day};
 use sqlx::Row;
 
-use super::{Act, Store, StoreError, Tx, TxError, rows};
+use super::{Act, Store, StoreError, Tx, TxError, What, rows};
 
 /// A private key, sealed under the passphrase.
 #[derive(Clone, Debug)]
@@ -183,6 +183,7 @@ impl Tx<'_> {
         for key in &new.keys {
             self.insert_sealed_key(key).await?;
         }
+        self.enqueue(What::Manifest, version, Day(0), None).await?;
         Ok(true)
     }
 }

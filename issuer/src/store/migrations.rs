@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("migrations/0003_sources.sql")),
     (4, include_str!("migrations/0004_renewals.sql")),
     (5, include_str!("migrations/0005_admin.sql")),
+    (6, include_str!("migrations/0006_ledger.sql")),
 ];
 
 /// The version that this program brings a database to.

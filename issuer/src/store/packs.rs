@@ -1,9 +1,9 @@
 //! Answers to issuance requests for whole packs, each stored before it is sent.
 
-use scrip_protocol::id::GrantId;
+use scrip_protocol::{id::GrantId, time::Day};
 use sqlx::Row;
 
-use super::{GrantRow, Minted, Store, StoreError, Tx, TxError, rows};
+use super::{GrantRow, IssuedKind, Minted, Store, StoreError, Tx, TxError, ledger, rows};
 
 /// The stored answer of a minted grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Store {
         grant_id: &GrantId,
         pack: &StoredPack,
         counts: &[((u32, u8), i64)],
+        today: Day,
     ) -> Result<bool, StoreError> {
         self.run_tx("store_pack", |tx| {
             Box::pin(async move {
@@ -53,6 +54,8 @@ impl Store {
                 for ((epoch, exponent), certificates) in counts {
                     tx.insert_issued(grant_id, 0, *epoch, *exponent, *certificates).await?;
                 }
+                let entry = ledger::entry(&[b"pack", grant_id.as_bytes()]);
+                tx.enqueue_issued(IssuedKind::Sold, entry, today, counts).await?;
                 Ok(true)
             })
         })

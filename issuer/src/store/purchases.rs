@@ -10,7 +10,9 @@ use scrip_protocol::{
 use sqlx::Row;
 
 pub use self::sums::{Loss, Sale};
-use super::{Act, Action, GrantRow, Minted, Store, StoreError, Tx, TxError, rows};
+use super::{
+    Act, Action, GrantRow, Minted, SalesRow, Store, StoreError, Tx, TxError, ledger, rows,
+};
 use crate::sources::{AccountId, TransactionId};
 
 /// A purchase that is to be recorded.
@@ -324,6 +326,18 @@ impl Tx<'_> {
         }
         // Where another grant got the purchase in between, the primary key refuses, and the next attempt sees which.
         self.insert_purchase(new, credits).await?;
+        let entry =
+            ledger::entry(&[b"purchase", new.source.as_bytes(), new.transaction.as_bytes()]);
+        self.enqueue_sales(&SalesRow {
+            entry,
+            day: new.day,
+            source: new.source.to_owned(),
+            test: new.grant.test,
+            operator: None,
+            purchases: 1,
+            credits,
+        })
+        .await?;
         Ok(PurchaseRecorded::Granted(new.grant.clone(), !new.settles))
     }
 

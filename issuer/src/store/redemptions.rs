@@ -16,8 +16,9 @@ use scrip_protocol::{
 };
 use scrip_runtime::steps::Steps;
 
+pub(in crate::store) use self::outcome::decode as decode_results;
 pub use self::tally::{OutcomeCounts, OutcomeDay};
-use super::{Store, StoreError};
+use super::{Store, StoreError, ledger::What};
 
 /// A certificate in its epoch, the primary key of `spent`.
 pub(super) type SpendKey = (u32, [u8; 32]);
@@ -34,6 +35,15 @@ pub struct BatchRecord {
     pub day: Day,
     /// Its items, in order.
     pub items: Vec<Decision>,
+}
+
+/// A batch as it was decided, now or before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The number that it has.
+    pub number: i64,
+    /// The result of each item.
+    pub results: Vec<ItemResult>,
 }
 
 /// What is known of an item before the database is asked.
@@ -117,13 +127,13 @@ impl Store {
         &self,
         batch: &BatchRecord,
         steps: &Steps,
-    ) -> Result<Vec<ItemResult>, StoreError> {
+    ) -> Result<Decided, StoreError> {
         let firsts = batch.firsts();
         let firsts = &firsts;
         self.run_tx("record_batch", |tx| {
             Box::pin(async move {
-                if let Some(results) = tx.batch_results(&batch.digest).await? {
-                    return outcome::decode(&results);
+                if let Some((number, results)) = tx.batch_results(&batch.digest).await? {
+                    return Ok(Decided { number, results: outcome::decode(&results)? });
                 }
                 let accepted = tx.insert_spent(batch, firsts).await?;
                 steps.at("issuer.redemption.in_transaction");
@@ -136,7 +146,11 @@ impl Store {
                 tx.insert_redeemed(batch, &counts(batch, &accepted)).await?;
                 tx.insert_batch(batch, &outcome::encode(&results)).await?;
                 tx.insert_outcomes(batch, &tally::of(batch, &results)).await?;
-                Ok(results)
+                if !accepted.is_empty() {
+                    let operator = Some(batch.operator);
+                    tx.enqueue(What::Redemptions, batch.number, batch.day, operator).await?;
+                }
+                Ok(Decided { number: batch.number, results })
             })
         })
         .await

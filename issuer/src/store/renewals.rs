@@ -10,7 +10,10 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
 
-use super::{RecordedSpend, Store, StoreError, Tx, TxError, redemptions::SpendKey, rows};
+use super::{
+    IssuedKind, RecordedSpend, Store, StoreError, Tx, TxError, What, ledger, redemptions::SpendKey,
+    rows,
+};
 
 /// What stands in `spent` for the batch of a certificate that no operator redeemed.
 const NO_BATCH: i64 = -1;
@@ -95,12 +98,27 @@ impl Store {
                 }
                 steps.at("issuer.renewal.in_transaction");
                 tx.insert_renewed(record, &counts).await?;
+                if !counts.is_empty() {
+                    tx.enqueue(What::Renewals, record.number, record.day, None).await?;
+                    let entry = ledger::entry(&[b"renewal", &record.number.to_be_bytes()]);
+                    let reissued = reissued(&counts);
+                    tx.enqueue_issued(IssuedKind::Reissued, entry, record.day, &reissued).await?;
+                }
                 let keys: Vec<SpendKey> = items.keys().copied().collect();
                 tx.recorded(&keys).await
             })
         })
         .await
     }
+}
+
+/// How many certificates came into being, by their epoch and exponent.
+fn reissued(counts: &BTreeMap<(u32, u8, u32), i64>) -> Vec<((u32, u8), i64)> {
+    let mut reissued: BTreeMap<(u32, u8), i64> = BTreeMap::new();
+    for ((_, exponent, new_epoch), certificates) in counts {
+        *reissued.entry((*new_epoch, *exponent)).or_default() += certificates;
+    }
+    reissued.into_iter().collect()
 }
 
 impl Tx<'_> {

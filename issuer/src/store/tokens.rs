@@ -1,9 +1,9 @@
 //! Single tokens (RFC 9578) taken from a grant.
 
-use scrip_protocol::{credits::Exponent, id::GrantId};
+use scrip_protocol::{credits::Exponent, id::GrantId, time::Day};
 use sqlx::Row;
 
-use super::{GrantRow, Minted, Store, StoreError, Tx, TxError, rows};
+use super::{GrantRow, IssuedKind, Minted, Store, StoreError, Tx, TxError, ledger, rows};
 
 /// What became of the attempt to take one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl Store {
         (epoch, exponent): (u32, Exponent),
         limit: u16,
         answer: &[u8],
+        today: Day,
     ) -> Result<TokenTaken, StoreError> {
         self.run_tx("take_token", |tx| {
             Box::pin(async move {
@@ -78,6 +79,9 @@ impl Store {
                 }
                 tx.insert_token(grant_id, request_digest, exponent, answer).await?;
                 tx.insert_issued(grant_id, all, epoch, exponent.get(), 1).await?;
+                let entry = ledger::entry(&[b"token", grant_id.as_bytes(), &all.to_be_bytes()]);
+                let count = [((epoch, exponent.get()), 1)];
+                tx.enqueue_issued(IssuedKind::Sold, entry, today, &count).await?;
                 Ok(TokenTaken::Stored)
             })
         })

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -26,6 +27,9 @@ use crate::{
 pub const PASSPHRASE: &str = "test";
 /// Noon of a day in 2026.
 const NOW: UnixSeconds = UnixSeconds(20_500 * 86_400 + 43_200);
+
+/// How long a second issuer waits for one that does not sequence any more.
+const LEASE: Duration = Duration::from_millis(300);
 
 /// What a test issuer is made of.
 pub struct Setup {
@@ -77,6 +81,7 @@ impl Setup {
         let mut config = Config::new(database);
         config.listen.set_port(0);
         config.public_authority = Some("vendor.test".into());
+        config.ledger.lease = LEASE;
         config.epoch.denominations = (0..=2).filter_map(k).collect();
         config.set_product("starter", counts(&[(0, 4), (1, 2), (2, 1)]))?;
         config.set_product("single", counts(&[(1, 1)]))?;

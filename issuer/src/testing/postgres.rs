@@ -97,6 +97,13 @@ impl Cluster {
         Ok(format!("postgres://scrip@localhost/{name}?host={socket}"))
     }
 
+    /// A directory for the ledger of the databases of this cluster.
+    pub fn ledger(&self) -> String {
+        let number = self.databases.load(Ordering::Relaxed);
+        let directory = self.directory.path().join(format!("ledger{number}"));
+        directory.to_string_lossy().into_owned()
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

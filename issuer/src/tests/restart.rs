@@ -30,6 +30,15 @@ async fn every_durable_step_is_named() {
         "issuer.redemption.before_commit",
         "issuer.redemption.in_transaction",
         "issuer.redemption.after_commit",
+        "issuer.ledger.lease",
+        "issuer.ledger.collected",
+        "issuer.ledger.signed",
+        "issuer.ledger.in_sequence",
+        "issuer.ledger.sequenced",
+        "issuer.ledger.tiles_partly",
+        "issuer.ledger.tiles",
+        "issuer.ledger.checkpoint",
+        "issuer.ledger.stored",
     ];
     assert_eq!(*seen.lock().unwrap(), expected);
 }

@@ -29,6 +29,10 @@ pub enum Action {
     TokenCreate,
     /// An admin token was revoked.
     TokenRevoke,
+    /// An auditor was added.
+    AuditorAdd,
+    /// An auditor's token was revoked.
+    AuditorRevoke,
     /// An operator was added.
     OperatorAdd,
     /// Vouchers were made.
@@ -56,6 +60,8 @@ impl Action {
             Self::Login => "login",
             Self::TokenCreate => "admin token create",
             Self::TokenRevoke => "admin token revoke",
+            Self::AuditorAdd => "auditor add",
+            Self::AuditorRevoke => "auditor revoke",
             Self::OperatorAdd => "operator add",
             Self::VoucherCreate => "voucher create",
             Self::VoucherCancel => "voucher cancel",

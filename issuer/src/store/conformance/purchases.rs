@@ -120,12 +120,12 @@ async fn refunds_cancel_what_was_not_minted(store: &Store) {
     }
     assert_eq!(refund(b"x", day).await, Refund::Cancelled);
     assert_eq!(refund(b"x", day).await, Refund::Nothing);
-    assert!(!store.store_pack(&grant_id(170), &pack(1), &[]).await.unwrap());
+    assert!(!store.store_pack(&grant_id(170), &pack(1), &[], TODAY).await.unwrap());
     assert_eq!(store.losses().await.unwrap(), []);
     assert_eq!(refund(b"x", None).await, Refund::Cancelled);
-    assert!(store.store_pack(&grant_id(170), &pack(1), &[]).await.unwrap());
+    assert!(store.store_pack(&grant_id(170), &pack(1), &[], TODAY).await.unwrap());
     assert_eq!(refund(b"x", day).await, Refund::Lost);
-    assert!(store.store_pack(&grant_id(171), &pack(1), &[]).await.unwrap());
+    assert!(store.store_pack(&grant_id(171), &pack(1), &[], TODAY).await.unwrap());
     assert_eq!(refund(b"y", day).await, Refund::Lost);
     let losses = store.losses().await.unwrap();
     assert_eq!((losses.len(), losses[0].refunds, losses[0].credits), (1, 2, Credits(2 * 19)));
@@ -154,7 +154,7 @@ async fn a_refund_and_a_signature_exclude_each_other(stores: &[Store]) {
         let (minting, refunding) = (&stores[0], &stores[stores.len() - 1]);
         let (id, transaction, pack) = (grant_id(grant), TransactionId::new([grant]), pack(grant));
         let (minted, refunded) = tokio::join!(
-            minting.store_pack(&id, &pack, &[]),
+            minting.store_pack(&id, &pack, &[], TODAY),
             refunding.refund("apple", &transaction, true, "ada", TODAY.start())
         );
         let expected = if minted.unwrap() { Refund::Lost } else { Refund::Cancelled };
@@ -190,7 +190,7 @@ async fn second_parts_follow_the_first(store: &Store) {
             if grant == 204 { PurchaseRecorded::ParentCancelled } else { PurchaseRecorded::Used };
         assert_eq!(store.record_purchase(&again).await.unwrap(), expected);
     }
-    assert!(store.store_pack(&grant_id(203), &pack(1), &[]).await.unwrap());
+    assert!(store.store_pack(&grant_id(203), &pack(1), &[], TODAY).await.unwrap());
     let refund = async |grant: u8| {
         store
             .refund("apple", &TransactionId::new([grant]), true, "ada", TODAY.start())

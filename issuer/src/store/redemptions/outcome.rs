@@ -30,7 +30,7 @@ pub(super) fn encode(results: &[ItemResult]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<ItemResult>, TxError> {
+pub(in crate::store) fn decode(mut bytes: &[u8]) -> Result<Vec<ItemResult>, TxError> {
     let mut results = Vec::new();
     while !bytes.is_empty() {
         let (result, rest) = decode_one(bytes).ok_or(StoreError::Damaged { table: "batches" })?;

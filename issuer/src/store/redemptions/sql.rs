@@ -18,18 +18,19 @@ fn statement<'q>(sql: String, rows: usize) -> Query<'q, Any, AnyArguments> {
 }
 
 impl Tx<'_> {
-    /// The results of a batch that was decided before.
+    /// The number and the results of a batch that was decided before.
     pub(super) async fn batch_results(
         &mut self,
         digest: &BatchDigest,
-    ) -> Result<Option<Vec<u8>>, TxError> {
+    ) -> Result<Option<(i64, Vec<u8>)>, TxError> {
         let sql = "-- batch_results()
-            SELECT results FROM batches WHERE batch_digest = $1";
+            SELECT batch, results FROM batches WHERE batch_digest = $1";
         let row = sqlx::query(sql)
             .bind(digest.as_bytes().as_slice())
             .fetch_optional(self.connection())
             .await?;
-        Ok(row.map(|row| row.try_get("results")).transpose()?)
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some((row.try_get("batch")?, row.try_get("results")?)))
     }
 
     /// Records each spend unless its certificate is recorded already, and returns those that it recorded. Where

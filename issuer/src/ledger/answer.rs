@@ -1,0 +1,62 @@
+//! Waiting until what was redeemed can be read by everybody.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    LedgerError,
+    round::{Integrated, Scope},
+};
+use crate::{
+    issuer::Issuer,
+    store::{DecidedItem, LeafPlaces},
+};
+
+/// How often the database is asked where another process sequences.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Why there is no place yet.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPlaced {
+    /// The ledger did not grow.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It takes too long.
+    #[error(
+        "the ledger is behind: what was redeemed is recorded, and its place will be known later"
+    )]
+    Behind,
+}
+
+impl Issuer {
+    /// Where the credited items of a batch lie: waits until all of them are stored. `fresh` is whether the batch was recorded just now.
+    pub(crate) async fn placed(
+        &self,
+        number: i64,
+        fresh: bool,
+        results: &[DecidedItem],
+    ) -> Result<LeafPlaces, NotPlaced> {
+        if !results.iter().any(|(result, _)| result.is_credited()) {
+            return Ok(LeafPlaces { leaves: Vec::new(), checkpoint: Vec::new() });
+        }
+        let deadline = Instant::now() + self.inner.config.ledger.wait;
+        let mut look = !fresh;
+        loop {
+            if look {
+                let places = self.inner.store.leaf_places(number, results).await;
+                if let Some(places) = places.map_err(LedgerError::Store)? {
+                    return Ok(places);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(NotPlaced::Behind);
+            }
+            look = true;
+            let integrated = timeout_at(deadline, self.integrate(Scope::Due)).await;
+            if integrated.map_err(|_| NotPlaced::Behind)?? == Integrated::Elsewhere {
+                sleep(POLL).await;
+            }
+        }
+    }
+}

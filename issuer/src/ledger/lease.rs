@@ -1,0 +1,68 @@
+//! Who sequences: the process whose name is in the row of the state.
+//!
+//! Clocks of different machines are not compared. The holder raises a counter whenever it is at work, and others watch it by their own
+//! clocks: who has seen it stand still for the length of the lease takes over, if it still stands there.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{LedgerError, Rounds};
+use crate::{
+    issuer::Issuer,
+    store::{Backend, LedgerState},
+};
+
+/// Another holder, as it was seen last.
+pub(crate) struct Seen {
+    holder: [u8; 16],
+    beat: i64,
+    since: Instant,
+}
+
+impl Issuer {
+    /// Whether this process sequences; takes over where nobody does.
+    pub(super) async fn leads(
+        &self,
+        rounds: &mut Rounds,
+        state: &LedgerState,
+    ) -> Result<bool, LedgerError> {
+        let mine = self.inner.ledger.holder;
+        if state.holder == mine {
+            rounds.seen = None;
+            return Ok(true);
+        }
+        let lease = self.inner.config.ledger.lease;
+        // A SQLite file has one process: another name is that of one that is gone.
+        let gone = state.holder == [0; 16] || self.inner.store.backend() == Backend::Sqlite;
+        if !gone && !has_stood_still(&mut rounds.seen, state, lease) {
+            return Ok(false);
+        }
+        self.inner.steps.at("issuer.ledger.lease");
+        let taken = self.inner.store.take_ledger_lease(&mine, state.beat).await?;
+        if taken {
+            tracing::info!("this process sequences the ledger now");
+            rounds.seen = None;
+        }
+        Ok(taken)
+    }
+
+    /// Shows that this process is alive, if it is the one that sequences.
+    pub(crate) async fn beat(&self) -> Result<(), LedgerError> {
+        self.inner.store.beat_ledger_lease(&self.inner.ledger.holder).await?;
+        Ok(())
+    }
+}
+
+fn has_stood_still(seen: &mut Option<Seen>, state: &LedgerState, lease: Duration) -> bool {
+    match seen {
+        Some(seen) if seen.holder == state.holder && seen.beat == state.beat => {
+            seen.since.elapsed() >= lease
+        }
+        _ => {
+            let (holder, beat) = (state.holder, state.beat);
+            *seen = Some(Seen { holder, beat, since: Instant::now() });
+            false
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Where the ledger's files are: a directory, or an S3-compatible store.
+//!
+//! The contract that the sequencer relies on, and all of it: `put` is atomic, and durable when it returns; a later `get` sees it; a
+//! `put` that failed may have happened; and another `put` of the same bytes under the same name changes nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder,
+    local::LocalFileSystem, path::Path as Name, prefix::PrefixStore,
+};
+
+use crate::config::LedgerConfig;
+
+/// Files that are written at the same time.
+const AT_A_TIME: usize = 8;
+/// How long a store that is asked over the network has for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the ledger's files are.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    store: Arc<dyn ObjectStore>,
+    place: String,
+}
+
+/// Why there is no storage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageSetupError {
+    /// The directory cannot be used.
+    #[error(
+        "the ledger's directory {path} cannot be used: {source}; correct `store` under `[ledger]`"
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Nothing says where it is to be.
+    #[error(
+        "`store` under `[ledger]` must name a directory or `s3://BUCKET/PREFIX` that all issuers of this database share"
+    )]
+    Missing,
+    /// The store cannot be used as it is configured.
+    #[error(
+        "the ledger's store {place} cannot be used: {source}; correct the keys under `[ledger]`"
+    )]
+    Store {
+        /// Where it is.
+        place: String,
+        /// What is wrong.
+        source: object_store::Error,
+    },
+}
+
+/// Why the storage did not do what it should. Never the fault of a client.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger's storage {place} failed at {name}: {source}")]
+pub struct StorageError {
+    /// Where it is.
+    place: String,
+    /// The file.
+    name: String,
+    /// What it says.
+    source: object_store::Error,
+}
+
+impl Storage {
+    /// The configured storage. `beside` is the directory that the default is in.
+    ///
+    /// # Errors
+    /// [`StorageSetupError`].
+    pub fn open(config: &LedgerConfig, beside: Option<&Path>) -> Result<Self, StorageSetupError> {
+        let place = match (&config.store, beside) {
+            (Some(place), _) => place.clone(),
+            (None, Some(beside)) => beside.join("ledger").to_string_lossy().into_owned(),
+            (None, None) => return Err(StorageSetupError::Missing),
+        };
+        match place.strip_prefix("s3://") {
+            Some(bucket) => Self::open_s3(bucket, &place, config),
+            None => Self::open_directory(Path::new(&place)),
+        }
+    }
+
+    /// A directory, which is made where there is none.
+    fn open_directory(path: &Path) -> Result<Self, StorageSetupError> {
+        let place = path.display().to_string();
+        let refused = |source| StorageSetupError::Directory { path: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(refused)?;
+        let store = LocalFileSystem::new_with_prefix(path)
+            .map_err(|source| StorageSetupError::Store { place: place.clone(), source })?;
+        Ok(Self { store: Arc::new(store.with_fsync(true)), place })
+    }
+
+    fn open_s3(
+        bucket: &str,
+        place: &str,
+        config: &LedgerConfig,
+    ) -> Result<Self, StorageSetupError> {
+        let (bucket, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
+        let plain = config.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+        let client = ClientOptions::new().with_timeout(TIMEOUT).with_allow_http(plain);
+        // The sequencer tries again by itself; a short retry here bridges what passes within a second.
+        let retry =
+            RetryConfig { max_retries: 2, retry_timeout: TIMEOUT, ..RetryConfig::default() };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(config.region.as_deref().unwrap_or("us-east-1"))
+            .with_client_options(client)
+            .with_retry(retry);
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        if let Some(key) = &config.access_key_id {
+            builder = builder.with_access_key_id(key);
+        }
+        if let Some(secret) = &config.secret_access_key {
+            builder = builder.with_secret_access_key(secret.expose());
+        }
+        let store = builder
+            .build()
+            .map_err(|source| StorageSetupError::Store { place: place.to_owned(), source })?;
+        let store = PrefixStore::new(store, Name::from(prefix));
+        Ok(Self { store: Arc::new(store), place: place.to_owned() })
+    }
+
+    /// Any store, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn of(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, place: String::from("of a test") }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// [`StorageError`]: it may have happened.
+    pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        let put = self.store.put(&Name::from(name), bytes.into()).await;
+        put.map(drop).map_err(|source| self.failed(name, source))
+    }
+
+    /// Writes files, in no order. All of them are there when it returns.
+    ///
+    /// # Errors
+    /// [`StorageError`]: any of them may have happened.
+    pub async fn put_all(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), StorageError> {
+        let puts =
+            stream::iter(files).map(|(name, bytes)| async move { self.put(&name, bytes).await });
+        puts.buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    /// The file of this name, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let read = async { self.store.get(&Name::from(name)).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(name, source)),
+        }
+    }
+
+    /// Deletes all files under a prefix that ends at a `/`; none where there is no such.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn delete_under(&self, prefix: &str) -> Result<(), StorageError> {
+        let listed = self.store.list(Some(&Name::from(prefix)));
+        let names = listed.map_ok(|found| found.location).boxed();
+        let deleted = self.store.delete_stream(names);
+        let deleted: Result<Vec<_>, _> = deleted.try_collect().await;
+        match deleted {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed(prefix, source)),
+        }
+    }
+
+    fn failed(&self, name: &str, source: object_store::Error) -> StorageError {
+        StorageError { place: self.place.clone(), name: name.to_owned(), source }
+    }
+}
