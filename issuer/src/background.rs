@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     issuer::Issuer,
-    ledger::{Integrated, Scope},
+    ledger::{Integrated, ProveSolvencyError, Scope},
 };
 
 /// How often the database is asked for a newer manifest: one small query.
@@ -17,6 +17,8 @@ const DROP: u32 = 1_800;
 const SOURCES: Duration = Duration::from_secs(60);
 /// From one look for what is in line for the ledger to the next: what other processes recorded waits so long at most.
 const LEDGER: Duration = Duration::from_millis(250);
+/// From one look whether a proof of solvency is due to the next.
+const PROOFS: Duration = Duration::from_secs(60);
 /// How long the ledger is left alone where it failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds without an attempt to make keys after one that failed.
@@ -25,7 +27,8 @@ const PAUSE: u32 = 30;
 /// Runs until it is dropped. Sources are other people's servers, which may be slow: they have rounds of their own, so that the
 /// keys do not wait for them.
 pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (never, ..) = tokio::join!(keys(&issuer), sources(&issuer), ledger(&issuer));
+    let (never, ..) =
+        tokio::join!(keys(&issuer), sources(&issuer), ledger(&issuer), proofs(&issuer));
     never
 }
 
@@ -87,5 +90,22 @@ async fn ledger(issuer: &Issuer) -> Infallible {
             }
         }
         sleep(if failing { LEDGER_PAUSE } else { LEDGER }).await;
+    }
+}
+
+/// Proves once a day that the books add up. One process does: the one that sequences.
+async fn proofs(issuer: &Issuer) -> Infallible {
+    let mut proven = None;
+    loop {
+        let today = issuer.inner.clock.today();
+        if proven != Some(today) && issuer.sequences().await {
+            // Tried once a day: books that do not add up today are looked into by people.
+            proven = Some(today);
+            match issuer.prove_solvency().await {
+                Ok(_) | Err(ProveSolvencyError::Empty) => {}
+                Err(error) => tracing::error!(%error, "no proof of solvency was made"),
+            }
+        }
+        sleep(PROOFS).await;
     }
 }

@@ -30,6 +30,7 @@ mod lease;
 mod own;
 mod plan;
 mod round;
+mod solvency;
 mod storage;
 mod verify;
 
@@ -45,6 +46,7 @@ pub use self::answer::NotPlaced;
 pub(crate) use self::lease::Seen;
 pub use self::own::OwnLeavesError;
 pub use self::round::{Integrated, Scope};
+pub use self::solvency::{ProveSolvencyError, ProvenSolvency};
 pub use self::storage::{Storage, StorageError, StorageSetupError};
 pub use self::verify::{Verified, VerifyError, verify};
 use crate::{issuer::Issuer, store::StoreError};

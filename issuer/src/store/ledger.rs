@@ -4,6 +4,7 @@
 mod auditors;
 mod begin;
 mod line;
+mod openings;
 mod places;
 mod renewals;
 mod sequence;
