@@ -645,13 +645,12 @@ impl Audit {
         }
         match check {
             Check::Quorum if options.policy.quorum() == 0 => {
-                Verdict::NotAsked("no witnesses were named with --witness".to_owned())
+                Verdict::NotAsked("no witnesses were named".to_owned())
             }
             Check::History => match (&self.since, &self.history_unknown, &self.receipts) {
                 (_, Some(why), _) => Verdict::NotChecked(why.clone()),
                 (None, None, None) => Verdict::NotAsked(
-                    "it is the first audit, and no earlier checkpoint was given with --since"
-                        .to_owned(),
+                    "it is the first audit, and no earlier checkpoint was given".to_owned(),
                 ),
                 _ => Verdict::Pass,
             },
@@ -664,7 +663,7 @@ impl Audit {
                 self.books.missing_public
             )),
             Check::Receipts if self.receipts.is_none() => {
-                Verdict::NotAsked("no receipts were given with --receipts".to_owned())
+                Verdict::NotAsked("no receipts were given".to_owned())
             }
             Check::Receipts if unknown_receipts > 0 => Verdict::NotChecked(format!(
                 "for {unknown_receipts} of what receipts say the hash tiles are missing"

@@ -1,0 +1,40 @@
+//! The command line of `scrip-auditor`.
+
+mod arguments;
+mod audit;
+mod error;
+
+use std::{ffi::OsString, process::ExitCode, sync::Arc};
+
+use clap::Parser;
+#[expect(
+    clippy::disallowed_types,
+    reason = "the entry point of the program: from here on it is a parameter"
+)]
+use rand_core::OsRng;
+use scrip_runtime::clock::SharedClock;
+
+use self::arguments::{Arguments, Command};
+
+/// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code, which `--help` explains.
+pub fn main_with(args: Vec<OsString>, clock: SharedClock) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print(); // there is nowhere else to say it
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let done = match arguments.command {
+        Command::Audit(audit) => {
+            audit::run(*audit, clock.now(), Arc::new(|| Box::new(OsRng)), arguments.json)
+        }
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
