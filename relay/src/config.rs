@@ -14,6 +14,10 @@ use scrip_protocol::{
     credits::Credits,
     id::OperatorId,
     resource::PriceList,
+    tlog::{
+        note::VerifierKey,
+        policy::{BadPolicy, WitnessPolicy},
+    },
 };
 use scrip_runtime::{
     config::{ConfigError, HumanDuration, HumanSize, load},
@@ -144,6 +148,12 @@ pub struct VendorConfig {
     /// Whether certificates of its test keys are taken, which are worth nothing.
     #[serde(default)]
     pub accept_test: bool,
+    /// The keys of witnesses, one line of text each as `scrip-witness key` prints it, that this relay believes.
+    #[serde(default)]
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them must have cosigned the vendor's ledger before it counts; all of them where it is not given.
+    #[serde(default)]
+    pub quorum: Option<usize>,
 }
 
 /// Why a configuration that parses is not used.
@@ -183,6 +193,14 @@ pub enum BadConfig {
     Authority {
         /// What was given.
         given: String,
+    },
+    /// Witnesses that cannot be what they are said to be.
+    #[error("the witnesses of {vendor}: {source}; correct `witnesses` and `quorum`")]
+    Witnesses {
+        /// Whose.
+        vendor: VendorAddress,
+        /// What is wrong.
+        source: BadPolicy,
     },
     /// A duration that tasks run at must not be zero.
     #[error("`{key}` is zero; set it to `1s` at least")]
@@ -259,6 +277,8 @@ impl Config {
             online_above: None,
             stop_above: None,
             accept_test: false,
+            witnesses: Vec::new(),
+            quorum: None,
         };
         Self {
             name: default_name(),
@@ -326,6 +346,9 @@ impl Config {
             if address.to_string().parse::<RelayAddress>().is_err() {
                 return Err(BadConfig::Authority { given: given.clone() });
             }
+        }
+        for vendor in &self.vendors {
+            vendor.witness_policy()?;
         }
         self.prices.check()
     }
@@ -402,5 +425,14 @@ impl VendorConfig {
             stop_above: self.stop_above.map(Credits),
             accept_test: self.accept_test,
         }
+    }
+    /// Whose cosignatures the vendor's ledger needs.
+    ///
+    /// # Errors
+    /// [`BadConfig::Witnesses`].
+    pub fn witness_policy(&self) -> Result<WitnessPolicy, BadConfig> {
+        let quorum = self.quorum.unwrap_or(self.witnesses.len());
+        WitnessPolicy::new(self.witnesses.clone(), quorum)
+            .map_err(|source| BadConfig::Witnesses { vendor: self.address.clone(), source })
     }
 }

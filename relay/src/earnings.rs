@@ -35,7 +35,12 @@ use self::{
     compare::{Checked, Comparison},
     fetch::{FetchError, HttpLedger, LedgerLink},
 };
-use crate::{config::Config, error::StartError, identity, relay, report::ReportError};
+use crate::{
+    config::{BadConfig, Config},
+    error::StartError,
+    identity, relay,
+    report::ReportError,
+};
 
 /// How many batches are read from the disk at once.
 const PAGE: usize = 64;
@@ -55,6 +60,9 @@ pub enum CheckError {
     /// What the relay has cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The witnesses of the configuration are not usable.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
     /// The client cannot be made.
     #[error(transparent)]
     Client(#[from] StartError),
@@ -86,7 +94,8 @@ pub async fn check(
     now: UnixSeconds,
 ) -> Result<Checked, CheckError> {
     let found = config.vendors.iter().find(|one| one.address.id == *vendor);
-    let address = &found.ok_or(CheckError::UnknownVendor(*vendor))?.address;
+    let vendor_config = found.ok_or(CheckError::UnknownVendor(*vendor))?;
+    let (address, policy) = (&vendor_config.address, vendor_config.witness_policy()?);
     let directory = config.data_dir.clone();
     let unseal = move || identity::unseal(&directory, &passphrase);
     let operator =
@@ -101,7 +110,6 @@ pub async fn check(
         |from| LedgerQuery { vendor_id: *vendor, operator_id, time: now, from }.sign(&operator);
     let path = config.data_dir.join(verifier::DATABASE);
     let books = if path.exists() { Some(Books::open(&path).await?) } else { None };
-    let policy = WitnessPolicy::none();
     let known =
         Known { address, manifest: &manifest, operator_key: operator.public(), policy: &policy };
     let checked = check_with(&known, &link, query, books.as_ref()).await;

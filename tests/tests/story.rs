@@ -100,6 +100,8 @@ async fn one_relay_is_paid_by_customers_of_two_vendors() {
         online_above: None,
         stop_above: None,
         accept_test: false,
+        witnesses: Vec::new(),
+        quorum: None,
     };
     relay.config().vendors.push(second);
     relay.start().await.unwrap();

@@ -99,6 +99,10 @@ address = ADDRESS
 # Take certificates of test purchases. They are worth nothing: set this for a relay that the vendor or a
 # developer of an app tries purchases with, and for no other.
 # accept_test = false
+# The keys of witnesses that this relay believes, as `scrip-witness key` prints them, and how many of them must
+# have cosigned the vendor's ledger before `scrip-relay earnings` goes by it; all of them where it is not given.
+# witnesses = []
+# quorum = 0
 "#;
 
 /// A TOML basic string.

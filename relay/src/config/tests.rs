@@ -109,6 +109,8 @@ fn unknown_keys_and_senseless_values_are_errors() {
         "[prices]\nqueue = 2592001\n",
         "[storage]\ncollect_every = '0s'\n",
         "[[vendors]]\naddress = 'https://vendor.example'\n",
+        &format!("[[vendors]]\naddress = '{}'\nquorum = 1\n", vendor()),
+        &format!("[[vendors]]\naddress = '{}'\nwitnesses = ['w.example']\n", vendor()),
     ] {
         let vendors = if bad.contains("vendors") {
             String::new()
