@@ -39,7 +39,7 @@ impl Launcher {
         self
     }
 
-    /// Starts a program: `issuer`, `relay` or `wallet` with its arguments. At the step `crash_at` it stops for good.
+    /// Starts a program: `issuer`, `relay`, `wallet` or `witness` with its arguments. At the step `crash_at` it stops for good.
     ///
     /// # Errors
     /// Where it cannot be started.
@@ -57,6 +57,7 @@ impl Launcher {
             .env("SCRIP_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_ISSUER_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_RELAY_PASSPHRASE", PASSPHRASE)
+            .env("SCRIP_WITNESS_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_CRASH_MARK", &mark)
             // A relay redeems at once what it has, and does not wait for company.
             .env("SCRIP_RELAY_REDEMPTION__EVERY", "1s")

@@ -1,4 +1,4 @@
-//! One program of the network, to be killed at a chosen step: `scrip-crash-node issuer|relay|wallet ARGUMENTS…`.
+//! One program of the network, to be killed at a chosen step: `scrip-crash-node issuer|relay|wallet|witness ARGUMENTS…`.
 //!
 //! With `SCRIP_CRASH_AT=STEP` it stops for good when it reaches the step (every `SCRIP_CRASH_SKIP` + 1st time), after it has written a line
 //! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. The programs themselves have no such switch: they take an observer of
@@ -29,8 +29,9 @@ fn main() -> ExitCode {
         }
         Some("relay") => scrip_relay::cli::main_with(program, env, clock, steps()),
         Some("wallet") => scrip_wallet::cli::main_with(program, env, clock, steps()),
+        Some("witness") => scrip_auditor::witness::cli::main_with(program, env, clock, steps()),
         _ => {
-            eprintln!("usage: scrip-crash-node issuer|relay|wallet ARGUMENTS");
+            eprintln!("usage: scrip-crash-node issuer|relay|wallet|witness ARGUMENTS");
             ExitCode::from(2)
         }
     }
