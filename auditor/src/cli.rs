@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod error;
+mod solvency;
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
@@ -12,7 +13,7 @@ use clap::Parser;
     reason = "the entry point of the program: from here on it is a parameter"
 )]
 use rand_core::OsRng;
-use scrip_runtime::clock::SharedClock;
+use scrip_runtime::{clock::SharedClock, random::RngFactory};
 
 use self::arguments::{Arguments, Command};
 
@@ -25,10 +26,10 @@ pub fn main_with(args: Vec<OsString>, clock: SharedClock) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    let rng: RngFactory = Arc::new(|| Box::new(OsRng));
     let done = match arguments.command {
-        Command::Audit(audit) => {
-            audit::run(*audit, clock.now(), Arc::new(|| Box::new(OsRng)), arguments.json)
-        }
+        Command::Audit(audit) => audit::run(*audit, clock.now(), rng, arguments.json),
+        Command::Solvency(solvency) => solvency::run(solvency, &rng, arguments.json),
     };
     match done {
         Ok(code) => ExitCode::from(code),

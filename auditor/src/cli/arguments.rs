@@ -24,6 +24,25 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Check everything that the vendor's ledger says, leaf by leaf.
     Audit(Box<AuditArguments>),
+    /// Check from public data alone, without a token, that no more was redeemed than issued and that what was settled was redeemed.
+    /// Without a proof of the vendor's the exit code is 4.
+    Solvency(SolvencyArguments),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SolvencyArguments {
+    /// The ledger: the URL at which the vendor serves it (it ends in /ledger), or a directory with a copy of its public part.
+    #[arg(long, value_name = "URL|DIR")]
+    pub(super) ledger: String,
+    /// The vendor's address, which says whose signatures count.
+    #[arg(long, value_name = "scrip://…")]
+    pub(super) vendor: VendorAddress,
+    /// The key of a witness; may be given more than once.
+    #[arg(long, value_name = "VKEY")]
+    pub(super) witness: Vec<VerifierKey>,
+    /// How many of the witnesses must have cosigned the checkpoint [default: all that are named].
+    #[arg(long, value_name = "N", requires = "witness")]
+    pub(super) quorum: Option<usize>,
 }
 
 #[derive(Args, Debug)]

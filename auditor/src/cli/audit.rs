@@ -76,7 +76,7 @@ fn json_beside(path: &Path) -> Result<std::path::PathBuf, CliError> {
     }
 }
 
-fn open(place: &str, token_file: Option<&Path>) -> Result<Box<dyn Ledger>, CliError> {
+pub(super) fn open(place: &str, token_file: Option<&Path>) -> Result<Box<dyn Ledger>, CliError> {
     if Path::new(place).is_dir() {
         return Ok(Box::new(DirectoryLedger::new(place)));
     }

@@ -34,6 +34,8 @@ pub(super) enum CliError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error("cannot start the runtime: {0}; raise the limit of processes")]
+    Runtime(#[source] std::io::Error),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
 }
@@ -52,6 +54,7 @@ impl CliError {
             | Self::Write { .. }
             | Self::Source(_)
             | Self::Audit(_)
+            | Self::Runtime(_)
             | Self::Output(_) => 1,
         }
     }
