@@ -19,6 +19,8 @@ const SOURCES: Duration = Duration::from_secs(60);
 const LEDGER: Duration = Duration::from_millis(250);
 /// From one look whether a proof of solvency is due to the next.
 const PROOFS: Duration = Duration::from_secs(60);
+/// From one look for a checkpoint that witnesses have not cosigned to the next.
+const WITNESSES: Duration = Duration::from_secs(1);
 /// How long the ledger is left alone where it failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds without an attempt to make keys after one that failed.
@@ -27,8 +29,13 @@ const PAUSE: u32 = 30;
 /// Runs until it is dropped. Sources are other people's servers, which may be slow: they have rounds of their own, so that the
 /// keys do not wait for them.
 pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (never, ..) =
-        tokio::join!(keys(&issuer), sources(&issuer), ledger(&issuer), proofs(&issuer));
+    let (never, ..) = tokio::join!(
+        keys(&issuer),
+        sources(&issuer),
+        ledger(&issuer),
+        proofs(&issuer),
+        witnesses(&issuer)
+    );
     never
 }
 
@@ -107,5 +114,20 @@ async fn proofs(issuer: &Issuer) -> Infallible {
             }
         }
         sleep(PROOFS).await;
+    }
+}
+
+/// Collects cosignatures. Witnesses are other people's servers: nothing waits for them.
+async fn witnesses(issuer: &Issuer) -> Infallible {
+    let mut failing = false;
+    loop {
+        let collected = issuer.collect_cosignatures().await;
+        if let Err(error) = &collected
+            && !failing
+        {
+            tracing::error!(%error, "no cosignatures are collected; trying again every second");
+        }
+        failing = collected.is_err();
+        sleep(WITNESSES).await;
     }
 }

@@ -12,6 +12,7 @@ use scrip_runtime::{
 use serde::Deserialize;
 
 use crate::{
+    ledger::WitnessConfig,
     pack::{Pack, PackError},
     sources::{SourcesConfig, secret::Secret},
 };
@@ -80,6 +81,8 @@ pub struct LedgerConfig {
     pub secret_access_key: Option<Secret>,
     /// What the size is a multiple of: small numbers hide in the fill. 1 for none.
     pub fill: u64,
+    /// Who is asked to cosign each checkpoint.
+    pub witnesses: Vec<WitnessConfig>,
     /// How long the answer to a batch waits for its leaves.
     #[serde(skip)]
     pub wait: Duration,
@@ -179,6 +182,7 @@ impl Default for LedgerConfig {
             access_key_id: None,
             secret_access_key: None,
             fill: 256,
+            witnesses: Vec::new(),
             wait: Duration::from_secs(10),
             lease: Duration::from_secs(3),
         }

@@ -8,7 +8,7 @@ use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
 use crate::{
     epochs::{ChangeError, EpochsTooShort},
-    ledger::StorageSetupError,
+    ledger::{StorageSetupError, WitnessSetupError},
     signer::BadKey,
     sources::SetupError,
     store::StoreError,
@@ -88,6 +88,9 @@ pub enum StartError {
     /// The ledger's storage cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageSetupError),
+    /// The ledger's witnesses cannot be asked.
+    #[error(transparent)]
+    Witnesses(#[from] WitnessSetupError),
     /// The epochs are too short.
     #[error(transparent)]
     EpochsTooShort(#[from] EpochsTooShort),

@@ -27,7 +27,7 @@ use crate::{
     http,
     init::{self, InitOptions},
     keys::Vault,
-    ledger::{self, Ledger, Storage},
+    ledger::{self, Ledger, Storage, Witnesses},
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
     rotation::check_products,
@@ -107,6 +107,7 @@ impl Issuer {
         let ring = Ring::read(&store, &vault, None, clock.now()).await?;
         check_products(&config)?;
         check_length(&config.epoch)?;
+        let witnesses = Witnesses::new(&config.ledger.witnesses)?;
         let storage = Storage::open(&config.ledger, ledger::beside(&config.database).as_deref())?;
         begin_ledger(&store, &ring.manifest, clock.now(), &rng).await?;
         let threads = config.signer.thread_count();
@@ -129,7 +130,7 @@ impl Issuer {
             sources,
             failing: Failing::default(),
             rechecked: Rechecked::default(),
-            ledger: Ledger::new(storage, &rng),
+            ledger: Ledger::new(storage, witnesses, &rng),
             steps,
             rng,
         };

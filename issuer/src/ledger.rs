@@ -33,6 +33,7 @@ mod round;
 mod solvency;
 mod storage;
 mod verify;
+mod witnesses;
 
 use std::{
     collections::BTreeSet,
@@ -49,6 +50,8 @@ pub use self::round::{Integrated, Scope};
 pub use self::solvency::{ProveSolvencyError, ProvenSolvency};
 pub use self::storage::{Storage, StorageError, StorageSetupError};
 pub use self::verify::{Verified, VerifyError, verify};
+pub(crate) use self::witnesses::Witnesses;
+pub use self::witnesses::{WitnessConfig, WitnessSetupError};
 use crate::{issuer::Issuer, store::StoreError};
 
 /// What the issuer has of its ledger in memory: nothing that is not in the database or the storage as well.
@@ -59,6 +62,8 @@ pub(crate) struct Ledger {
     /// How many have asked for an integration.
     pub(crate) arrivals: AtomicU64,
     pub(crate) rounds: tokio::sync::Mutex<Rounds>,
+    /// Who cosigns.
+    pub(crate) witnesses: Witnesses,
 }
 
 /// What is kept from one integration to the next.
@@ -109,11 +114,11 @@ pub enum LedgerError {
 }
 
 impl Ledger {
-    pub(crate) fn new(storage: Storage, rng: &RngFactory) -> Self {
+    pub(crate) fn new(storage: Storage, witnesses: Witnesses, rng: &RngFactory) -> Self {
         let mut holder = [0; 16];
         rng().fill_bytes(&mut holder);
         let (arrivals, rounds) = (AtomicU64::new(0), tokio::sync::Mutex::default());
-        Self { storage, holder, arrivals, rounds }
+        Self { storage, holder, arrivals, rounds, witnesses }
     }
 }
 

@@ -33,7 +33,8 @@ const NOT_FOUND: Refusal = Refusal::Surface(ProblemType::NotFound);
 
 /// `GET /ledger/checkpoint`
 pub(super) async fn checkpoint(State(issuer): State<Issuer>) -> Result<Response, Refusal> {
-    file(&issuer, "checkpoint", TEXT, NOT).await
+    let shown = issuer.shown_checkpoint().await?;
+    Ok(cached(TEXT, shown.ok_or(NOT_FOUND)?, NOT))
 }
 
 /// `GET /ledger/solvency`

@@ -1,0 +1,307 @@
+//! Cosignatures of witnesses (ledger.md, "Checkpoints"): each newest checkpoint is sent to them, with the proof that it follows from the one
+//! that they have seen last, and what they answer is kept beside it.
+//!
+//! The ledger does not wait for them: batches are answered under the vendor's signature alone. Nothing is lost with the file of the
+//! cosignatures, which a witness gives again to whoever asks; a crash at any point costs a request.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use scrip_protocol::{
+    time::UnixSeconds,
+    tlog::{
+        checkpoint::Checkpoint,
+        note::{KeyName, Note, NoteSignature, VerifierKey},
+        policy::{BadPolicy, WitnessPolicy},
+        tile::Tiles,
+        tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
+        witness::AddCheckpoint,
+    },
+};
+use scrip_runtime::client::{
+    ClientError, ClientOptions, HttpClient, Request, Response, TransportError, check_url,
+};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{LedgerError, Storage, StorageError, files::CHECKPOINT};
+use crate::issuer::Issuer;
+
+/// The name of the newest checkpoint that witnesses have cosigned, with their cosignatures.
+const COSIGNED: &str = "cosigned";
+/// How long a witness has for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a witness that did not cosign is left alone.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Seconds after which a cosigned checkpoint is not shown in the place of a newer one any more.
+const FRESH: u64 = 60;
+/// Requests for one cosignature: the first size may be wrong, and the one that is answered may be overtaken.
+const ATTEMPTS: usize = 3;
+/// Bytes of a witness's answer.
+const MAX_ANSWER: usize = 16_384;
+
+/// A witness that is asked for cosignatures.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// Its key, as `scrip-witness key` prints it.
+    pub key: VerifierKey,
+    /// Its submission prefix: what `/add-checkpoint` is appended to.
+    pub url: String,
+}
+
+/// Why witnesses cannot be asked as they are configured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WitnessSetupError {
+    /// The keys.
+    #[error("`ledger.witnesses`: {0}; correct the keys")]
+    Keys(#[from] BadPolicy),
+    /// A URL.
+    #[error("`ledger.witnesses`: the URL of {witness} cannot be used: {source}")]
+    Url {
+        /// Whose.
+        witness: KeyName,
+        /// Why.
+        source: TransportError,
+    },
+    /// The client.
+    #[error("the witnesses cannot be asked: {0}")]
+    Client(#[from] ClientError),
+}
+
+/// Why a witness did not cosign.
+#[derive(Debug, thiserror::Error)]
+enum NoCosignature {
+    #[error("no answer: {0}")]
+    NoAnswer(#[from] TransportError),
+    #[error("the answer has the status {0}")]
+    Status(u16),
+    #[error("the answer is no cosignature of the checkpoint by its key")]
+    BadAnswer,
+    /// It holds a checkpoint that this ledger does not continue.
+    #[error(
+        "it has cosigned another history of this ledger, up to {0} leaves: was the database restored from a backup, or does another \
+         issuer run with a copy of it? Operators and auditors will take this ledger for a fork"
+    )]
+    Fork(u64),
+    #[error("it is {0} leaves ahead")]
+    Ahead(u64),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("no proof can be made: {0}")]
+    Proof(#[from] BuildError),
+    #[error("a tile of the storage is damaged")]
+    Tile,
+}
+
+/// The witnesses that are asked.
+pub(crate) struct Witnesses {
+    client: HttpClient,
+    all: Vec<Asked>,
+}
+
+struct Asked {
+    config: WitnessConfig,
+    /// The size that it has cosigned last, as far as is known.
+    seen: AtomicU64,
+    failing: AtomicBool,
+    not_before: Mutex<Option<Instant>>,
+}
+
+impl Witnesses {
+    pub(crate) fn new(configs: &[WitnessConfig]) -> Result<Self, WitnessSetupError> {
+        // The same rules as where cosignatures are demanded.
+        let keys = configs.iter().map(|config| config.key.clone()).collect();
+        WitnessPolicy::new(keys, configs.len())?;
+        for WitnessConfig { key, url } in configs {
+            check_url(url)
+                .map_err(|source| WitnessSetupError::Url { witness: key.name().clone(), source })?;
+        }
+        let client =
+            HttpClient::new(ClientOptions { timeout: TIMEOUT, ..ClientOptions::default() })?;
+        let asked = |config: &WitnessConfig| Asked {
+            config: config.clone(),
+            seen: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            not_before: Mutex::default(),
+        };
+        Ok(Self { client, all: configs.iter().map(asked).collect() })
+    }
+}
+
+impl Issuer {
+    /// Asks the witnesses that have not cosigned the newest checkpoint, and stores what they answer. Only the process that sequences
+    /// does. Returns how many have cosigned it now.
+    ///
+    /// # Errors
+    /// [`LedgerError`]. A witness that does not answer is no error.
+    pub async fn collect_cosignatures(&self) -> Result<usize, LedgerError> {
+        let (witnesses, storage) = (&self.inner.ledger.witnesses, &self.inner.ledger.storage);
+        if witnesses.all.is_empty() || !self.sequences().await {
+            return Ok(0);
+        }
+        let Some((newest, checkpoint)) = read(storage, CHECKPOINT).await? else { return Ok(0) };
+        let held = read(storage, COSIGNED).await?.map(|(note, _)| note);
+        let mut note = held.filter(|held| held.text() == newest.text()).unwrap_or(newest);
+        let has = |note: &Note, asked: &Asked| {
+            note.signatures().iter().any(|signature| signature.is_by(&asked.config.key))
+        };
+        let missing = witnesses.all.iter().filter(|asked| !has(&note, asked) && asked.is_due());
+        let answers = missing.map(|asked| async {
+            let answer = asked.ask(&witnesses.client, storage, &note, &checkpoint).await;
+            asked.note_outcome(&answer);
+            answer.ok()
+        });
+        let added: Vec<NoteSignature> = join_all(answers).await.into_iter().flatten().collect();
+        let any = !added.is_empty();
+        for signature in added {
+            // A hundred witnesses are more than a note holds.
+            if note.add(signature).is_err() {
+                break;
+            }
+        }
+        if any {
+            storage.put(COSIGNED, note.encode().into_bytes()).await?;
+            self.inner.steps.at("issuer.ledger.cosigned");
+        }
+        Ok(witnesses.all.iter().filter(|asked| has(&note, asked)).count())
+    }
+
+    /// The checkpoint that everybody is shown: the newest one that witnesses have cosigned, with their cosignatures, as long as they
+    /// cosign; else the newest one.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub(crate) async fn shown_checkpoint(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        let storage = &self.inner.ledger.storage;
+        let newest = storage.get(CHECKPOINT).await?;
+        if self.inner.ledger.witnesses.all.is_empty() {
+            return Ok(newest);
+        }
+        let Some((cosigned, _)) = read(storage, COSIGNED).await? else { return Ok(newest) };
+        let same =
+            newest.as_deref().is_some_and(|bytes| bytes.starts_with(cosigned.text().as_bytes()));
+        let keys = self.inner.ledger.witnesses.all.iter().map(|asked| &asked.config.key);
+        let last =
+            cosigned.open(keys).ok().and_then(|all| all.iter().filter_map(|one| one.time).max());
+        let is_fresh = |time: UnixSeconds| self.inner.clock.now().since(time) <= FRESH;
+        let shown = same || last.is_some_and(is_fresh);
+        Ok(if shown { Some(cosigned.encode().into_bytes()) } else { newest })
+    }
+}
+
+/// A stored checkpoint. None where there is none, or what is there is none: the sequencer writes it anew.
+async fn read(storage: &Storage, name: &str) -> Result<Option<(Note, Checkpoint)>, StorageError> {
+    let Some(bytes) = storage.get(name).await? else { return Ok(None) };
+    let note = Note::parse(&bytes).ok();
+    Ok(note.and_then(|note| Checkpoint::parse(note.text()).ok().map(|read| (note, read))))
+}
+
+impl Asked {
+    fn is_due(&self) -> bool {
+        let not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        not_before.is_none_or(|time| time <= Instant::now())
+    }
+
+    fn note_outcome(&self, outcome: &Result<NoteSignature, NoCosignature>) {
+        let witness = self.config.key.name();
+        let not_before = outcome.as_ref().err().map(|_| Instant::now() + PAUSE);
+        *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = not_before;
+        let was_failing = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
+        match outcome {
+            Ok(_) if was_failing => tracing::info!(%witness, "the witness cosigns again"),
+            Err(error @ NoCosignature::Fork(_)) if !was_failing => {
+                tracing::error!(%witness, %error, "the witness refuses the checkpoint");
+            }
+            Err(error) if !was_failing => {
+                tracing::warn!(%witness, %error, "the witness did not cosign; it is asked again");
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for a cosignature of `checkpoint`, which is that of `note`.
+    async fn ask(
+        &self,
+        client: &HttpClient,
+        storage: &Storage,
+        note: &Note,
+        checkpoint: &Checkpoint,
+    ) -> Result<NoteSignature, NoCosignature> {
+        let size = checkpoint.size;
+        let mut answered = None;
+        for _ in 0..ATTEMPTS {
+            let old_size = answered.unwrap_or_else(|| self.seen.load(Ordering::Relaxed).min(size));
+            if old_size > size {
+                return Err(NoCosignature::Ahead(old_size - size));
+            }
+            let proof = proof(storage, old_size, size).await?;
+            let request = AddCheckpoint { old_size, proof, checkpoint: note.clone() };
+            let url = format!("{}/add-checkpoint", self.config.url.trim_end_matches('/'));
+            let answer = client.send(Request::post(url, request.encode(), MAX_ANSWER)).await?;
+            match answer.status {
+                200 => {
+                    let signature = self.cosignature(note, &answer)?;
+                    self.seen.store(size, Ordering::Relaxed);
+                    return Ok(signature);
+                }
+                409 => {
+                    let seen = size_of(&answer).ok_or(NoCosignature::BadAnswer)?;
+                    // It starts from there, and still will not have it: another tree of the same size.
+                    if seen == old_size {
+                        return Err(NoCosignature::Fork(seen));
+                    }
+                    self.seen.store(seen, Ordering::Relaxed);
+                    answered = Some(seen);
+                }
+                // The proof is right for this ledger, so that what the witness holds is not of it.
+                422 => return Err(NoCosignature::Fork(old_size)),
+                other => return Err(NoCosignature::Status(other)),
+            }
+        }
+        Err(NoCosignature::Status(409))
+    }
+
+    /// The verified cosignature in an answer.
+    fn cosignature(&self, note: &Note, answer: &Response) -> Result<NoteSignature, NoCosignature> {
+        let lines = NoteSignature::parse_lines(&answer.body).unwrap_or_default();
+        let own = lines.into_iter().find(|line| line.is_by(&self.config.key));
+        let own = own.ok_or(NoCosignature::BadAnswer)?;
+        let mut cosigned =
+            Note::new(note.text().to_owned()).map_err(|_| NoCosignature::BadAnswer)?;
+        cosigned.add(own.clone()).map_err(|_| NoCosignature::BadAnswer)?;
+        cosigned.open([&self.config.key]).map_err(|_| NoCosignature::BadAnswer)?;
+        Ok(own)
+    }
+}
+
+/// The size in a `409`.
+fn size_of(answer: &Response) -> Option<u64> {
+    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+/// That the tree of `size` leaves begins with the first `old_size`, from the stored tiles.
+async fn proof(
+    storage: &Storage,
+    old_size: u64,
+    size: u64,
+) -> Result<ConsistencyProof, NoCosignature> {
+    let mut tiles = Tiles::new();
+    for path in consistency_tiles(old_size, size) {
+        // A partial tile goes when the full one is there.
+        for path in [path, path.full()] {
+            if let Some(bytes) = storage.get(&path.to_string()).await? {
+                tiles.insert(&path, &bytes).map_err(|_| NoCosignature::Tile)?;
+                break;
+            }
+        }
+    }
+    Ok(consistency_proof(&tiles, old_size, size)?)
+}
