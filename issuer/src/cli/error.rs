@@ -92,7 +92,7 @@ impl CliError {
             )
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
             | Self::Init(InitError::Denominations | InitError::Manifest(_))
-            | Self::Start(StartError::ProductWithoutKey { .. })
+            | Self::Start(StartError::ProductWithoutKey { .. } | StartError::Witnesses(_))
             | Self::Rotate(
                 RotateError::Change(_)
                 | RotateError::Keys(StartError::ProductWithoutKey { .. })
