@@ -5,6 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    config::Statements,
     issuer::Issuer,
     ledger::{Integrated, ProveSolvencyError, Scope},
 };
@@ -21,6 +22,8 @@ const LEDGER: Duration = Duration::from_millis(250);
 const PROOFS: Duration = Duration::from_secs(60);
 /// From one look for a checkpoint that witnesses have not cosigned to the next.
 const WITNESSES: Duration = Duration::from_secs(1);
+/// From one look whether a month is over to the next.
+const STATEMENTS: Duration = Duration::from_secs(3_600);
 /// How long the ledger is left alone where it failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds without an attempt to make keys after one that failed.
@@ -34,7 +37,8 @@ pub(crate) async fn run(issuer: Issuer) -> Infallible {
         sources(&issuer),
         ledger(&issuer),
         proofs(&issuer),
-        witnesses(&issuer)
+        witnesses(&issuer),
+        statements(&issuer)
     );
     never
 }
@@ -72,6 +76,19 @@ async fn sources(issuer: &Issuer) -> Infallible {
             tracing::error!(%error, "the sources were not looked after; trying again in a minute");
         }
         sleep(SOURCES).await;
+    }
+}
+
+/// Makes the statements of months that are over, where they are made by themselves.
+async fn statements(issuer: &Issuer) -> Infallible {
+    sleep(SOURCES).await;
+    loop {
+        if issuer.config().ledger.statements == Statements::Monthly
+            && let Err(error) = issuer.tend_statements().await
+        {
+            tracing::error!(%error, "no statements were made; trying again in an hour");
+        }
+        sleep(STATEMENTS).await;
     }
 }
 

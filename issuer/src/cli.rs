@@ -8,6 +8,7 @@ mod keys;
 mod print;
 mod selling;
 mod start;
+mod statements;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -115,6 +116,10 @@ impl Session {
                 self.add_operator(&name, &key).await
             }
             Command::Operator(OperatorCommand::List) => self.list_operators().await,
+            Command::Operator(
+                command @ (OperatorCommand::Contract { .. } | OperatorCommand::Contracts { .. }),
+            ) => statements::contracts(&self, command).await,
+            Command::Statement(command) => statements::run(&self, command).await,
             Command::Keys(command) => keys::run(&self, command).await,
             Command::Status => self.status().await,
             Command::Address => self.address().await,

@@ -83,12 +83,24 @@ pub struct LedgerConfig {
     pub fill: u64,
     /// Who is asked to cosign each checkpoint.
     pub witnesses: Vec<WitnessConfig>,
+    /// Whether statements are made by themselves.
+    pub statements: Statements,
     /// How long the answer to a batch waits for its leaves.
     #[serde(skip)]
     pub wait: Duration,
     /// How long nothing may be seen of the process that sequences until another takes over.
     #[serde(skip)]
     pub lease: Duration,
+}
+
+/// When statements are made by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Statements {
+    /// When a month is over.
+    Monthly,
+    /// With the command alone.
+    Never,
 }
 
 /// How much may be signed at a time.
@@ -183,6 +195,7 @@ impl Default for LedgerConfig {
             secret_access_key: None,
             fill: 256,
             witnesses: Vec::new(),
+            statements: Statements::Monthly,
             wait: Duration::from_secs(10),
             lease: Duration::from_secs(3),
         }

@@ -2,7 +2,7 @@
 //! double spends. `protocol-spec/` fixes what it says; this crate is laid out as
 //!
 //! - use cases, one module each: [`vouchers`], [`grants`], [`packs`], [`tokens`], [`redemption`], [`renewal`],
-//!   [`operators`],
+//!   [`operators`], [`contracts`], [`statements`],
 //!   [`status`], [`alerts`], and the keys' life ([`Change`], [`Rotation`]); they make the checks of the specification in its order and know neither HTTP nor SQL;
 //! - [`store`], the database, and [`signer`], the only holder of private RSA keys;
 //! - [`http`], which parses and encodes; [`admin`], the vendor's own page; [`cli`], the program; [`Issuer`], all of it together in one process.
@@ -27,6 +27,7 @@ pub mod admin;
 pub mod alerts;
 pub mod cli;
 pub mod config;
+pub mod contracts;
 pub mod grants;
 pub mod http;
 pub mod init;
@@ -39,6 +40,7 @@ pub mod renewal;
 pub mod schedule;
 pub mod signer;
 pub mod sources;
+pub mod statements;
 pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -146,6 +146,7 @@ impl Issuer {
             settles: verified.settles,
             parent: verified.parent,
             budget: verified.budget,
+            reseller: verified.reseller,
             lapsed,
         })
     }

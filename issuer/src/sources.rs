@@ -206,6 +206,8 @@ pub struct Verified {
     pub parent: Option<GrantId>,
     /// How many credits the source may give away in a day.
     pub budget: Option<u64>,
+    /// The number of the operator that sold it on the vendor's behalf.
+    pub reseller: Option<i64>,
     /// Why it is too late to turn this into a grant. One that it was turned into before is shown all the same.
     pub lapsed: Option<SourceError>,
 }
@@ -224,6 +226,7 @@ impl Verified {
             settles: false,
             parent: None,
             budget: None,
+            reseller: None,
             lapsed: None,
         }
     }

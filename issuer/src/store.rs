@@ -13,6 +13,7 @@
 //! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
 
 mod admin;
+mod contracts;
 mod dropping;
 mod error;
 mod grants;
@@ -27,6 +28,7 @@ mod purchases;
 mod redemptions;
 mod renewals;
 mod rows;
+mod statements;
 mod status;
 mod tokens;
 mod vouchers;
@@ -49,6 +51,7 @@ pub use self::{
     admin::{
         Act, Action, AddedToken, AdminTokenRow, LogEntry, NewSession, SessionLimits, SessionRow,
     },
+    contracts::{NewContract, RecordedContract},
     error::StoreError,
     grants::{GrantRow, Minted},
     health::SourceFailure,
@@ -68,9 +71,10 @@ pub use self::{
         BatchRecord, Decided, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord,
     },
     renewals::{NewRenewal, Recorded, Records, RenewalRecord},
+    statements::{AdjustmentRow, NewStatement, Unstated},
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,
-    vouchers::{AddedBatch, NewVoucher, NewVoucherBatch, VoucherBatchRow},
+    vouchers::{AddedBatch, NewVoucher, NewVoucherBatch, VoucherBatchRow, VoucherRow},
 };
 
 /// How often a transaction is tried before [`StoreError::Contention`].

@@ -11,6 +11,7 @@ mod redemption;
 pub(crate) mod renewal;
 mod restart;
 pub(crate) mod rotation;
+mod statements;
 mod support;
 mod surface;
 mod test_keys;

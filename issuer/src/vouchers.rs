@@ -11,7 +11,7 @@ pub use self::code::{ParseVoucherError, VoucherCode};
 use crate::{
     config::Config,
     issuer::Issuer,
-    store::{Act, Action, AddedBatch, NewVoucher, NewVoucherBatch, Store, StoreError},
+    store::{Act, Action, AddedBatch, NewVoucher, NewVoucherBatch, OperatorRow, Store, StoreError},
 };
 
 /// The most vouchers that are made at once.
@@ -30,6 +30,8 @@ pub struct Making<'a> {
     pub count: u32,
     /// For how many days from today they can be used.
     pub valid_days: u32,
+    /// The operator that sells them on the vendor's behalf.
+    pub operator: Option<&'a str>,
     /// Who makes them, for the log.
     pub actor: &'a str,
     /// A random name of the batch, drawn before by whoever may ask twice.
@@ -68,6 +70,14 @@ pub enum CreateVouchersError {
     /// They could not be used on any day.
     #[error("vouchers are valid for at least a day, and for at most {MAX_VALID_DAYS}")]
     ValidDays,
+    /// They cannot be sold by this operator.
+    #[error(
+        "there is no operator `{name}` with a contract that could sell vouchers; see `scrip-issuer operator contracts`"
+    )]
+    NoOperator {
+        /// Its name.
+        name: String,
+    },
     /// The same batch was asked for before. Its codes were shown then.
     #[error("these vouchers were made before, as batch {batch}; their codes were shown then")]
     MadeBefore {
@@ -90,7 +100,7 @@ pub async fn create(
     clock: &dyn Clock,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<NewVouchers, CreateVouchersError> {
-    let Making { product, count, valid_days, actor, nonce } = making;
+    let Making { product, count, valid_days, operator, actor, nonce } = making;
     let Some(found) = config.products.get(product) else {
         let known: Vec<&str> = config.products.keys().map(String::as_str).collect();
         let known = known.join(", ");
@@ -102,6 +112,10 @@ pub async fn create(
     if !(1..=MAX_VALID_DAYS).contains(&valid_days) {
         return Err(CreateVouchersError::ValidDays);
     }
+    let operator = match operator {
+        Some(name) => Some(reseller(store, name).await?),
+        None => None,
+    };
     let (now, credits) = (clock.now(), found.pack.credits());
     let last_day = Day(now.day().0.saturating_add(valid_days));
     let mut drawn = [0; 16];
@@ -115,12 +129,17 @@ pub async fn create(
     };
     let rows: Vec<NewVoucher> = codes.iter().map(row).collect();
     let product = product.to_owned();
-    let act = Act::by(actor, now, Action::VoucherCreate, "")
-        .detail(format!("{count} × {product}, until {last_day}"));
+    let act = Act::by(actor, now, Action::VoucherCreate, "").detail(match &operator {
+        Some(operator) => {
+            format!("{count} × {product}, until {last_day}, for {} to sell", operator.name)
+        }
+        None => format!("{count} × {product}, until {last_day}"),
+    });
     let new = NewVoucherBatch {
         nonce: nonce.unwrap_or(drawn),
         product: product.clone(),
         credits,
+        operator: operator.map(|operator| operator.number),
         made: now.day(),
         last_day,
     };
@@ -129,6 +148,17 @@ pub async fn create(
             Ok(NewVouchers { batch, product, credits: credits.0, last_day, codes })
         }
         AddedBatch::Before(batch) => Err(CreateVouchersError::MadeBefore { batch }),
+    }
+}
+
+/// The operator with this name, under a contract: without one nothing would be owed for what it sells.
+async fn reseller(store: &Store, name: &str) -> Result<OperatorRow, CreateVouchersError> {
+    let found = store.operators().await?.into_iter().find(|one| one.name == name.trim());
+    let no_operator = || CreateVouchersError::NoOperator { name: name.to_owned() };
+    let operator = found.ok_or_else(no_operator)?;
+    match store.contracts(&operator).await?.is_empty() {
+        true => Err(no_operator()),
+        false => Ok(operator),
     }
 }
 
@@ -175,7 +205,22 @@ impl Issuer {
         count: u32,
         valid_days: u32,
     ) -> Result<NewVouchers, CreateVouchersError> {
-        let making = Making { product, count, valid_days, actor: Act::BY_ITSELF, nonce: None };
+        self.create_resold_vouchers(product, count, valid_days, None).await
+    }
+
+    /// The same for an operator to sell.
+    ///
+    /// # Errors
+    /// [`CreateVouchersError`].
+    pub async fn create_resold_vouchers(
+        &self,
+        product: &str,
+        count: u32,
+        valid_days: u32,
+        operator: Option<&str>,
+    ) -> Result<NewVouchers, CreateVouchersError> {
+        let actor = Act::BY_ITSELF;
+        let making = Making { product, count, valid_days, operator, actor, nonce: None };
         let mut rng = (self.inner.rng)();
         let (inner, rng) = (&self.inner, &mut &mut *rng);
         create(&inner.store, &inner.config, making, &*inner.clock, rng).await

@@ -118,7 +118,7 @@ impl Write for Log {
     }
 }
 
-const REDEMPTION_TABLES: [&str; 12] = [
+const REDEMPTION_TABLES: [&str; 15] = [
     "operators",
     "batches",
     "spent",
@@ -131,6 +131,9 @@ const REDEMPTION_TABLES: [&str; 12] = [
     "ledger_state",
     "ledger_ranges",
     "ledger_checkpoints",
+    "contracts",
+    "statements",
+    "adjustments",
 ];
 /// What the vendor's own people did. Names operators, which everybody knows, and nothing of a purchase or a certificate.
 const ADMIN_TABLES: [&str; 4] = ["admin_tokens", "admin_sessions", "admin_log", "auditors"];

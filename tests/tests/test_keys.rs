@@ -28,6 +28,7 @@ async fn buy_in_the_sandbox(network: &Network) {
         settles: false,
         parent: None,
         budget: None,
+        reseller: None,
         lapsed: false,
     };
     let store = network.vendor.issuer().unwrap().store();

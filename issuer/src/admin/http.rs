@@ -5,6 +5,7 @@ mod login;
 mod refusal;
 mod request;
 mod response;
+mod statements;
 mod vouchers;
 
 use axum::{
@@ -32,6 +33,8 @@ pub(crate) fn router(issuer: &Issuer) -> Router<Issuer> {
         .route("/admin/vouchers/cancel", post(vouchers::cancel))
         .route("/admin/credits", get(handlers::credits))
         .route("/admin/operators", get(handlers::operators).post(handlers::add_operator))
+        .route("/admin/statements", get(statements::list))
+        .route("/admin/statements/{operator}/{number}", get(statements::show))
         .route("/admin/keys", get(handlers::keys))
         .route("/admin/log", get(handlers::log))
         .route(style::path(), get(response::style))

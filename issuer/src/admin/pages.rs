@@ -8,6 +8,7 @@ pub(super) mod message;
 pub(super) mod operators;
 pub(super) mod overview;
 pub(super) mod sales;
+pub(super) mod statements;
 pub(super) mod style;
 pub(super) mod vouchers;
 
@@ -35,17 +36,19 @@ pub(super) enum Place {
     Sales,
     Credits,
     Operators,
+    Statements,
     Keys,
     Vouchers,
     Log,
 }
 
 impl Place {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Overview,
         Self::Sales,
         Self::Credits,
         Self::Operators,
+        Self::Statements,
         Self::Vouchers,
         Self::Keys,
         Self::Log,
@@ -57,6 +60,7 @@ impl Place {
             Self::Sales => "/admin/sales",
             Self::Credits => "/admin/credits",
             Self::Operators => "/admin/operators",
+            Self::Statements => "/admin/statements",
             Self::Keys => "/admin/keys",
             Self::Vouchers => "/admin/vouchers",
             Self::Log => "/admin/log",
@@ -69,6 +73,7 @@ impl Place {
             Self::Sales => "Sales",
             Self::Credits => "Credits",
             Self::Operators => "Operators",
+            Self::Statements => "Statements",
             Self::Keys => "Keys",
             Self::Vouchers => "Vouchers",
             Self::Log => "Log",

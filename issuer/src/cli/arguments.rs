@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use scrip_protocol::keys::PublicKey;
+use scrip_protocol::{
+    keys::PublicKey,
+    ledger::{Currency, Money, Share},
+};
 
 use crate::{
     admin::access::DEFAULT_VALID_DAYS as DEFAULT_VALID_DAYS_OF_TOKENS, vouchers::DEFAULT_VALID_DAYS,
@@ -39,9 +42,12 @@ pub(super) enum Command {
     /// Mark a purchase as refunded: what was not signed yet is not signed any more. The money is given back where it was
     /// taken; places that tell of refunds by themselves need no command.
     Refund(RefundArguments),
-    /// Add and list operators.
+    /// Add and list operators, and conclude contracts with them.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Make, show and export what operators earned and owe.
+    #[command(subcommand)]
+    Statement(StatementCommand),
     /// Show, rotate and revoke the denomination keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -89,6 +95,9 @@ pub(super) enum VoucherCommand {
         /// For how many days they can be used.
         #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_VALID_DAYS)]
         valid_days: u32,
+        /// The operator that sells them on the vendor's behalf, and pays its contract's resale price for each credit.
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
         /// How the codes are written; `--json` is `--format json`.
         #[arg(long, value_enum, default_value_t = VoucherFormat::Text)]
         format: VoucherFormat,
@@ -142,6 +151,90 @@ pub(super) enum OperatorCommand {
     },
     /// List the operators.
     List,
+    /// Conclude terms with an operator, in force for everything of it that comes after them in the ledger. The passphrase is not needed.
+    Contract {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What amounts are in, such as EUR; needed for the first contract, and never changed.
+        #[arg(long, value_name = "CURRENCY")]
+        currency: Option<Currency>,
+        /// The price of a credit, such as 0.002; at most six digits after the point.
+        #[arg(long, value_name = "AMOUNT")]
+        price: Money,
+        /// The operator's part of the price for each credit that it redeems.
+        #[arg(long, value_name = "PERCENT%")]
+        share: Share,
+        /// What the operator pays for a credit that it sold by vouchers.
+        #[arg(long, value_name = "AMOUNT", default_value = "0")]
+        resale_price: Money,
+    },
+    /// List the contracts.
+    Contracts {
+        /// Of this operator alone.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StatementCommand {
+    /// Make the next statement: everything of an operator that is in the ledger and in no statement yet. Needs the passphrase.
+    Make {
+        /// Of this operator.
+        #[arg(long, value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+        operator: Option<String>,
+        /// Of every operator with a contract.
+        #[arg(long)]
+        all: bool,
+    },
+    /// List the statements.
+    List {
+        /// Of this operator alone.
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
+    },
+    /// Show a statement.
+    Show {
+        /// The operator.
+        #[arg(long, value_name = "NAME")]
+        operator: String,
+        /// The statement's number [default: the last one].
+        #[arg(long, value_name = "N")]
+        number: Option<u32>,
+    },
+    /// Write statements for other programs.
+    Export {
+        /// Of this operator alone.
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
+        /// How; `--json` is `--format json`.
+        #[arg(long, value_enum, default_value_t = StatementFormat::Csv)]
+        format: StatementFormat,
+        /// Write to this file, and not to the output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Agree an amount that the next statement has besides: above nothing in favour of the operator.
+    Adjust {
+        /// The operator.
+        #[arg(value_name = "NAME")]
+        operator: String,
+        /// Such as -3.50.
+        #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+        amount: Money,
+        /// Why; the operator reads it.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatementFormat {
+    /// Comma-separated values, with a head.
+    Csv,
+    /// One object.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

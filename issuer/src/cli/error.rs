@@ -9,8 +9,10 @@ use scrip_runtime::{
 
 use crate::{
     admin::access::AdminTokenError,
+    contracts::ContractError,
     error::{InitError, RotateError, StartError},
     operators::AddOperatorError,
+    statements::StatementError,
     store::StoreError,
     vouchers::CreateVouchersError,
 };
@@ -58,6 +60,10 @@ pub(super) enum CliError {
     #[error(transparent)]
     Operators(#[from] AddOperatorError),
     #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    #[error(transparent)]
     AdminToken(#[from] AdminTokenError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,13 +88,26 @@ impl CliError {
             | Self::Vouchers(
                 CreateVouchersError::UnknownProduct { .. }
                 | CreateVouchersError::Count
-                | CreateVouchersError::ValidDays,
+                | CreateVouchersError::ValidDays
+                | CreateVouchersError::NoOperator { .. },
             )
             | Self::AdminToken(
                 AdminTokenError::Name
                 | AdminTokenError::NameTaken { .. }
                 | AdminTokenError::ValidDays
                 | AdminTokenError::Unknown { .. },
+            )
+            | Self::Contract(
+                ContractError::UnknownOperator { .. }
+                | ContractError::Negative
+                | ContractError::OtherCurrency { .. }
+                | ContractError::NoCurrency,
+            )
+            | Self::Statement(
+                StatementError::Operator(ContractError::UnknownOperator { .. })
+                | StatementError::NoContract { .. }
+                | StatementError::Reason
+                | StatementError::Unknown { .. },
             )
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
             | Self::Init(InitError::Denominations | InitError::Manifest(_))
@@ -109,6 +128,8 @@ impl CliError {
                 CreateVouchersError::Store(_) | CreateVouchersError::MadeBefore { .. },
             )
             | Self::Operators(_)
+            | Self::Contract(ContractError::Store(_))
+            | Self::Statement(_)
             | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)
             | Self::Runtime(_)

@@ -1,5 +1,7 @@
 //! What the commands print.
 
+mod statements;
+
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
 use scrip_protocol::{

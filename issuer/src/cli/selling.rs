@@ -20,9 +20,11 @@ use crate::{
 pub(super) async fn vouchers(session: &Session, command: VoucherCommand) -> Result<(), CliError> {
     let (config, store) = session.open_store().await?;
     let done = match command {
-        VoucherCommand::Create { product, count, valid_days, format, out } => {
+        VoucherCommand::Create { product, count, valid_days, operator, format, out } => {
             let actor = Act::COMMAND_LINE;
-            let making = Making { product: &product, count, valid_days, actor, nonce: None };
+            let operator = operator.as_deref();
+            let product = product.as_str();
+            let making = Making { product, count, valid_days, operator, actor, nonce: None };
             let format = if session.printer.json { VoucherFormat::Json } else { format };
             create(session, &config, &store, making, format, out.as_deref()).await
         }

@@ -31,12 +31,13 @@ impl Source for VoucherSource {
             };
             let code: VoucherCode = code.parse().map_err(|_| SourceError::VoucherMistyped)?;
             let hash = code.hash();
-            let voucher = self.store.voucher(&hash).await?.ok_or(SourceError::VoucherUnknown)?;
+            let found = self.store.voucher(&hash).await?.ok_or(SourceError::VoucherUnknown)?;
+            let (voucher, reseller) = (found.voucher, found.operator);
             // A voucher that was used stays what it was: whoever used it may ask again.
             let lapsed =
                 (voucher.last_day < asked.now.day()).then_some(SourceError::VoucherExpired);
             let verified = Verified::new(TransactionId::new(hash), voucher.product);
-            Ok(Verified { sold: Some(voucher.pack), lapsed, ..verified })
+            Ok(Verified { sold: Some(voucher.pack), lapsed, reseller, ..verified })
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What every database must do, run on each: SQLite, and PostgreSQL with one pool and with two.
 
 mod purchases;
+mod settlement;
 
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ async fn batches_are_made_once(stores: &[Store]) {
     assert_eq!(cancel(9_999).await, None);
     let batches = stores[stores.len() - 1].voucher_batches().await.unwrap();
     assert_eq!((batches[0].used, batches[0].cancelled), (1, Some(TODAY)));
-    let last_day = async |n| store.voucher(&voucher(n).code_hash).await.unwrap().unwrap().last_day;
+    let last_day =
+        async |n| store.voucher(&voucher(n).code_hash).await.unwrap().unwrap().voucher.last_day;
     assert_eq!(last_day(added[0]).await, TODAY, "it was used and stays what it was");
     assert_eq!(last_day(added[0] + 20).await, Day(0));
 }
@@ -90,6 +92,7 @@ async fn add_vouchers(
     vouchers: &[NewVoucher],
 ) -> Result<AddedBatch, StoreError> {
     let new = NewVoucherBatch {
+        operator: None,
         nonce: [nonce; 16],
         product: "starter".into(),
         credits: Credits(19),
@@ -115,6 +118,7 @@ fn purchase(source: &'static str, transaction: &[u8], grant_id: GrantId) -> NewP
         settles: false,
         parent: None,
         budget: None,
+        reseller: None,
         lapsed: false,
     }
 }
@@ -250,8 +254,12 @@ async fn vouchers_become_grants_once(store: &Store) {
     add_vouchers(store, 1, &[voucher(1), voucher(2), voucher(3)]).await.unwrap();
     let taken = add_vouchers(store, 2, &[voucher(4), voucher(1)]).await;
     assert!(matches!(taken, Err(StoreError::Contention { .. })), "a code that exists");
-    assert_eq!(store.voucher(&[4; 32]).await.unwrap().map(|v| v.last_day), None, "all or nothing");
-    assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().pack, voucher(1).pack);
+    assert_eq!(
+        store.voucher(&[4; 32]).await.unwrap().map(|v| v.voucher.last_day),
+        None,
+        "all or nothing"
+    );
+    assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().voucher.pack, voucher(1).pack);
     let use_it = async |code: u8, grant: u8, lapsed: bool| {
         let new = NewPurchase { lapsed, ..purchase("voucher", &[code; 32], grant_id(grant)) };
         store.record_purchase(&new).await.unwrap()
@@ -650,6 +658,16 @@ async fn two_issuers_on_one_postgres_are_one_vendor() {
     let (one, two) = (Arc::new(one), Arc::new(two));
     crate::tests::two_issuers::race(&one, &two).await;
     crate::tests::renewal::race(&one, &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn contracts_and_statements_have_one_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&directory.path().join("test.db"));
+    settlement::conform(&[open(&url).await, open(&url).await]).await;
+    let Some(cluster) = Cluster::start("contracts and statements") else { return };
+    let url = cluster.database().unwrap();
+    settlement::conform(&[open(&url).await, open(&url).await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -23,7 +23,7 @@ pub(crate) const ISSUANCE: [&str; 13] = [
     "ledger_sales",
 ];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 11] = [
+pub(crate) const REDEMPTION: [&str; 14] = [
     "operators",
     "batches",
     "spent",
@@ -35,6 +35,9 @@ pub(crate) const REDEMPTION: [&str; 11] = [
     "ledger_queue",
     "ledger_ranges",
     "ledger_checkpoints",
+    "contracts",
+    "statements",
+    "adjustments",
 ];
 
 /// A value as bytes; `None` is NULL.

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("migrations/0004_renewals.sql")),
     (5, include_str!("migrations/0005_admin.sql")),
     (6, include_str!("migrations/0006_ledger.sql")),
+    (7, include_str!("migrations/0007_settlement.sql")),
 ];
 
 /// The version that this program brings a database to.

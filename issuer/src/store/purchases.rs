@@ -38,6 +38,8 @@ pub struct NewPurchase {
     pub parent: Option<GrantId>,
     /// How much the source may give away today.
     pub budget: Option<u64>,
+    /// The number of the operator that sold it on the vendor's behalf.
+    pub reseller: Option<i64>,
     /// Whether it is too late for a new grant.
     pub lapsed: bool,
 }
@@ -333,7 +335,7 @@ impl Tx<'_> {
             day: new.day,
             source: new.source.to_owned(),
             test: new.grant.test,
-            operator: None,
+            operator: new.reseller,
             purchases: 1,
             credits,
         })

@@ -22,12 +22,21 @@ pub struct NewVoucher {
     pub last_day: Day,
 }
 
+/// A voucher as it is found.
+#[derive(Clone, Debug)]
+pub struct VoucherRow {
+    /// What it was sold for.
+    pub voucher: NewVoucher,
+    /// The number of the operator that sold it on the vendor's behalf.
+    pub operator: Option<i64>,
+}
+
 impl Store {
     /// The voucher whose code has this hash.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn voucher(&self, code_hash: &[u8; 32]) -> Result<Option<NewVoucher>, StoreError> {
+    pub async fn voucher(&self, code_hash: &[u8; 32]) -> Result<Option<VoucherRow>, StoreError> {
         self.read("voucher", |tx| Box::pin(async move { tx.voucher(code_hash).await })).await
     }
 }
@@ -48,18 +57,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    async fn voucher(&mut self, code_hash: &[u8; 32]) -> Result<Option<NewVoucher>, TxError> {
+    async fn voucher(&mut self, code_hash: &[u8; 32]) -> Result<Option<VoucherRow>, TxError> {
         let sql = "-- voucher()
-            SELECT product, pack, last_day FROM vouchers WHERE code_hash = $1";
+            SELECT vouchers.product, vouchers.pack, vouchers.last_day, voucher_batches.operator
+            FROM vouchers LEFT JOIN voucher_batches ON voucher_batches.batch = vouchers.batch
+            WHERE vouchers.code_hash = $1";
         let row =
             sqlx::query(sql).bind(code_hash.as_slice()).fetch_optional(self.connection()).await?;
         let Some(row) = row else { return Ok(None) };
         let damaged = || StoreError::Damaged { table: "vouchers" };
-        Ok(Some(NewVoucher {
+        let voucher = NewVoucher {
             code_hash: *code_hash,
             product: row.try_get("product")?,
             pack: row.try_get::<&str, _>("pack")?.parse().map_err(|_| damaged())?,
             last_day: Day(rows::integer(&row, "last_day", "vouchers")?),
-        }))
+        };
+        Ok(Some(VoucherRow { voucher, operator: row.try_get("operator")? }))
     }
 }

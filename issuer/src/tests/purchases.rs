@@ -126,6 +126,7 @@ async fn the_second_part_comes_when_it_is_due_and_once() {
             settles: false,
             parent: None,
             budget: None,
+            reseller: None,
             lapsed: false,
         };
         let pack = issuer.config().products["starter"].pack.clone();

@@ -89,6 +89,7 @@ async fn test_grant(issuer: &Issuer, secret: &GrantSecret) {
         settles: false,
         parent: None,
         budget: None,
+        reseller: None,
         lapsed: false,
     };
     let recorded = issuer.store().record_purchase(&purchase).await.unwrap();

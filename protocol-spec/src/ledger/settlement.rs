@@ -10,6 +10,7 @@ use super::{
 use crate::credits::{Credits, Exponent};
 use crate::id::{KeyId, OperatorId, VendorId};
 use crate::manifest::{KeyUse, Manifest};
+use crate::time::Day;
 
 /// Why a computation ends: with honest books none of this occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -351,6 +352,19 @@ impl Account {
         }
     }
 
+    /// An account as it was after a number of statements, the last of which covers everything before `settled_until`. `contracts` are
+    /// those before there, in their order.
+    pub fn resumed(
+        vendor_id: VendorId,
+        operator_id: OperatorId,
+        contracts: Vec<Contract>,
+        statements: u32,
+        settled_until: u64,
+    ) -> Self {
+        let (open, next) = (Vec::new(), settled_until);
+        Self { vendor_id, operator_id, contracts, open, next, statements, settled_until }
+    }
+
     /// Whose.
     pub const fn operator_id(&self) -> OperatorId {
         self.operator_id
@@ -508,7 +522,7 @@ impl Account {
     /// [`SettlementError`].
     pub fn next_statement(
         &self,
-        day: crate::time::Day,
+        day: Day,
         until: u64,
         adjustments: Vec<Adjustment>,
         mut blinding: impl FnMut(u32) -> [u8; 32],

@@ -7,7 +7,6 @@ use crate::keys::{Signature, SigningKey};
 use crate::ledger::SourceName;
 use crate::redemption::RedemptionItem;
 use crate::spend::Commitment;
-use crate::time::Day;
 use crate::token::Token;
 
 const DAY: Day = Day(20_000);
@@ -142,6 +141,19 @@ fn what_came_while_a_statement_was_made_is_in_the_next() {
     assert_eq!(second.earned.len(), 2, "{second:?}");
     assert_eq!(account.add(60, &signed(second), &Keys), Ok(Vec::new()));
     assert_eq!(account.next_statement(DAY, 61, Vec::new(), |_| [0; 32]), Ok(None));
+}
+
+#[test]
+fn an_account_goes_on_from_its_last_statement() {
+    let mut whole = account(&history());
+    let first = next(&whole, 31);
+    let terms = whole.contracts().to_vec();
+    let mut resumed = Account::resumed(vendor(), operator(), terms, 1, 31);
+    assert_eq!(whole.add(50, &signed(first), &Keys), Ok(Vec::new()));
+    for (index, leaf) in history().into_iter().filter(|(index, _)| *index >= 31) {
+        assert_eq!(resumed.add(index, &leaf, &Keys), Ok(Vec::new()));
+    }
+    assert_eq!(next(&resumed, 51), next(&whole, 51));
 }
 
 #[test]

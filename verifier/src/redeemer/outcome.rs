@@ -124,9 +124,6 @@ pub(super) fn check(
 /// Whether what is credited is said to lie in the ledger, and a checkpoint stands for that. Who witnessed it is looked at when the
 /// books are checked: cosignatures come later than answers.
 fn check_ledger(outcome: &RedemptionOutcome, receipt_key: &PublicKey) -> Result<(), Unanswered> {
-    if outcome.leaves.is_empty() && outcome.checkpoint.is_empty() {
-        return Ok(()); // TEMPORARY until issuers have a ledger
-    }
     outcome.check_leaves()?;
     let Some(leaf) = outcome.leaves.iter().copied().max() else { return Ok(()) };
     let key = VerifierKey::of_ledger(&outcome.vendor_id, *receipt_key);

@@ -48,6 +48,7 @@ pub(super) async fn make(
     let chosen: [u8; 16] =
         chosen.and_then(|bytes| bytes.try_into().ok()).ok_or(Refusal::BadForm)?;
     let making = Making {
+        operator: None,
         product: form.text("product"),
         // What is no number is none of those that are allowed.
         count: form.text("count").parse().ok().filter(|count| *count <= MAX_COUNT).unwrap_or(0),

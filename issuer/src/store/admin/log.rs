@@ -35,6 +35,12 @@ pub enum Action {
     AuditorRevoke,
     /// An operator was added.
     OperatorAdd,
+    /// Terms were concluded with an operator.
+    OperatorContract,
+    /// A statement was made.
+    StatementMake,
+    /// An adjustment was agreed.
+    StatementAdjust,
     /// Vouchers were made.
     VoucherCreate,
     /// The unused vouchers of a batch were cancelled.
@@ -63,6 +69,9 @@ impl Action {
             Self::AuditorAdd => "auditor add",
             Self::AuditorRevoke => "auditor revoke",
             Self::OperatorAdd => "operator add",
+            Self::OperatorContract => "operator contract",
+            Self::StatementMake => "statement make",
+            Self::StatementAdjust => "statement adjust",
             Self::VoucherCreate => "voucher create",
             Self::VoucherCancel => "voucher cancel",
             Self::KeysMake => "keys make",

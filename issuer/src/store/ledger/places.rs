@@ -196,7 +196,7 @@ impl Tx<'_> {
         }
     }
 
-    async fn ledger_stored(&mut self) -> Result<u64, TxError> {
+    pub(in crate::store) async fn ledger_stored(&mut self) -> Result<u64, TxError> {
         let sql = "-- ledger_stored()
             SELECT stored FROM ledger_state WHERE id = 1";
         let row = sqlx::query(sql).fetch_one(self.connection()).await?;

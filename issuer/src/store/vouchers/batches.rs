@@ -16,6 +16,8 @@ pub struct NewVoucherBatch {
     pub product: String,
     /// What each voucher is worth.
     pub credits: Credits,
+    /// The number of the operator that sells them on the vendor's behalf.
+    pub operator: Option<i64>,
     /// Today.
     pub made: Day,
     /// The last UTC day on which they can be used.
@@ -50,6 +52,8 @@ pub struct VoucherBatchRow {
     pub last_day: Day,
     /// The UTC day on which those that were not used then were cancelled.
     pub cancelled: Option<Day>,
+    /// The name of the operator that sells them on the vendor's behalf.
+    pub operator: Option<String>,
 }
 
 impl Store {
@@ -91,15 +95,16 @@ impl Store {
                     SELECT voucher_batches.batch, voucher_batches.product, voucher_batches.credits,
                         voucher_batches.vouchers, voucher_batches.made_day,
                         voucher_batches.last_day, voucher_batches.cancelled_day,
-                        COUNT(purchases.transaction_id) AS used
+                        operators.name AS operator, COUNT(purchases.transaction_id) AS used
                     FROM voucher_batches
                     JOIN vouchers ON vouchers.batch = voucher_batches.batch
+                    LEFT JOIN operators ON operators.number = voucher_batches.operator
                     LEFT JOIN purchases ON purchases.source = 'voucher'
                         AND purchases.transaction_id = vouchers.code_hash
                     GROUP BY voucher_batches.batch, voucher_batches.product,
                         voucher_batches.credits, voucher_batches.vouchers,
                         voucher_batches.made_day, voucher_batches.last_day,
-                        voucher_batches.cancelled_day
+                        voucher_batches.cancelled_day, operators.name
                     ORDER BY voucher_batches.batch DESC";
                 let found = sqlx::query(sql).fetch_all(tx.connection()).await?;
                 found.iter().map(batch_row).collect()
@@ -171,8 +176,8 @@ impl Tx<'_> {
         let batch: i64 = sqlx::query(sql).fetch_one(self.connection()).await?.try_get("batch")?;
         let sql = "-- insert_voucher_batch()
             INSERT INTO voucher_batches
-            (batch, nonce, product, credits, vouchers, made_day, last_day)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            (batch, nonce, product, credits, vouchers, made_day, last_day, operator)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         sqlx::query(sql)
             .bind(batch)
             .bind(new.nonce.as_slice())
@@ -181,6 +186,7 @@ impl Tx<'_> {
             .bind(i64::try_from(vouchers).unwrap_or(i64::MAX))
             .bind(i64::from(new.made.0))
             .bind(i64::from(new.last_day.0))
+            .bind(new.operator)
             .execute(self.connection())
             .await?;
         Ok(batch)
@@ -198,6 +204,7 @@ fn batch_row(row: &sqlx::any::AnyRow) -> Result<VoucherBatchRow, TxError> {
         used: rows::integer(row, "used", TABLE)?,
         made: Day(rows::integer(row, "made_day", TABLE)?),
         last_day: Day(rows::integer(row, "last_day", TABLE)?),
+        operator: row.try_get("operator")?,
         cancelled: cancelled.and_then(|day| u32::try_from(day).ok()).map(Day),
     })
 }
