@@ -13,22 +13,19 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use scrip_protocol::{
-    time::UnixSeconds,
-    tlog::{
-        checkpoint::Checkpoint,
-        note::{KeyName, Note, NoteSignature, VerifierKey},
-        policy::{BadPolicy, WitnessPolicy},
-        tile::Tiles,
-        tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
-        witness::AddCheckpoint,
-    },
+use scrip_protocol::tlog::{
+    checkpoint::Checkpoint,
+    note::{KeyName, Note, NoteSignature, VerifierKey},
+    policy::{BadPolicy, WitnessPolicy},
+    tile::Tiles,
+    tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
+    witness::AddCheckpoint,
 };
 use scrip_runtime::client::{
     ClientError, ClientOptions, HttpClient, Request, Response, TransportError, check_url,
 };
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{LedgerError, Storage, StorageError, files::CHECKPOINT};
 use crate::issuer::Issuer;
@@ -39,10 +36,14 @@ const COSIGNED: &str = "cosigned";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a witness that did not cosign is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Seconds after which a cosigned checkpoint is not shown in the place of a newer one any more.
-const FRESH: u64 = 60;
+/// How long somebody who asks for the checkpoint waits for its cosignatures.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How often the storage is asked for them where another process collects them.
+const POLL: Duration = Duration::from_millis(100);
 /// Requests for one cosignature: the first size may be wrong, and the one that is answered may be overtaken.
 const ATTEMPTS: usize = 3;
+/// Witnesses of a vendor: more cosignatures would make a checkpoint too large for those who read it.
+const MAX_WITNESSES: usize = 32;
 /// Bytes of a witness's answer.
 const MAX_ANSWER: usize = 16_384;
 
@@ -63,6 +64,9 @@ pub enum WitnessSetupError {
     /// The keys.
     #[error("`ledger.witnesses`: {0}; correct the keys")]
     Keys(#[from] BadPolicy),
+    /// There are too many.
+    #[error("`ledger.witnesses` has {0} witnesses; {MAX_WITNESSES} are the most, and five are plenty")]
+    TooMany(usize),
     /// A URL.
     #[error("`ledger.witnesses`: the URL of {witness} cannot be used: {source}")]
     Url {
@@ -105,6 +109,8 @@ enum NoCosignature {
 pub(crate) struct Witnesses {
     client: HttpClient,
     all: Vec<Asked>,
+    /// Held while they are asked.
+    asking: tokio::sync::Mutex<()>,
 }
 
 struct Asked {
@@ -117,6 +123,9 @@ struct Asked {
 
 impl Witnesses {
     pub(crate) fn new(configs: &[WitnessConfig]) -> Result<Self, WitnessSetupError> {
+        if configs.len() > MAX_WITNESSES {
+            return Err(WitnessSetupError::TooMany(configs.len()));
+        }
         // The same rules as where cosignatures are demanded.
         let keys = configs.iter().map(|config| config.key.clone()).collect();
         WitnessPolicy::new(keys, configs.len())?;
@@ -132,7 +141,8 @@ impl Witnesses {
             failing: AtomicBool::new(false),
             not_before: Mutex::default(),
         };
-        Ok(Self { client, all: configs.iter().map(asked).collect() })
+        let asking = tokio::sync::Mutex::new(());
+        Ok(Self { client, all: configs.iter().map(asked).collect(), asking })
     }
 }
 
@@ -147,6 +157,7 @@ impl Issuer {
         if witnesses.all.is_empty() || !self.sequences().await {
             return Ok(0);
         }
+        let _asking = witnesses.asking.lock().await;
         let Some((newest, checkpoint)) = read(storage, CHECKPOINT).await? else { return Ok(0) };
         let held = read(storage, COSIGNED).await?.map(|(note, _)| note);
         let mut note = held.filter(|held| held.text() == newest.text()).unwrap_or(newest);
@@ -174,26 +185,38 @@ impl Issuer {
         Ok(witnesses.all.iter().filter(|asked| has(&note, asked)).count())
     }
 
-    /// The checkpoint that everybody is shown: the newest one that witnesses have cosigned, with their cosignatures, as long as they
-    /// cosign; else the newest one.
+    /// The checkpoint that everybody is shown: with cosignatures, for which it waits a little where it is new. It is never older than what
+    /// was there when it was asked for: who has seen that in an answer to a batch would take an older one for a ledger that shrank.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub(crate) async fn shown_checkpoint(&self) -> Result<Option<Vec<u8>>, LedgerError> {
         let storage = &self.inner.ledger.storage;
-        let newest = storage.get(CHECKPOINT).await?;
+        let Some((newest, checkpoint)) = read(storage, CHECKPOINT).await? else { return Ok(None) };
         if self.inner.ledger.witnesses.all.is_empty() {
-            return Ok(newest);
+            return Ok(Some(newest.encode().into_bytes()));
         }
-        let Some((cosigned, _)) = read(storage, COSIGNED).await? else { return Ok(newest) };
-        let same =
-            newest.as_deref().is_some_and(|bytes| bytes.starts_with(cosigned.text().as_bytes()));
-        let keys = self.inner.ledger.witnesses.all.iter().map(|asked| &asked.config.key);
-        let last =
-            cosigned.open(keys).ok().and_then(|all| all.iter().filter_map(|one| one.time).max());
-        let is_fresh = |time: UnixSeconds| self.inner.clock.now().since(time) <= FRESH;
-        let shown = same || last.is_some_and(is_fresh);
-        Ok(if shown { Some(cosigned.encode().into_bytes()) } else { newest })
+        let cosigned = async {
+            let mut collected = false;
+            loop {
+                if let Some((note, held)) = read(storage, COSIGNED).await?
+                    && (held.size > checkpoint.size || note.text() == newest.text())
+                {
+                    return Ok::<_, LedgerError>(Some(note));
+                }
+                if collected {
+                    return Ok(None);
+                }
+                if self.sequences().await {
+                    self.collect_cosignatures().await?;
+                    collected = true;
+                } else {
+                    sleep(POLL).await;
+                }
+            }
+        };
+        let cosigned = timeout(PATIENCE, cosigned).await.unwrap_or(Ok(None))?;
+        Ok(Some(cosigned.unwrap_or(newest).encode().into_bytes()))
     }
 }
 
