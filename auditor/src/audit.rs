@@ -213,6 +213,19 @@ impl Shows {
         Ok(Self { text: note.encode(), note, head })
     }
 
+    /// Adds the signatures of a note with the same text: in a store, cosignatures are in a file of their own.
+    fn add_signatures(&mut self, bytes: &[u8]) {
+        let Some(other) = Note::parse(bytes).ok().filter(|note| note.text() == self.note.text())
+        else {
+            return;
+        };
+        for signature in other.signatures() {
+            // More than a note can have are not looked at.
+            let _ = self.note.add(signature.clone());
+        }
+        self.text = self.note.encode();
+    }
+
     /// Whether one of these receipt keys signed it.
     fn is_signed(&self, vendor: &VendorId, keys: &[PublicKey]) -> bool {
         let keys: Vec<VerifierKey> =
@@ -294,12 +307,17 @@ async fn prepare(
         let hint = "give a directory with a copy of a ledger, or a URL that ends in /ledger";
         SourceError::NoLedger { place: place.clone(), hint }
     })?;
-    let now = Shows::read(&bytes, vendor).map_err(|error| match error {
+    let mut now = Shows::read(&bytes, vendor).map_err(|error| match error {
         ReadError::Unreadable(reason) => AuditError::BadCheckpoint { place: place.clone(), reason },
         ReadError::Other(found) => {
             AuditError::OtherLedger { place: place.clone(), found, vendor: *vendor }
         }
     })?;
+    if options.policy.quorum() > 0
+        && let Some(cosigned) = ledger.get("cosigned", MAX_CHECKPOINT).await?
+    {
+        now.add_signatures(&cosigned);
+    }
     let manifests = known_receipt_keys(ledger, vendor, &place).await?;
     let since = read_since(options, &books, &manifests)?;
     let mut findings = Findings::default();

@@ -77,10 +77,10 @@ impl History {
         AddCheckpoint { old_size: old, proof, checkpoint: self.checkpoint() }.encode()
     }
 
-    /// The ledger as files, with these cosignatures under its checkpoint.
+    /// The ledger as files, with these cosignatures in the file beside its checkpoint.
     fn write(&self, directory: &Path, cosignatures: &[NoteSignature]) {
         self.ledger.write(directory);
-        std::fs::write(directory.join("checkpoint"), self.cosigned(cosignatures)).unwrap();
+        std::fs::write(directory.join("cosigned"), self.cosigned(cosignatures)).unwrap();
     }
 
     fn cosigned(&self, cosignatures: &[NoteSignature]) -> String {
