@@ -27,6 +27,9 @@ const DOUBLE_SPENDS_PERCENT: u64 = 1;
 /// … that are at least this many.
 const DOUBLE_SPENDS_LEAST: u64 = 5;
 
+/// The name under which failures of the ledger are counted, beside those of the sources.
+pub(crate) const LEDGER: &str = "ledger";
+
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +94,7 @@ pub fn of(books: Books<'_>, now: UnixSeconds) -> Vec<Alert> {
     let mut alerts = Vec::new();
     over_redeemed(books.status, &mut alerts);
     keys(books.schedule, now, &mut alerts);
+    ledger(books.failures, books.status, &mut alerts);
     sources(books.failures, &mut alerts);
     refunds(books.sales, &mut alerts);
     double_spends(books.operators, books.outcomes, &mut alerts);
@@ -150,8 +154,20 @@ fn keys(schedule: &Schedule, now: UnixSeconds, alerts: &mut Vec<Alert>) {
     }
 }
 
+/// Redemptions are recorded and nobody is told.
+fn ledger(failures: &[SourceFailure], status: &Status, alerts: &mut Vec<Alert>) {
+    let Some(failure) = failures.iter().find(|failure| failure.source == LEDGER) else { return };
+    let SourceFailure { at, message, .. } = failure;
+    let waiting = status.ledger.map_or(0, |ledger| ledger.waiting.entries);
+    alerts.push(Alert::bad(
+        format!("The ledger does not grow, last tried at {at}: {message}. {waiting} batches and other entries wait."),
+        "Nothing is lost: operators send their batches again. Make the ledger's storage work, `[ledger]` in issuer.toml; \
+         `scrip-issuer ledger status` shows how it catches up.",
+    ));
+}
+
 fn sources(failures: &[SourceFailure], alerts: &mut Vec<Alert>) {
-    for failure in failures {
+    for failure in failures.iter().filter(|failure| failure.source != LEDGER) {
         let SourceFailure { source, at, failures, message } = failure;
         let times = if *failures == 1 { "once".into() } else { format!("{failures} times") };
         alerts.push(Alert::warning(

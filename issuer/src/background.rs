@@ -5,9 +5,11 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    alerts,
     config::Statements,
     issuer::Issuer,
-    ledger::{Integrated, ProveSolvencyError, Scope},
+    ledger::{Integrated, LedgerError, ProveSolvencyError, Scope},
+    store::Backend,
 };
 
 /// How often the database is asked for a newer manifest: one small query.
@@ -94,26 +96,45 @@ async fn statements(issuer: &Issuer) -> Infallible {
 
 /// Integrates what is in line, and shows others that somebody does.
 async fn ledger(issuer: &Issuer) -> Infallible {
-    let (mut failing, mut beaten) = (false, Instant::now());
-    let lease = issuer.config().ledger.lease;
+    // Nothing is known of it at the start: a failure of before is over, or comes again.
+    let (mut failing, mut beaten) = (None, Instant::now());
+    let shared = issuer.store().backend() != Backend::Sqlite;
+    let beat_every = issuer.config().ledger.lease / 3;
     loop {
         let integrated = issuer.integrate(Scope::Due).await;
         match &integrated {
-            Ok(_) if failing => tracing::info!("the ledger grows again"),
+            Ok(Integrated::Everything) if failing != Some(false) => {
+                failing = Some(false);
+                ledger_works(issuer).await;
+            }
             // Said once: what is in line is in the status, and an alert.
-            Err(error) if !failing => {
+            Err(error) if failing != Some(true) => {
+                failing = Some(true);
                 tracing::error!(%error, "the ledger does not grow; trying again every second");
+                ledger_failed(issuer, error).await;
             }
             _ => {}
         }
-        failing = integrated.is_err();
-        if matches!(integrated, Ok(Integrated::Everything)) && beaten.elapsed() > lease / 3 {
+        let leads = matches!(integrated, Ok(Integrated::Everything));
+        if shared && leads && beaten.elapsed() > beat_every {
             beaten = Instant::now();
             if let Err(error) = issuer.beat().await {
                 tracing::warn!(%error, "other issuers may take over the ledger");
             }
         }
-        sleep(if failing { LEDGER_PAUSE } else { LEDGER }).await;
+        sleep(if integrated.is_err() { LEDGER_PAUSE } else { LEDGER }).await;
+    }
+}
+
+/// For `status` and the page. Where the database does not take it, it is the database that fails, and the log says so.
+async fn ledger_failed(issuer: &Issuer, error: &LedgerError) {
+    let now = issuer.inner.clock.now();
+    let _ = issuer.store().source_failed(alerts::LEDGER, now, &error.to_string()).await;
+}
+
+async fn ledger_works(issuer: &Issuer) {
+    if let Err(error) = issuer.store().source_works(alerts::LEDGER).await {
+        tracing::warn!(%error, "the status still says that the ledger fails");
     }
 }
 

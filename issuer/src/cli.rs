@@ -5,6 +5,7 @@ mod arguments;
 mod error;
 mod init;
 mod keys;
+mod ledger;
 mod print;
 mod selling;
 mod start;
@@ -124,6 +125,8 @@ impl Session {
             Command::Status => self.status().await,
             Command::Address => self.address().await,
             Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
+            Command::Auditor(command) => ledger::auditors(&self, command).await,
+            Command::Ledger(command) => ledger::ledger(&self, command).await,
             Command::Log { last } => admin::log(&self, last).await,
         }
     }

@@ -91,6 +91,24 @@ pub struct LedgerConfig {
     /// How long nothing may be seen of the process that sequences until another takes over.
     #[serde(skip)]
     pub lease: Duration,
+    /// For benches: nothing is put in line, and answers name no leaves.
+    #[cfg(any(test, feature = "testing"))]
+    #[serde(skip)]
+    pub off: bool,
+}
+
+impl LedgerConfig {
+    /// Whether redemptions come into the ledger: always, but for the benches that measure what it costs.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) const fn is_on(&self) -> bool {
+        !self.off
+    }
+
+    /// Whether redemptions come into the ledger.
+    #[cfg(not(any(test, feature = "testing")))]
+    pub(crate) const fn is_on(&self) -> bool {
+        true
+    }
 }
 
 /// When statements are made by themselves.
@@ -198,6 +216,8 @@ impl Default for LedgerConfig {
             statements: Statements::Monthly,
             wait: Duration::from_secs(10),
             lease: Duration::from_secs(3),
+            #[cfg(any(test, feature = "testing"))]
+            off: false,
         }
     }
 }

@@ -48,6 +48,8 @@ pub(crate) use self::lease::Seen;
 pub use self::own::OwnLeavesError;
 pub use self::round::{Integrated, Scope};
 pub use self::solvency::{ProveSolvencyError, ProvenSolvency};
+#[cfg(any(test, feature = "testing"))]
+pub use self::storage::Fault;
 pub use self::storage::{Storage, StorageError, StorageSetupError};
 pub use self::verify::{Verified, VerifyError, verify};
 pub(crate) use self::witnesses::Witnesses;

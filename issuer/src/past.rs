@@ -4,11 +4,13 @@
 //! processes at once.
 
 use scrip_protocol::{
-    manifest::{DenominationKey, Windows},
+    manifest::{DenominationKey, Epoch, Windows},
     time::{Day, UnixSeconds},
 };
 
-use crate::{issuer::Issuer, keys::denomination, purchases::KEEP_UNPAID, store::StoreError};
+use crate::{
+    issuer::Issuer, keys::denomination, ledger::Scope, purchases::KEEP_UNPAID, store::StoreError,
+};
 
 /// Rows of one transaction: few enough that redemptions hardly wait.
 const BATCH: u16 = 512;
@@ -44,7 +46,13 @@ impl Issuer {
             silent.map(|key| denomination(key.epoch(), key.exponent())).collect();
         steps.at("issuer.drop.before");
         let mut dropped = Dropped { keys: store.drop_keys(&names).await?, ..Dropped::default() };
-        for epoch in manifest.epochs().iter().filter(|epoch| is_past(&epoch.windows)) {
+        // Evidence goes when it can be read in the ledger, and its epoch has its end there.
+        if let Err(error) = self.integrate(Scope::Due).await {
+            tracing::warn!(%error, "what is past stays until the ledger grows");
+        }
+        let in_ledger = self.epochs_in_ledger().await?;
+        let past = manifest.epochs().iter().filter(|epoch| is_past(&epoch.windows));
+        for epoch in past.filter(|epoch| in_ledger.contains(&epoch.number)) {
             loop {
                 let some = store.drop_spent(epoch.number, BATCH).await?;
                 dropped.spends += some;
@@ -55,7 +63,9 @@ impl Issuer {
             }
         }
         // A batch names epochs that had begun on its day, or that began within the day after.
-        let kept = manifest.epochs().iter().filter(|epoch| !is_past(&epoch.windows));
+        let is_kept =
+            |epoch: &&Epoch| !is_past(&epoch.windows) || !in_ledger.contains(&epoch.number);
+        let kept = manifest.epochs().iter().filter(is_kept);
         let first = kept.map(|epoch| epoch.windows.issue_from.day()).min();
         let before = Day(first.unwrap_or(now.day()).0.saturating_sub(1));
         loop {

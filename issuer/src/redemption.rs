@@ -68,6 +68,7 @@ impl Issuer {
             operator: operator.number,
             day: today,
             items,
+            in_line: self.inner.config.ledger.is_on(),
         };
         self.inner.steps.at("issuer.redemption.before_commit");
         let decided = self.inner.store.record_batch(&record, &self.inner.steps).await?;

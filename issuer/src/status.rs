@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     error::StartError,
     issuer::Issuer,
-    store::{DenominationCount, RedeemedCount, Store, StoreError},
+    store::{DenominationCount, RedeemedCount, Store, StoreError, Waiting},
 };
 
 /// The vendor's books, in sums.
@@ -50,6 +50,32 @@ pub struct Status {
     pub vouchers: Used,
     /// Operators.
     pub operators: Vec<OperatorStatus>,
+    /// The ledger; none before the issuer was started for the first time.
+    pub ledger: Option<LedgerStatus>,
+}
+
+/// How far the ledger is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LedgerStatus {
+    /// Leaves that have their places.
+    pub size: u64,
+    /// Leaves that everybody can read.
+    pub stored: u64,
+    /// What is in line.
+    pub waiting: Waiting,
+}
+
+/// Reads how far the ledger is.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn read_ledger(store: &Store) -> Result<Option<LedgerStatus>, StoreError> {
+    let waiting = store.ledger_waiting().await?;
+    match store.ledger_state().await {
+        Ok(state) => Ok(Some(LedgerStatus { size: state.size, stored: state.stored, waiting })),
+        Err(StoreError::NotInitialised) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One denomination of one epoch.
@@ -202,6 +228,7 @@ async fn collect(
         grants: Used { total: rows.grants, used: rows.grants_minted },
         vouchers: Used { total: rows.vouchers, used: rows.vouchers_used },
         operators: operators.collect(),
+        ledger: read_ledger(store).await?,
         denominations,
     })
 }

@@ -7,6 +7,7 @@ mod fake;
 pub mod google;
 mod issuer;
 pub mod postgres;
+pub mod s3;
 pub mod stripe;
 
 pub use self::{

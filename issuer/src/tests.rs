@@ -4,6 +4,7 @@ mod admin;
 mod alerts;
 mod apple;
 mod issuance;
+mod ledger;
 mod payments;
 mod privacy;
 mod purchases;

@@ -9,7 +9,9 @@ use scrip_protocol::{
 };
 
 use crate::{
-    admin::access::DEFAULT_VALID_DAYS as DEFAULT_VALID_DAYS_OF_TOKENS, vouchers::DEFAULT_VALID_DAYS,
+    admin::access::DEFAULT_VALID_DAYS as DEFAULT_VALID_DAYS_OF_TOKENS,
+    ledger::auditors::DEFAULT_VALID_DAYS as DEFAULT_VALID_DAYS_OF_AUDITORS,
+    vouchers::DEFAULT_VALID_DAYS,
 };
 
 /// Sells packs of certificates, signs them blindly, accepts redemptions and detects double spends.
@@ -58,6 +60,12 @@ pub(super) enum Command {
     /// Let people in to the page /admin, and out.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Let auditors read the whole ledger.
+    #[command(subcommand)]
+    Auditor(AuditorCommand),
+    /// Show how far the ledger is, and check it.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Show what was done by whom.
     Log {
         /// How many of the newest entries.
@@ -263,6 +271,35 @@ pub(super) enum TokenCommand {
         #[arg(long, value_name = "NAME")]
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditorCommand {
+    /// Add an auditor and print its token; it is stored nowhere.
+    Add {
+        /// Who it is: the name under which the log has it.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// For how many days the token is good.
+        #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_VALID_DAYS_OF_AUDITORS)]
+        valid_days: u32,
+    },
+    /// List the auditors.
+    List,
+    /// Revoke an auditor's token.
+    Revoke {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Show how many leaves there are, how many can be read, and what is in line.
+    Status,
+    /// Hash every leaf again, from the files alone, and compare every tile and the root with the checkpoint.
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ use crate::{
     admin::access::AdminTokenError,
     contracts::ContractError,
     error::{InitError, RotateError, StartError},
+    ledger::{VerifyError, auditors::AuditorError},
     operators::AddOperatorError,
     statements::StatementError,
     store::StoreError,
@@ -39,6 +40,10 @@ pub(super) enum CliError {
         "nothing with the id `{purchase}` was bought at `{source_name}`; check both, and for a voucher give its code"
     )]
     NoPurchase { purchase: String, source_name: String },
+    #[error(transparent)]
+    Auditor(#[from] AuditorError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -109,6 +114,12 @@ impl CliError {
                 | StatementError::Reason
                 | StatementError::Unknown { .. },
             )
+            | Self::Auditor(
+                AuditorError::Name
+                | AuditorError::NameTaken { .. }
+                | AuditorError::ValidDays
+                | AuditorError::Unknown { .. },
+            )
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
             | Self::Init(InitError::Denominations | InitError::Manifest(_))
             | Self::Start(StartError::ProductWithoutKey { .. } | StartError::Witnesses(_))
@@ -119,6 +130,8 @@ impl CliError {
             )
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::File(_)
+            | Self::Auditor(_)
+            | Self::Verify(_)
             | Self::Init(_)
             | Self::Start(_)
             | Self::Rotate(_)

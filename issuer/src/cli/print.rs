@@ -13,9 +13,10 @@ use super::error::CliError;
 use crate::{
     admin::token::AdminToken,
     alerts::Alert,
+    ledger::{Verified, auditors::AuditorToken},
     schedule::{EpochState, Schedule},
-    status::Status,
-    store::{AdminTokenRow, LogEntry, OperatorRow, Refund, VoucherBatchRow},
+    status::{LedgerStatus, Status},
+    store::{AdminTokenRow, AuditorRow, LogEntry, OperatorRow, Refund, VoucherBatchRow},
     vouchers::NewVouchers,
 };
 
@@ -178,29 +179,55 @@ impl Printer {
         tokens: &[AdminTokenRow],
         now: UnixSeconds,
     ) -> Result<(), CliError> {
-        let state = |token: &AdminTokenRow| match token.revoked_at {
-            Some(at) => format!("revoked {at}"),
-            None if token.is_good_at(now) => format!("good until {}", token.valid_until),
-            None => format!("ended {}", token.valid_until),
-        };
-        let value = tokens.iter().map(|token| {
-            json!({
-                "name": token.name,
-                "made_at": token.made_at,
-                "valid_until": token.valid_until,
-                "revoked_at": token.revoked_at,
-                "good": token.is_good_at(now),
-            })
+        let none = "no tokens; make one with `scrip-issuer admin token create`";
+        self.print(json!({ "tokens": tokens_json(tokens, now) }), &tokens_text(tokens, now, none))
+    }
+
+    pub(super) fn auditor(
+        &self,
+        token: &AuditorToken,
+        row: &AuditorRow,
+        ledger: &str,
+    ) -> Result<(), CliError> {
+        let text = format!(
+            "{token}\n\n\
+             That is the token of the auditor {}, good until {}. It is shown this once and stored nowhere. With it\n\
+             everything under {ledger} can be read.",
+            row.name, row.valid_until
+        );
+        let value = json!({
+            "token": token.to_string(),
+            "name": row.name,
+            "valid_until": row.valid_until,
+            "ledger": ledger,
         });
-        let value = json!({ "tokens": value.collect::<Vec<_>>() });
-        let line = |token: &AdminTokenRow| {
-            format!("{:<20}  made {}  {}", token.name, token.made_at, state(token))
-        };
-        let text = match tokens {
-            [] => String::from("no tokens; make one with `scrip-issuer admin token create`"),
-            some => some.iter().map(line).collect::<Vec<_>>().join("\n"),
-        };
         self.print(value, &text)
+    }
+
+    pub(super) fn auditors(&self, all: &[AuditorRow], now: UnixSeconds) -> Result<(), CliError> {
+        let none = "no auditors; add one with `scrip-issuer auditor add`";
+        self.print(json!({ "auditors": tokens_json(all, now) }), &tokens_text(all, now, none))
+    }
+
+    pub(super) fn ledger_status(
+        &self,
+        status: Option<LedgerStatus>,
+        place: &str,
+    ) -> Result<(), CliError> {
+        let text = match status {
+            Some(LedgerStatus { size, stored, waiting }) => format!(
+                "{size} leaves, {stored} of them stored in {place}\n\
+                 in line: {} batches and other entries, {} rows of sums",
+                waiting.entries, waiting.sums
+            ),
+            None => String::from("no ledger yet; `scrip-issuer start` begins it"),
+        };
+        self.print(json!({ "ledger": status, "place": place }), &text)
+    }
+
+    pub(super) fn ledger_verified(&self, good: &Verified, place: &str) -> Result<(), CliError> {
+        let text = format!("{} leaves in {place} are as signed: root {}", good.size, good.root);
+        self.print(json!({ "verified": good, "place": place }), &text)
     }
 
     pub(super) fn admin_log(&self, entries: &[LogEntry]) -> Result<(), CliError> {
@@ -221,6 +248,34 @@ impl Printer {
         let mut out = std::io::stdout().lock();
         let written = if self.json { writeln!(out, "{value}") } else { writeln!(out, "{text}") };
         written.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+}
+
+fn tokens_json(tokens: &[AdminTokenRow], now: UnixSeconds) -> Vec<Value> {
+    let token = |token: &AdminTokenRow| {
+        json!({
+            "name": token.name,
+            "made_at": token.made_at,
+            "valid_until": token.valid_until,
+            "revoked_at": token.revoked_at,
+            "good": token.is_good_at(now),
+        })
+    };
+    tokens.iter().map(token).collect()
+}
+
+fn tokens_text(tokens: &[AdminTokenRow], now: UnixSeconds, none: &str) -> String {
+    let state = |token: &AdminTokenRow| match token.revoked_at {
+        Some(at) => format!("revoked {at}"),
+        None if token.is_good_at(now) => format!("good until {}", token.valid_until),
+        None => format!("ended {}", token.valid_until),
+    };
+    let line = |token: &AdminTokenRow| {
+        format!("{:<20}  made {}  {}", token.name, token.made_at, state(token))
+    };
+    match tokens {
+        [] => none.to_owned(),
+        some => some.iter().map(line).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -343,6 +398,13 @@ fn status_text(status: &Status) -> String {
             text,
             "operator {}: {} certificates, {}{test}",
             operator.name, operator.certificates, operator.credits
+        );
+    }
+    if let Some(LedgerStatus { size, stored, waiting }) = status.ledger {
+        let _ = writeln!(
+            text,
+            "ledger: {size} leaves, {stored} stored, {} entries in line",
+            waiting.entries
         );
     }
     text.truncate(text.trim_end().len());

@@ -47,6 +47,17 @@ database = {database}
 # Signatures that may wait before requests are answered "overloaded".
 # queue = 8192
 
+# The ledger: where its files are, a directory or "s3://BUCKET/PREFIX". The default is "ledger" in this directory. Issuers of one
+# database share one. The number of leaves is always a multiple of `fill`: cover leaves hide how many redemptions there are.
+# [ledger]
+# store = "/var/lib/scrip/ledger"
+# fill = 256
+# Of an S3-compatible store; the secret is better given as SCRIP_ISSUER_LEDGER__SECRET_ACCESS_KEY.
+# endpoint = "https://s3.example"
+# region = "us-east-1"
+# access_key_id = "AKIA"
+# secret_access_key = ""
+
 # The epochs of keys; what is changed here holds for those that are made after it. A key of exponent
 # k signs certificates of 2^k credits. It signs for `issue_for`; its certificates can be spent for
 # `spend_for` after that, exchanged for new ones in the last `renew_for` of it, and redeemed for

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     issuer::Issuer,
     ring::Ring,
-    store::{LedgerState, LoggedRenewals, QueuedRow, Sequenced, What},
+    store::{LedgerState, LoggedRenewals, QueuedRow, Sequenced, StoreError, What},
 };
 
 /// Rows of the queue that one integration takes.
@@ -260,6 +260,13 @@ impl Issuer {
             }
         }
         Ok(unused.into_iter().collect())
+    }
+
+    /// Epochs whose last leaf is in a finished bundle of the storage, so that nothing of them has to be derived again.
+    pub(crate) async fn epochs_in_ledger(&self) -> Result<BTreeSet<u32>, StoreError> {
+        let stored = bundle_start(self.inner.store.ledger_state().await?.stored);
+        let ended = self.inner.store.ledger_ended().await?;
+        Ok(ended.into_iter().filter(|(_, size)| *size <= stored).map(|(epoch, _)| epoch).collect())
     }
 
     /// Steps 1 to 5. `false` where another process was first.

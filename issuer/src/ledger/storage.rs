@@ -27,7 +27,23 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
     place: String,
+    #[cfg(any(test, feature = "testing"))]
+    faults: Faults,
 }
+
+/// How a write fails.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It did not happen.
+    Lost,
+    /// It happened, and nobody is told.
+    Kept,
+}
+
+/// For tests: the writes that fail, all from the given one on until they are told to work again.
+#[cfg(any(test, feature = "testing"))]
+type Faults = Arc<std::sync::Mutex<Option<(usize, Fault)>>>;
 
 /// Why there is no storage.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +112,7 @@ impl Storage {
         std::fs::create_dir_all(path).map_err(refused)?;
         let store = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| StorageSetupError::Store { place: place.clone(), source })?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), place })
+        Ok(Self::at(Arc::new(store.with_fsync(true)), place))
     }
 
     fn open_s3(
@@ -113,6 +129,8 @@ impl Storage {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(config.region.as_deref().unwrap_or("us-east-1"))
+            // Not every compatible store knows it, and there is little to delete.
+            .with_disable_bulk_delete(true)
             .with_client_options(client)
             .with_retry(retry);
         if let Some(endpoint) = &config.endpoint {
@@ -128,13 +146,40 @@ impl Storage {
             .build()
             .map_err(|source| StorageSetupError::Store { place: place.to_owned(), source })?;
         let store = PrefixStore::new(store, Name::from(prefix));
-        Ok(Self { store: Arc::new(store), place: place.to_owned() })
+        Ok(Self::at(Arc::new(store), place.to_owned()))
     }
 
-    /// Any store, for tests.
+    fn at(store: Arc<dyn ObjectStore>, place: String) -> Self {
+        Self {
+            store,
+            place,
+            #[cfg(any(test, feature = "testing"))]
+            faults: Faults::default(),
+        }
+    }
+
+    /// For tests: after `works` more writes every write fails so, until [`Storage::works_again`].
     #[cfg(any(test, feature = "testing"))]
-    pub fn of(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, place: String::from("of a test") }
+    pub fn fail_after(&self, works: usize, fault: Fault) {
+        *self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Some((works, fault));
+    }
+
+    /// For tests: no write fails any more.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn works_again(&self) {
+        *self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn fault(&self) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (works, fault) = faults.as_mut()?;
+        if *works > 0 {
+            *works -= 1;
+            return None;
+        }
+        Some(*fault)
     }
 
     /// Where it is.
@@ -147,6 +192,15 @@ impl Storage {
     /// # Errors
     /// [`StorageError`]: it may have happened.
     pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(fault) = self.fault() {
+            if fault == Fault::Kept {
+                let _ = self.store.put(&Name::from(name), bytes.into()).await;
+            }
+            let source = format!("a fault of a test: {fault:?}").into();
+            let source = object_store::Error::Generic { store: "test", source };
+            return Err(self.failed(name, source));
+        }
         let put = self.store.put(&Name::from(name), bytes.into()).await;
         put.map(drop).map_err(|source| self.failed(name, source))
     }

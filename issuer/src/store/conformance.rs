@@ -1,5 +1,6 @@
 //! What every database must do, run on each: SQLite, and PostgreSQL with one pool and with two.
 
+mod ledger;
 mod purchases;
 mod settlement;
 
@@ -160,6 +161,7 @@ fn batch(number: u8, items: Vec<SpendRecord>) -> BatchRecord {
         operator: 1,
         day: TODAY,
         items: items.into_iter().map(Decision::Spend).collect(),
+        in_line: true,
     }
 }
 
@@ -195,6 +197,7 @@ async fn conforms(stores: &[Store]) {
     what_is_past_is_dropped(stores).await;
     batches_are_made_once(stores).await;
     what_is_done_is_logged_in_one_order(stores).await;
+    ledger::conforms(stores).await;
 }
 
 async fn keys_are_stored_once(store: &Store) {

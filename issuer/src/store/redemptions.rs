@@ -35,6 +35,8 @@ pub struct BatchRecord {
     pub day: Day,
     /// Its items, in order.
     pub items: Vec<Decision>,
+    /// Whether it is put in line for the ledger.
+    pub in_line: bool,
 }
 
 /// A batch as it was decided, now or before.
@@ -146,7 +148,7 @@ impl Store {
                 tx.insert_redeemed(batch, &counts(batch, &accepted)).await?;
                 tx.insert_batch(batch, &outcome::encode(&results)).await?;
                 tx.insert_outcomes(batch, &tally::of(batch, &results)).await?;
-                if !accepted.is_empty() {
+                if batch.in_line && !accepted.is_empty() {
                     let operator = Some(batch.operator);
                     tx.enqueue(What::Redemptions, batch.number, batch.day, operator).await?;
                 }

@@ -56,7 +56,7 @@ impl Holder {
         self.item_under(vendor, position, &new_key(vendor, STARTER[position]), counter)
     }
 
-    fn items(&self, vendor: &TestIssuer) -> (Vec<Blinding>, Vec<RenewalItem>) {
+    pub(super) fn items(&self, vendor: &TestIssuer) -> (Vec<Blinding>, Vec<RenewalItem>) {
         (0..STARTER.len()).map(|position| self.item(vendor, position)).unzip()
     }
 }

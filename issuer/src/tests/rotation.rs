@@ -327,7 +327,9 @@ async fn what_is_past_is_dropped_and_the_sums_stay() {
     let past = issuer.drop_past().await.unwrap();
     assert_eq!((past.spends, past.batches), (items.len(), 1));
     let steps = ["issuer.drop.before", "issuer.drop.between", "issuer.drop.after"];
-    assert_eq!(*seen.lock().unwrap(), steps);
+    let seen = seen.lock().unwrap().clone();
+    let seen: Vec<_> = seen.into_iter().filter(|step| step.starts_with("issuer.drop")).collect();
+    assert_eq!(seen, steps);
     let left = database(issuer).await;
     assert_eq!((left["spent"].len(), left["evidence"].len(), left["batches"].len()), (1, 1, 1));
     let of_epoch_1 = |status: &crate::status::Status| {

@@ -1,7 +1,7 @@
 //! Two issuer processes on one database. Called by the store's tests, which have the database.
 
 use futures_util::future::join_all;
-use scrip_protocol::{media, problem::ProblemType, redemption::ItemResult};
+use scrip_protocol::{ledger::Leaf, media, problem::ProblemType, redemption::ItemResult};
 
 use super::support::*;
 use crate::testing::TestIssuer;
@@ -46,4 +46,19 @@ pub(crate) async fn race(one: &TestIssuer, two: &TestIssuer) {
         assert_eq!(accepted.count(), 1);
     }
     assert_eq!(two.issuer.status().await.unwrap().credits_redeemed.0, 12);
+    // Both wrote to one ledger, one after the other: nothing is in it twice, and nothing is missing.
+    let (_, leaves) = super::ledger::leaves(two).await;
+    let redeemed = super::ledger::redeemed_keys(&leaves);
+    let mut expected: Vec<_> = certificates.iter().map(|c| c.token().nonce).collect();
+    expected.sort_unstable();
+    let mut sorted = redeemed.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected);
+    for outcome in &outcomes {
+        outcome.check_leaves().unwrap();
+        for (position, index) in outcome.credited() {
+            let Leaf::Redemption(leaf) = &leaves[index as usize] else { panic!("no redemption") };
+            assert_eq!(leaf.item.token.nonce, certificates[position].token().nonce);
+        }
+    }
 }

@@ -60,12 +60,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Manifests, batches whose evidence is there, renewals, and the sums of what was issued.
+    /// Manifests, batches whose evidence is there, renewals, and the sums of what was issued: all that the books have, whatever of it was
+    /// in line before.
     async fn queue_older_rows(&mut self) -> Result<(), TxError> {
         for sql in [
+            "-- forget_line()
+            DELETE FROM ledger_queue WHERE what <> 2",
+            "-- forget_issued()
+            DELETE FROM ledger_issued",
+            "-- forget_sales()
+            DELETE FROM ledger_sales",
             "-- queue_manifests()
-            INSERT INTO ledger_queue (what, entry, day) SELECT 4, version, 0 FROM manifests
-            WHERE version NOT IN (SELECT entry FROM ledger_queue WHERE what = 4)",
+            INSERT INTO ledger_queue (what, entry, day) SELECT 4, version, 0 FROM manifests",
             "-- queue_batches()
             INSERT INTO ledger_queue (what, entry, day, operator)
             SELECT 1, batch, day, operator FROM batches

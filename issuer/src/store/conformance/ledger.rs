@@ -1,0 +1,181 @@
+//! What every database must do for the ledger: one row says how far it is, and one process moves it.
+
+use futures_util::future::join_all;
+use scrip_protocol::time::Day;
+use scrip_runtime::steps::Steps;
+
+use super::{Store, TODAY, batch, record, spend};
+use crate::store::{
+    IssuedRow, LedgerState, QueuedRow, RangeRow, SalesRow, Sequenced, StoreError, What,
+};
+
+/// The suite. `stores` are open on one database, in which things have happened.
+pub(super) async fn conforms(stores: &[Store]) {
+    let store = &stores[0];
+    a_ledger_is_begun_once(stores).await;
+    one_of_many_takes_the_lease(stores).await;
+    one_of_two_believers_commits(stores).await;
+    nothing_is_sequenced_before_the_last_is_stored(store).await;
+    a_batch_has_one_place(store).await;
+    leaves_keep_the_order_in_which_they_came(stores).await;
+    whoever_does_not_hold_the_lease_changes_nothing(store).await;
+}
+
+async fn a_ledger_is_begun_once(stores: &[Store]) {
+    let begun = (0..4).map(|n: u8| {
+        let store = &stores[usize::from(n) % stores.len()];
+        async move { store.begin_ledger(&[n; 32], &[]).await.unwrap() }
+    });
+    join_all(begun).await;
+    let state = stores[0].ledger_state().await.unwrap();
+    assert_eq!((state.size, state.stored, state.beat), (0, 0, 0));
+    for store in stores {
+        assert!(store.ledger_state().await.unwrap() == state, "one secret");
+    }
+}
+
+async fn one_of_many_takes_the_lease(stores: &[Store]) {
+    let beat = stores[0].ledger_state().await.unwrap().beat;
+    let attempts = (1..=8).map(|n: u8| {
+        let store = &stores[usize::from(n) % stores.len()];
+        async move { store.take_ledger_lease(&[n; 16], beat).await.unwrap() }
+    });
+    let taken: Vec<bool> = join_all(attempts).await;
+    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+    let winner = 1 + taken.iter().position(|taken| *taken).unwrap() as u8;
+    let state = stores[0].ledger_state().await.unwrap();
+    assert_eq!(state.holder, [winner; 16]);
+    assert!(stores[0].beat_ledger_lease(&[winner; 16]).await.unwrap());
+    assert!(!stores[0].beat_ledger_lease(&[99; 16]).await.unwrap());
+    assert!(!stores[0].take_ledger_lease(&[99; 16], state.beat).await.unwrap(), "it has beaten");
+}
+
+/// Everything that is in line, one leaf for each row.
+async fn line(store: &Store) -> (Vec<QueuedRow>, Vec<IssuedRow>, Vec<SalesRow>) {
+    let before = Day(u32::MAX);
+    let queue = store.ledger_queue(1_000).await.unwrap();
+    let issued = store.ledger_issued(before).await.unwrap();
+    (queue, issued, store.ledger_sales(before).await.unwrap())
+}
+
+fn sequenced(
+    state: &LedgerState,
+    queue: &[QueuedRow],
+    issued: Vec<IssuedRow>,
+    sales: Vec<SalesRow>,
+) -> Sequenced {
+    let range = |(first, row): (u64, &QueuedRow)| RangeRow {
+        first,
+        leaves: 1,
+        what: row.what,
+        batch: (row.what == What::Redemptions).then_some(row.entry),
+        operator: row.operator,
+        body: row.body.clone(),
+    };
+    let size = state.size + queue.len() as u64;
+    Sequenced {
+        holder: state.holder,
+        from: state.size,
+        size,
+        edge: vec![1, 2, 3],
+        note: format!("note of {size}").into_bytes(),
+        ranges: (state.size..).zip(queue).map(range).collect(),
+        taken: queue.iter().map(|row| (row.what, row.entry)).collect(),
+        issued,
+        sales,
+        renewals: None,
+        ended: Vec::new(),
+    }
+}
+
+/// Two processes read the same line, and both believe to hold the lease.
+async fn one_of_two_believers_commits(stores: &[Store]) {
+    let store = &stores[0];
+    let state = store.ledger_state().await.unwrap();
+    let (queue, issued, sales) = line(store).await;
+    assert!(!queue.is_empty() && !issued.is_empty() && !sales.is_empty(), "things have happened");
+    let new = sequenced(&state, &queue, issued, sales);
+    let attempts = (0..4_usize).map(|n| {
+        let (store, new) = (&stores[n % stores.len()], new.clone());
+        async move { store.sequence(&new, &Steps::none()).await.unwrap() }
+    });
+    let won: Vec<bool> = join_all(attempts).await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    let after = store.ledger_state().await.unwrap();
+    assert_eq!((after.size, after.stored), (new.size, 0));
+    assert_eq!(line(store).await, (Vec::new(), Vec::new(), Vec::new()), "taken from the line");
+    let ranges = store.ledger_ranges(0, new.size).await.unwrap();
+    let mut next = 0;
+    for range in &ranges {
+        assert_eq!(range.first, next, "without gaps");
+        next += range.leaves;
+    }
+    assert_eq!((next, ranges), (new.size, new.ranges));
+    assert_eq!(store.ledger_note(1).await.unwrap().unwrap().0, new.size);
+    assert_eq!(store.ledger_note(new.size + 1).await.unwrap(), None);
+}
+
+async fn nothing_is_sequenced_before_the_last_is_stored(store: &Store) {
+    record(store, &batch(250, vec![spend(9_001, 1)])).await;
+    let state = store.ledger_state().await.unwrap();
+    let (queue, issued, sales) = line(store).await;
+    let new = sequenced(&state, &queue, issued, sales);
+    assert!(!store.sequence(&new, &Steps::none()).await.unwrap());
+    store.mark_ledger_stored(state.size + 7).await.unwrap();
+    assert_eq!(store.ledger_state().await.unwrap().stored, 0, "another size is not this one");
+    store.mark_ledger_stored(state.size).await.unwrap();
+    let stored = store.ledger_state().await.unwrap();
+    assert_eq!((stored.stored, stored.stored_edge), (state.size, state.edge));
+    assert!(store.sequence(&new, &Steps::none()).await.unwrap());
+    store.mark_ledger_stored(new.size).await.unwrap();
+}
+
+/// The row of the queue is there again, as by a fault: the ledger refuses it.
+async fn a_batch_has_one_place(store: &Store) {
+    let state = store.ledger_state().await.unwrap();
+    let row = QueuedRow {
+        what: What::Redemptions,
+        entry: 250,
+        day: TODAY,
+        operator: Some(1),
+        commitments: Vec::new(),
+        body: None,
+    };
+    let mut new = sequenced(&state, &[row], Vec::new(), Vec::new());
+    new.taken.clear();
+    let refused = store.sequence(&new, &Steps::none()).await;
+    assert!(matches!(refused, Err(StoreError::Contention { .. })), "{refused:?}");
+    assert!(store.ledger_state().await.unwrap() == state, "nothing is changed");
+    // And what is no longer in line has no place either.
+    let mut gone = sequenced(&state, &[], Vec::new(), Vec::new());
+    (gone.size, gone.taken) = (state.size + 1, vec![(What::Redemptions, 250)]);
+    let refused = store.sequence(&gone, &Steps::none()).await;
+    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    assert!(store.ledger_state().await.unwrap() == state, "nothing is changed");
+}
+
+async fn leaves_keep_the_order_in_which_they_came(stores: &[Store]) {
+    for (n, leaf) in [b"one".as_slice(), b"two", b"three"].into_iter().enumerate() {
+        let store = &stores[n % stores.len()];
+        store.enqueue_leaf(TODAY, Some(1), &[], leaf).await.unwrap();
+    }
+    let more = (0..6_usize).map(|n| {
+        let store = &stores[n % stores.len()];
+        async move { store.enqueue_leaf(TODAY, None, &[], b"at once").await.unwrap() }
+    });
+    join_all(more).await;
+    let queue = stores[0].ledger_queue(100).await.unwrap();
+    let bodies: Vec<_> = queue.iter().filter_map(|row| row.body.as_deref()).collect();
+    assert_eq!(bodies[..3], [b"one".as_slice(), b"two", b"three"]);
+    assert_eq!(bodies.len(), 9);
+    assert_eq!(stores[0].ledger_waiting().await.unwrap().entries, 9);
+}
+
+async fn whoever_does_not_hold_the_lease_changes_nothing(store: &Store) {
+    let state = store.ledger_state().await.unwrap();
+    let (queue, issued, sales) = line(store).await;
+    let mut new = sequenced(&state, &queue, issued, sales);
+    new.holder = [77; 16];
+    assert!(!store.sequence(&new, &Steps::none()).await.unwrap());
+    assert!(store.ledger_state().await.unwrap() == state);
+}

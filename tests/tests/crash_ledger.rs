@@ -1,0 +1,105 @@
+//! `kill -9` at every step of sequencing, then a restart, the batch again, and the whole ledger checked from its files: each accepted
+//! certificate has one leaf, every tile is what the leaves say, and the root is the checkpoint's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use scrip_issuer::ledger::verify;
+use scrip_protocol::ledger::Leaf;
+use scrip_protocol::redemption::{RedemptionOutcome, SignedBatch};
+use scrip_runtime::clock::{Clock, SystemClock};
+use scrip_tests::network::{Network, Plan};
+use scrip_tests::process::Launcher;
+use scrip_tests::wire::{Wire, requests};
+use scrip_wallet::NewQueue;
+
+/// The certificates that have a leaf, after everything in the files was checked.
+async fn redeemed_leaves(network: &Network, step: &str) -> Vec<(u64, [u8; 32])> {
+    let issuer = network.vendor.issuer().unwrap();
+    let (vendor, manifest) = (issuer.vendor_id(), issuer.manifest());
+    let mut redeemed = Vec::new();
+    let verified =
+        verify(issuer.ledger_storage(), &vendor, manifest.receipt_key(), |index, leaf| {
+            if let Leaf::Redemption(leaf) = leaf {
+                redeemed.push((index, leaf.item.token.nonce));
+            }
+        });
+    verified.await.unwrap_or_else(|error| panic!("{step}: {error}"));
+    redeemed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_dies_while_it_sequences() {
+    for step in [
+        "issuer.ledger.lease",
+        "issuer.ledger.collected",
+        "issuer.ledger.signed",
+        "issuer.ledger.in_sequence",
+        "issuer.ledger.sequenced",
+        "issuer.ledger.tiles_partly",
+        "issuer.ledger.tiles",
+        "issuer.ledger.checkpoint",
+        "issuer.ledger.stored",
+    ] {
+        dies_at(step).await;
+    }
+}
+
+async fn dies_at(step: &str) {
+    // The clock of the test must be that of the process.
+    let plan = Plan { start: SystemClock.now(), relays: 0, ..Plan::default() };
+    let mut network = Network::planned(plan).await.unwrap();
+    let wire = Wire::to(network.vendor.listens_at()).await.unwrap();
+    let relay = network.new_relay("relay", wire.address()).await.unwrap();
+    network.relays.push(relay);
+    let wallet = network.funded_wallet("alice", 1).await.unwrap();
+    let queue = |name: &str| {
+        let relay = Some(network.relays[0].address().clone());
+        NewQueue { name: Some(name.into()), relay, days: 30, ..NewQueue::default() }
+    };
+    wallet.create_queue(queue("before")).await.unwrap();
+    let relay = network.relays[0].relay().unwrap().clone();
+    assert!(relay.redeem_now().await.unwrap().accepted > 0);
+    for name in ["one", "two", "three"] {
+        wallet.create_queue(queue(name)).await.unwrap();
+    }
+    let before = wire.answered().len();
+
+    network.vendor.stop().await.unwrap();
+    let launcher = Launcher::new(env!("CARGO_BIN_EXE_scrip-crash-node"), network.dir());
+    let directory: PathBuf = network.issuer_dir();
+    let arguments = ["--dir".into(), directory.into_os_string(), "start".into()];
+    let mut issuer = launcher.start("issuer", arguments, Some(step)).unwrap();
+    issuer.listening().await.unwrap();
+    let (redeemed, died) = tokio::join!(relay.redeem_now(), issuer.killed_at_its_step());
+    died.unwrap_or_else(|error| panic!("{step}: {error}"));
+    assert_eq!(redeemed.unwrap().unanswered.len(), 1, "{step}: nobody answered");
+    assert_eq!(wire.answered().len(), before, "{step}: nobody answered");
+
+    network.vendor.start().await.unwrap();
+    let again = relay.redeem_now().await.unwrap();
+    assert!(again.unanswered.is_empty() && again.accepted > 0, "{step}: {again:?}");
+    let leaves = redeemed_leaves(&network, step).await;
+    let keys: BTreeSet<[u8; 32]> = leaves.iter().map(|(_, key)| *key).collect();
+    assert_eq!(keys.len(), leaves.len(), "{step}: no certificate has two leaves");
+    let status = network.vendor.issuer().unwrap().status().await.unwrap();
+    let redeemed: u64 = status.denominations.iter().map(|row| row.redeemed).sum();
+    assert_eq!(redeemed, leaves.len() as u64, "{step}: each accepted certificate has one");
+
+    // What the relay was told is what the files say, and whoever sends the batch again is told the same.
+    let sent = requests(&wire.sent());
+    let batch = sent.iter().rev().find(|one| SignedBatch::decode(&one.body).is_ok()).unwrap();
+    let issuer = network.vendor.issuer().unwrap();
+    let repeat = async || issuer.redeem(SignedBatch::decode(&batch.body).unwrap()).await.unwrap();
+    let answer = repeat().await;
+    assert_eq!(repeat().await, answer, "{step}");
+    let told = requests(&wire.answered()).pop().unwrap().body;
+    assert_eq!(told, answer, "{step}: the same bytes");
+    let outcome = RedemptionOutcome::open(&answer, issuer.manifest().receipt_key()).unwrap();
+    let items = SignedBatch::decode(&batch.body).unwrap();
+    for (position, index) in outcome.credited() {
+        let key = items.items()[position].token.nonce;
+        assert!(leaves.contains(&(index, key)), "{step}: leaf {index}");
+    }
+}
