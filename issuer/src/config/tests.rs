@@ -57,7 +57,10 @@ fn the_commented_defaults_are_the_defaults() {
     assert!(config.products["starter"].rest.is_some() && plain.products["starter"].rest.is_none());
     let products = plain.products.clone();
     let sources = SourcesConfig::default();
-    let without = Config { tls: None, products, sources, ..config };
+    // Where the ledger is, is an example too.
+    assert!(config.ledger.store.is_some() && config.ledger.secret_access_key.is_some());
+    let ledger = LedgerConfig { fill: config.ledger.fill, ..LedgerConfig::default() };
+    let without = Config { tls: None, products, sources, ledger, ..config };
     assert_eq!(format!("{without:?}"), format!("{plain:?}"));
 }
 
