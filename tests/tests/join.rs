@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use scrip_issuer::contracts::{Terms, conclude};
+use scrip_issuer::ledger::Scope;
 use scrip_protocol::id::decode_base64url;
+use scrip_protocol::ledger::Money;
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::redemption::{RedemptionItem, SignedBatch};
@@ -216,8 +219,18 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     network.vendor.seen_at(selling.address());
 
     let wallet = network.wallet("alice").await.unwrap();
-    for _ in 0..2 {
-        wallet.buy(&network.vendor.voucher(PRODUCT).await.unwrap()).await.unwrap();
+    let issuer = network.vendor.issuer().unwrap().clone();
+    let terms = Terms {
+        operator: "relay-0",
+        currency: Some("EUR".parse().unwrap()),
+        price: Money(2_000),
+        share: "70%".parse().unwrap(),
+        resale_price: Money(1_500),
+    };
+    conclude(issuer.store(), terms, "ada", &network.clock, &mut rand_core::OsRng).await.unwrap();
+    for seller in [None, Some("relay-0")] {
+        let made = issuer.create_resold_vouchers(PRODUCT, 1, 30, seller).await.unwrap();
+        wallet.buy(&made.codes[0].to_string()).await.unwrap();
     }
     for relay in &network.relays {
         let relay = Some(relay.address().clone());
@@ -249,6 +262,10 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
         wallet.create_queue(NewQueue { relay, days: 200, ..NewQueue::default() }).await.unwrap();
     }
     network.redeem_all().await.unwrap();
+    let operator = issuer.operators().await.unwrap().remove(0);
+    issuer.integrate(Scope::Everything).await.unwrap();
+    assert!(issuer.make_statement(&operator).await.unwrap().is_some());
+    issuer.integrate(Scope::Everything).await.unwrap();
 
     known_values.extend(known(&issuer.manifest(), &issuer.address().to_string()));
     let known = known_values;

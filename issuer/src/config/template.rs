@@ -52,6 +52,8 @@ database = {database}
 # [ledger]
 # store = "/var/lib/scrip/ledger"
 # fill = 256
+# Statements are made by themselves when a month is over ("monthly"), or with the command alone ("never").
+# statements = "monthly"
 # Of an S3-compatible store; the secret is better given as SCRIP_ISSUER_LEDGER__SECRET_ACCESS_KEY.
 # endpoint = "https://s3.example"
 # region = "us-east-1"

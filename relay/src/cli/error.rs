@@ -77,7 +77,9 @@ impl CliError {
             | Self::Start(
                 StartError::Config(_) | StartError::ExtraRoots(_) | StartError::Client(_),
             )
-            | Self::Check(CheckError::UnknownVendor(_) | CheckError::Client(_))
+            | Self::Check(
+                CheckError::UnknownVendor(_) | CheckError::Config(_) | CheckError::Client(_),
+            )
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::Differs { .. } => 3,
             Self::File(_)

@@ -225,6 +225,12 @@ impl Browser {
         Ok(())
     }
 
+    /// Shows the page as it is printed, or as on a screen again.
+    pub(crate) async fn print_look(&mut self, printed: bool) -> Result<(), Failure> {
+        let media = if printed { "print" } else { "" };
+        self.call("Emulation.setEmulatedMedia", json!({ "media": media })).await.map(drop)
+    }
+
     /// A picture of the whole page, as PNG.
     pub(crate) async fn picture(&mut self) -> Result<Vec<u8>, Failure> {
         let whole = json!({ "format": "png", "captureBeyondViewport": true });

@@ -1,5 +1,11 @@
 //! A vendor's first months, as its database would hold them.
 
+use scrip_issuer::contracts::{Terms, conclude};
+use scrip_issuer::statements::adjust;
+use scrip_issuer::store::{Act, Action, NewStatement};
+use scrip_protocol::credits::{Credits, Exponent};
+use scrip_protocol::keys::SigningKey;
+use scrip_protocol::ledger::{Adjustment, EarnedLine, Money, ResoldLine, Statement, settlement};
 use scrip_protocol::time::Day;
 use scrip_runtime::clock::Clock;
 use scrip_tests::network::{Network, START};
@@ -98,6 +104,7 @@ pub(crate) async fn happens(network: &Network) {
             }
         }
     }
+    states(network).await;
     for _ in 0..14 {
         let message =
             "the Play Developer API answers 401: the service account may have lost its role";
@@ -105,4 +112,84 @@ pub(crate) async fn happens(network: &Network) {
     }
     assert!(network.clock.now() > START);
     pool.close().await;
+}
+
+/// Two contracts with one operator and two statements, and one with another that sells more than it earns.
+async fn states(network: &Network) {
+    let issuer = network.vendor.issuer().unwrap();
+    let store = issuer.store();
+    let contract = async |operator, price, resale_price| {
+        let terms = Terms {
+            operator,
+            currency: Some("EUR".parse().unwrap()),
+            price: Money(price),
+            share: "70%".parse().unwrap(),
+            resale_price: Money(resale_price),
+        };
+        conclude(store, terms, "ada", &network.clock, &mut rand_core::OsRng).await.unwrap();
+    };
+    contract("Aurora Relays", 2_000, 0).await;
+    contract("Aurora Relays", 1_850, 1_500).await;
+    contract("kanal.example", 2_000, 1_500).await;
+    let earned = |contract, epoch, certificates: u64| {
+        (0..8).filter_map(Exponent::new).map(move |exponent| EarnedLine {
+            contract,
+            epoch,
+            exponent,
+            certificates: (certificates >> exponent.get()) + 7,
+        })
+    };
+    let resold =
+        |purchases, credits| vec![ResoldLine { contract: 2, purchases, credits: Credits(credits) }];
+    state(network, "Aurora Relays", 1, earned(1, 1, 9_214).collect(), Vec::new()).await;
+    let second = earned(1, 1, 1_730).chain(earned(2, 1, 21_400)).chain(earned(2, 2, 64_212));
+    state(network, "Aurora Relays", 2, second.collect(), resold(31, 16_616)).await;
+    let sold = vec![ResoldLine { contract: 1, purchases: 214, credits: Credits(114_704) }];
+    state(network, "kanal.example", 1, earned(1, 2, 640).collect(), sold).await;
+    adjust(store, "Aurora Relays", Money(12_000_000), "February's outage", "ada", &network.clock)
+        .await
+        .unwrap();
+}
+
+/// Records a statement as it would be stored. The page shows what is stored, and leaves it to operators to check it.
+async fn state(
+    network: &Network,
+    operator: &str,
+    number: u32,
+    mut earned: Vec<EarnedLine>,
+    resold: Vec<ResoldLine>,
+) {
+    let issuer = network.vendor.issuer().unwrap();
+    let operators = issuer.operators().await.unwrap();
+    let operator = operators.into_iter().find(|one| one.name == operator).unwrap();
+    let contracts = issuer.store().contracts(&operator).await.unwrap();
+    earned.sort_unstable();
+    let reason = "a fan of <their> rack, which we broke and had promised to replace".to_owned();
+    let adjustments = match number {
+        2 => vec![Adjustment { amount: 38_500_000, reason }],
+        _ => Vec::new(),
+    };
+    let contract = |number| contracts.iter().find(|one| one.number == number);
+    let total = settlement::total(&earned, &resold, &adjustments, contract).unwrap();
+    let statement = Statement {
+        vendor_id: issuer.vendor_id(),
+        operator_id: operator.id,
+        number,
+        day: network.clock.today(),
+        from: u64::from(number - 1) * 184_320,
+        until: u64::from(number) * 184_320,
+        currency: contracts[0].currency,
+        earned,
+        resold,
+        adjustments,
+        settled: Vec::new(),
+        total,
+    };
+    let signed = statement.sign(&SigningKey::from_seed(&[1; 32])).unwrap();
+    let (commitments, adjustments) = (&[][..], &[][..]);
+    let (until, day) = (signed.unverified().until, network.clock.today());
+    let new =
+        NewStatement { number, until, contract: 2, day, signed: &signed, commitments, adjustments };
+    let act = Act::by("ada", network.clock.now(), Action::StatementMake, &operator.name);
+    assert!(issuer.store().add_statement(&operator, &new, &act).await.unwrap());
 }

@@ -74,7 +74,8 @@ fn pictures() -> Option<PathBuf> {
     Some(folder)
 }
 
-const PAGES: [&str; 7] = ["", "/sales", "/credits", "/operators", "/vouchers", "/keys", "/log"];
+const PAGES: [&str; 8] =
+    ["", "/sales", "/credits", "/operators", "/statements", "/vouchers", "/keys", "/log"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_is_run_from_a_browser_without_scripts() {
@@ -133,7 +134,44 @@ async fn a_vendor_is_run_from_a_browser_without_scripts() {
         assert_eq!(somebody.path().await, format!("/admin{page}"));
         somebody.looks(&format!("busy{}", page.replace('/', "-"))).await;
     }
+    reads_a_statement(&mut somebody).await;
     assert!(somebody.browser.complaints.is_empty(), "{:#?}", somebody.browser.complaints);
+}
+
+/// The newest statement of an operator that earns, on the screen and as it is printed, and one of an operator that pays.
+async fn reads_a_statement(somebody: &mut Somebody) {
+    somebody.browser.follow("nav a[href='/admin/statements']").await.unwrap();
+    somebody.sees("1 adjustment waits for the next one").await;
+    somebody.browser.follow("main table a").await.unwrap();
+    for words in [
+        "Statement 2",
+        "Aurora Relays",
+        "The vendor pays",
+        "926.63353",
+        "a fan of <their> rack",
+        "Comes to",
+    ] {
+        somebody.sees(words).await;
+    }
+    somebody.looks("statement").await;
+    somebody.browser.print_look(true).await.unwrap();
+    if let Some(folder) = &somebody.pictures {
+        std::fs::write(
+            folder.join("statement-print.png"),
+            somebody.browser.picture().await.unwrap(),
+        )
+        .unwrap();
+    }
+    let hidden =
+        somebody.browser.ask("getComputedStyle(document.querySelector('nav')).display").await;
+    assert_eq!(hidden.unwrap(), json!("none"), "the links are not printed");
+    somebody.browser.print_look(false).await.unwrap();
+    somebody.browser.follow("main p a").await.unwrap();
+    somebody.browser.follow("section:nth-of-type(2) table a").await.unwrap();
+    somebody.sees("The operator pays").await;
+    somebody.looks("statement-paid").await;
+    somebody.open("/admin/statements/nobody/1").await;
+    somebody.sees("There is no such page").await;
 }
 
 async fn adds_an_operator(somebody: &mut Somebody) {

@@ -61,7 +61,7 @@ fn table(operator: &OperatorStatements) -> Markup {
             table.stack {
                 thead { tr {
                     th scope="col" { "Statement" } th scope="col" { "Day" }
-                    th.n scope="col" { "Earned" } th.n scope="col" { "Resold" } th.n scope="col" { "Total" }
+                    th.n scope="col" { "Credits earned" } th.n scope="col" { "Credits resold" } th.n scope="col" { "Total" }
                     th scope="col" { "Who pays" }
                 } }
                 tbody {
@@ -69,8 +69,8 @@ fn table(operator: &OperatorStatements) -> Markup {
                         tr {
                             th scope="row" { a href=(path(shown)) { "Statement " (shown.report.number) } }
                             td data-h="Day" { (shown.report.day) }
-                            td.n data-h="Earned" { (number(earned(&shown.report).0)) }
-                            td.n data-h="Resold" { (number(resold(&shown.report).0)) }
+                            td.n data-h="Credits earned" { (number(earned(&shown.report).0)) }
+                            td.n data-h="Credits resold" { (number(resold(&shown.report).0)) }
                             td.n data-h="Total" { (amount(&shown.report.total)) " " (shown.report.currency) }
                             td data-h="Who pays" { (who_pays(&shown.report)) }
                         }
@@ -109,7 +109,7 @@ fn who_pays(report: &StatementReport) -> &'static str {
 /// One statement.
 pub(in crate::admin) fn statement(frame: &Frame, shown: &Shown) -> Markup {
     let report = &shown.report;
-    let from_to = format!("{} to {}", number(report.from), number(report.until));
+    let from_to = format!("from {} up to {}", number(report.from), number(report.until));
     frame.page(&html! {
         p.unprinted { a href="/admin/statements" { "All statements" } }
         h1 { "Statement " (report.number) span.soft { " · " (shown.operator.name) } }
@@ -141,7 +141,7 @@ pub(in crate::admin) fn statement(frame: &Frame, shown: &Shown) -> Markup {
             dl.facts {
                 dt { "Vendor" } dd { code { (report.vendor_id) } }
                 dt { "Operator" } dd { code { (report.operator_id) } }
-                dt { "Leaves of the ledger" } dd { (from_to) ", those of this operator; the next statement begins at " (number(report.until)) }
+                dt { "Leaves of the ledger" } dd { (from_to) ", where the next statement begins: those of this operator" }
                 dt { "Hash of its own leaf" } dd { code { (Leaf::Statement(shown.signed.clone()).hash()) } }
             }
             p.hint {
