@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use scrip_protocol::{
     DecodeError,
-    id::OperatorId,
+    id::{OperatorId, VendorId},
     ledger::{CommitmentKind, Leaf, TallyKind},
     solvency::{Blinding, Claim, PrivateBooks, ProveError, Solvency},
     tlog::{
@@ -13,7 +13,9 @@ use scrip_protocol::{
     },
 };
 
-use super::{LedgerError, StorageError};
+use scrip_runtime::random::RngFactory;
+
+use super::{LedgerError, Storage, StorageError};
 use crate::{
     issuer::Issuer,
     store::{Store, StoreError},
@@ -84,39 +86,51 @@ impl Issuer {
         state.is_ok_and(|state| state.holder == self.inner.ledger.holder)
     }
 
-    /// Proves that the books add up as of the newest published checkpoint, and publishes that.
+    /// See [`prove`].
     ///
     /// # Errors
-    /// [`ProveSolvencyError`]; the proof of before stays.
+    /// [`ProveSolvencyError`].
     pub async fn prove_solvency(&self) -> Result<ProvenSolvency, ProveSolvencyError> {
-        let store = &self.inner.store;
-        let size = store.ledger_state().await?.stored;
-        let note = match size {
-            0 => None,
-            _ => store.ledger_note(size).await?,
-        };
-        let (_, note) = note.filter(|(at, _)| *at == size).ok_or(ProveSolvencyError::Empty)?;
-        let text = Note::parse(&note).map_err(|_| ProveSolvencyError::Damaged { index: size })?;
-        let text = text.text().to_owned();
-
-        let settled = read_settled(store, size).await?;
-        let mut books = read_books(store, size, settled.unwrap_or(0)).await?;
-        // Operators were settled up to different points: then no more is claimed than that nobody got too much.
-        let settled = settled.filter(|_| books.is_settled_exactly());
-        if settled.is_none() {
-            books = read_books(store, size, 0).await?;
-        }
-        let (vendor, mut rng) = (self.vendor_id(), (self.inner.rng)());
-        let prove = move || {
-            let claim = Claim { vendor_id: &vendor, checkpoint_text: &text, checkpoint: &note };
-            books.prove(&claim, &mut &mut *rng)
-        };
-        let proof: Solvency = tokio::task::spawn_blocking(prove)
-            .await
-            .map_err(|_| ProveSolvencyError::Interrupted)??;
-        self.inner.ledger.storage.put(FILE, proof.encode()).await?;
-        Ok(ProvenSolvency { size, epochs: proof.epochs, settled_until: settled })
+        let (store, storage) = (&self.inner.store, &self.inner.ledger.storage);
+        prove(store, storage, self.vendor_id(), &self.inner.rng).await
     }
+}
+
+/// Proves that the books add up as of the newest published checkpoint, and publishes that. No private key is needed.
+///
+/// # Errors
+/// [`ProveSolvencyError`]; the proof of before stays.
+pub(crate) async fn prove(
+    store: &Store,
+    storage: &Storage,
+    vendor: VendorId,
+    rng: &RngFactory,
+) -> Result<ProvenSolvency, ProveSolvencyError> {
+    let size = store.ledger_state().await?.stored;
+    let note = match size {
+        0 => None,
+        _ => store.ledger_note(size).await?,
+    };
+    let (_, note) = note.filter(|(at, _)| *at == size).ok_or(ProveSolvencyError::Empty)?;
+    let text = Note::parse(&note).map_err(|_| ProveSolvencyError::Damaged { index: size })?;
+    let text = text.text().to_owned();
+
+    let settled = read_settled(store, size).await?;
+    let mut books = read_books(store, size, settled.unwrap_or(0)).await?;
+    // Operators were settled up to different points: then no more is claimed than that nobody got too much.
+    let settled = settled.filter(|_| books.is_settled_exactly());
+    if settled.is_none() {
+        books = read_books(store, size, 0).await?;
+    }
+    let mut rng = rng();
+    let prove = move || {
+        let claim = Claim { vendor_id: &vendor, checkpoint_text: &text, checkpoint: &note };
+        books.prove(&claim, &mut &mut *rng)
+    };
+    let proof: Solvency =
+        tokio::task::spawn_blocking(prove).await.map_err(|_| ProveSolvencyError::Interrupted)??;
+    storage.put(FILE, proof.encode()).await?;
+    Ok(ProvenSolvency { size, epochs: proof.epochs, settled_until: settled })
 }
 
 /// Goes through the leaves below `size` that are neither redemptions, renewals nor covers.
