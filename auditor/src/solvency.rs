@@ -12,7 +12,7 @@ use scrip_protocol::{
     DecodeError,
     id::VendorId,
     ledger::{CommitmentKind, Leaf, ManifestVersion},
-    limits::{MAX_MANIFEST, MAX_SOLVENCY},
+    limits::{MAX_CHECKPOINT, MAX_MANIFEST, MAX_SOLVENCY},
     manifest::{KeyUse, Manifest, ManifestError},
     solvency::{Claim, PublicBooks, Solvency, SolvencyError},
     tlog::{
@@ -73,6 +73,16 @@ pub enum Refutation {
     #[error("the hash tiles have another root than the checkpoint of {size} leaves")]
     Root {
         /// The checkpoint's size.
+        size: u64,
+    },
+    /// The tree of the proof is not the beginning of the one that witnesses saw.
+    #[error(
+        "the tree of {proven} leaves that the proof is about is not the beginning of the one of {size} that witnesses cosigned"
+    )]
+    Unwitnessed {
+        /// Leaves of the proof's tree.
+        proven: u64,
+        /// Leaves of the witnessed one.
         size: u64,
     },
     /// A public leaf is not in the tree.
@@ -168,9 +178,13 @@ pub async fn check(
     let read = read_public(ledger, &claimed, proof.settled_until).await?;
     let keys = read_manifests(ledger, vendor, &read).await?;
     let origin = KeyName::of_ledger(vendor);
-    let signed =
-        SignedCheckpoint::open(&proof.checkpoint, &origin, &keys, policy).map_err(refute)?;
+    let unwitnessed = WitnessPolicy::none();
+    let signed = SignedCheckpoint::open(&proof.checkpoint, &origin, &keys, &unwitnessed);
+    let signed = signed.map_err(refute)?;
     let checkpoint = signed.checkpoint();
+    if policy.quorum() > 0 {
+        check_witnessed(ledger, &origin, &keys, policy, read.frontier).await?;
+    }
     let claim =
         Claim { vendor_id: vendor, checkpoint_text: note.text(), checkpoint: &proof.checkpoint };
     proof.verify(&claim, &read.books, rng).map_err(refute)?;
@@ -187,8 +201,33 @@ fn refute(why: impl Into<Refutation>) -> CheckError {
     CheckError::Refuted(why.into())
 }
 
+/// Checks that the tree with this edge is the beginning of one that enough witnesses saw: cosignatures come later than the proof,
+/// and are on the newest checkpoint.
+async fn check_witnessed(
+    ledger: &dyn Ledger,
+    origin: &KeyName,
+    keys: &[VerifierKey],
+    policy: &WitnessPolicy,
+    mut frontier: Frontier,
+) -> Result<(), CheckError> {
+    let note = ledger.get("checkpoint", MAX_CHECKPOINT).await?;
+    let missing = || SourceError::Missing { place: ledger.place(), path: "checkpoint".into() };
+    let note = note.ok_or_else(missing)?;
+    let witnessed = SignedCheckpoint::open(&note, origin, keys, policy).map_err(refute)?;
+    let Checkpoint { size, root, .. } = *witnessed.checkpoint();
+    let proven = frontier.size();
+    for place in proven / TILE_WIDTH..size.div_ceil(TILE_WIDTH) {
+        let hashes = read_hashes(ledger, place, size).await?;
+        let known = proven.saturating_sub(place * TILE_WIDTH) as usize;
+        hashes.into_iter().skip(known).for_each(|hash| frontier.push(hash));
+    }
+    let follows = size >= proven && frontier.size() == size && frontier.root() == root;
+    if follows { Ok(()) } else { Err(refute(Refutation::Unwitnessed { proven, size })) }
+}
+
 /// What the public part of a tree says.
 struct Public {
+    frontier: Frontier,
     books: PublicBooks,
     epochs: BTreeMap<u32, ShownEpoch>,
     manifests: BTreeMap<u64, ManifestVersion>,
@@ -204,13 +243,13 @@ async fn read_public(
         books: PublicBooks::new(settled_until),
         epochs: BTreeMap::new(),
         manifests: BTreeMap::new(),
+        frontier: Frontier::empty(),
     };
-    let mut frontier = Frontier::empty();
     let places = 0..checkpoint.size.div_ceil(TILE_WIDTH);
     let bundles = stream::iter(places).map(|place| read_bundle(ledger, place, checkpoint.size));
     let mut bundles = pin!(bundles.buffered(AHEAD));
     while let Some((hashes, entries)) = bundles.try_next().await? {
-        let start = frontier.size();
+        let start = public.frontier.size();
         for (offset, bytes) in entries {
             let index = start + u64::from(offset);
             if hashes.get(usize::from(offset)) != Some(&leaf_hash(&bytes)) {
@@ -218,9 +257,10 @@ async fn read_public(
             }
             public.add(index, &bytes)?;
         }
-        hashes.into_iter().for_each(|hash| frontier.push(hash));
+        hashes.into_iter().for_each(|hash| public.frontier.push(hash));
     }
-    if frontier.size() != checkpoint.size || frontier.root() != checkpoint.root {
+    let edge = &public.frontier;
+    if edge.size() != checkpoint.size || edge.root() != checkpoint.root {
         return Err(refute(Refutation::Root { size: checkpoint.size }));
     }
     Ok(public)
@@ -256,21 +296,32 @@ async fn read_bundle(
     place: u64,
     size: u64,
 ) -> Result<(Vec<TreeHash>, BTreeMap<u8, Vec<u8>>), CheckError> {
-    let tile = |kind| TilePath::at(kind, place, size);
-    let none = (Vec::new(), BTreeMap::new());
-    let (Some(hashes), Some(entries)) = (tile(TileKind::Hash(0)), tile(TileKind::Public)) else {
-        return Ok(none);
+    let hashes = read_hashes(ledger, place, size).await?;
+    let Some(path) = TilePath::at(TileKind::Public, place, size) else {
+        return Ok((hashes, BTreeMap::new()));
     };
-    let width = usize::from(hashes.width());
-    let (path, bytes) = read_tile(ledger, hashes, MAX_HASH_TILE).await?;
-    let tile_error = |error, path: TilePath| Refutation::Tile { path: path.to_string(), error };
-    let mut hashes = decode_hashes(&bytes, path.width()).map_err(|e| tile_error(e, path))?;
-    hashes.truncate(width);
-    let (path, bytes) = read_tile(ledger, entries, MAX_PUBLIC_BUNDLE).await?;
-    let bundle = PublicBundle::decode(&bytes, path.width()).map_err(|e| tile_error(e, path))?;
+    let (path, bytes) = read_tile(ledger, path, MAX_PUBLIC_BUNDLE).await?;
+    let bundle = PublicBundle::decode(&bytes, path.width()).map_err(|e| bad_tile(path, e))?;
     let mut entries = bundle.into_entries();
-    entries.retain(|offset, _| usize::from(*offset) < width);
+    entries.retain(|offset, _| usize::from(*offset) < hashes.len());
     Ok((hashes, entries))
+}
+
+/// The hashes of a bundle's leaves.
+async fn read_hashes(
+    ledger: &dyn Ledger,
+    place: u64,
+    size: u64,
+) -> Result<Vec<TreeHash>, CheckError> {
+    let Some(wanted) = TilePath::at(TileKind::Hash(0), place, size) else { return Ok(Vec::new()) };
+    let (path, bytes) = read_tile(ledger, wanted, MAX_HASH_TILE).await?;
+    let mut hashes = decode_hashes(&bytes, path.width()).map_err(|e| bad_tile(path, e))?;
+    hashes.truncate(usize::from(wanted.width()));
+    Ok(hashes)
+}
+
+fn bad_tile(path: TilePath, error: DecodeError) -> CheckError {
+    refute(Refutation::Tile { path: path.to_string(), error })
 }
 
 /// A tile, or the full one that it has become part of.

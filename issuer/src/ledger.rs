@@ -47,6 +47,7 @@ pub use self::answer::NotPlaced;
 pub(crate) use self::lease::Seen;
 pub use self::own::OwnLeavesError;
 pub use self::round::{Integrated, Scope};
+pub(crate) use self::solvency::prove;
 pub use self::solvency::{ProveSolvencyError, ProvenSolvency};
 #[cfg(any(test, feature = "testing"))]
 pub use self::storage::Fault;

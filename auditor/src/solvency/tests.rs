@@ -12,6 +12,8 @@ use scrip_protocol::{
     manifest::{EpochBody, ManifestBody, Windows},
     solvency::{Blinding, PrivateBooks, commit},
     time::UnixSeconds,
+    tlog::cosignature::cosign,
+    tlog::note::Algorithm,
     tlog::tile::{Tiles, new_bundles},
     tlog::tree::append,
 };
@@ -135,6 +137,7 @@ impl Vendor {
         let claim = Claim { vendor_id: &id, checkpoint_text: &text, checkpoint: note.as_bytes() };
         let proof = books.prove(&claim, &mut rng()).unwrap();
         files.insert("solvency".into(), proof.encode());
+        files.insert("checkpoint".into(), note.into_bytes());
         Files(files)
     }
 }
@@ -187,6 +190,44 @@ async fn everybody_can_see_that_honest_books_add_up() {
     let mut later = grown.publish(&PrivateBooks::new(0));
     later.0.insert("solvency".into(), files.0["solvency"].clone());
     assert_eq!(check_files(&vendor, &later).await.unwrap(), shown);
+}
+
+/// The witness's key, and the checkpoint as it cosigned it.
+fn cosigned(files: &mut Files, witness: &SigningKey) -> VerifierKey {
+    let name: KeyName = "witness.example/w1".parse().unwrap();
+    let mut note = Note::parse(&files.0["checkpoint"]).unwrap();
+    let cosignature = cosign(&note, &name, witness, UnixSeconds(1_800_000_000)).unwrap();
+    note.add(cosignature).unwrap();
+    files.0.insert("checkpoint".into(), note.encode().into_bytes());
+    VerifierKey::new(name, Algorithm::CosignatureV1, witness.public())
+}
+
+#[tokio::test]
+async fn a_proof_counts_when_witnesses_saw_what_its_tree_became() {
+    let vendor = honest();
+    let witness = SigningKey::from_seed(&[6; 32]);
+    let mut grown = honest();
+    grown.leaves.extend(std::iter::repeat_n(Leaf::Cover([9; 32]), 300));
+    let mut later = grown.publish(&PrivateBooks::new(0));
+    later.0.insert("solvency".into(), vendor.publish(&vendor.books).0["solvency"].clone());
+    let unseen = later.clone();
+    let key = cosigned(&mut later, &witness);
+    let policy = WitnessPolicy::new(vec![key], 1).unwrap();
+    let id = vendor.id();
+    check(&later, &id, &policy, &mut rng()).await.unwrap();
+    let error = check(&unseen, &id, &policy, &mut rng()).await.unwrap_err();
+    assert!(matches!(error, CheckError::Refuted(Refutation::Checkpoint(_))), "{error}");
+
+    // The witness saw another history, of which the proof's tree is no beginning.
+    let mut other = honest();
+    other.leaves[1] = Leaf::Cover([7; 32]);
+    other.leaves.extend(std::iter::repeat_n(Leaf::Cover([9; 32]), 300));
+    let mut forked = other.publish(&PrivateBooks::new(0));
+    cosigned(&mut forked, &witness);
+    later.0.insert("checkpoint".into(), forked.0["checkpoint"].clone());
+    let error = check(&later, &id, &policy, &mut rng()).await.unwrap_err();
+    let unwitnessed = Refutation::Unwitnessed { proven: 550, size: 850 };
+    assert_eq!(error.to_string(), unwitnessed.to_string());
 }
 
 #[tokio::test]

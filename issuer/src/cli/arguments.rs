@@ -300,6 +300,9 @@ pub(super) enum LedgerCommand {
     Status,
     /// Hash every leaf again, from the files alone, and compare every tile and the root with the checkpoint.
     Verify,
+    /// Publish a proof that the books add up, which everybody can check without learning how much was sold. An issuer that runs does so
+    /// once a day.
+    Prove,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use crate::{
     admin::access::AdminTokenError,
     contracts::ContractError,
     error::{InitError, RotateError, StartError},
-    ledger::{VerifyError, auditors::AuditorError},
+    ledger::{ProveSolvencyError, VerifyError, auditors::AuditorError},
     operators::AddOperatorError,
     statements::StatementError,
     store::StoreError,
@@ -44,6 +44,8 @@ pub(super) enum CliError {
     Auditor(#[from] AuditorError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Prove(#[from] ProveSolvencyError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -132,6 +134,7 @@ impl CliError {
             Self::File(_)
             | Self::Auditor(_)
             | Self::Verify(_)
+            | Self::Prove(_)
             | Self::Init(_)
             | Self::Start(_)
             | Self::Rotate(_)

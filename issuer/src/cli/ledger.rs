@@ -1,4 +1,4 @@
-//! `auditor add`, `auditor list`, `auditor revoke`, `ledger status`, `ledger verify`
+//! `auditor add`, `auditor list`, `auditor revoke`, `ledger status`, `ledger verify`, `ledger prove`
 
 use scrip_protocol::manifest::Manifest;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::StartError,
-    ledger::{Storage, auditors, beside, verify},
+    ledger::{Storage, auditors, beside, prove, verify},
     status,
     store::Store,
 };
@@ -58,6 +58,11 @@ pub(super) async fn ledger(session: &Session, command: LedgerCommand) -> Result<
             let manifest = Manifest::open(&manifest, &vendor).map_err(StartError::Manifest)?;
             let verified = verify(&storage, &vendor, manifest.receipt_key(), |_, _| {}).await?;
             session.printer.ledger_verified(&verified, storage.place())
+        }
+        LedgerCommand::Prove => {
+            let (vendor, _) = store.manifest().await?;
+            let proven = prove(&store, &storage, vendor, &session.rng).await?;
+            session.printer.ledger_proven(&proven, storage.place())
         }
     };
     store.close().await;

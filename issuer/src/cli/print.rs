@@ -13,7 +13,7 @@ use super::error::CliError;
 use crate::{
     admin::token::AdminToken,
     alerts::Alert,
-    ledger::{Verified, auditors::AuditorToken},
+    ledger::{ProvenSolvency, Verified, auditors::AuditorToken},
     schedule::{EpochState, Schedule},
     status::{LedgerStatus, Status},
     store::{AdminTokenRow, AuditorRow, LogEntry, OperatorRow, Refund, VoucherBatchRow},
@@ -228,6 +228,22 @@ impl Printer {
     pub(super) fn ledger_verified(&self, good: &Verified, place: &str) -> Result<(), CliError> {
         let text = format!("{} leaves in {place} are as signed: root {}", good.size, good.root);
         self.print(json!({ "verified": good, "place": place }), &text)
+    }
+
+    pub(super) fn ledger_proven(
+        &self,
+        proven: &ProvenSolvency,
+        place: &str,
+    ) -> Result<(), CliError> {
+        let settled = match proven.settled_until {
+            Some(until) => format!("everything redeemed before leaf {until} is settled"),
+            None => String::from("operators are not settled up to one point"),
+        };
+        let (size, epochs) = (proven.size, proven.epochs.len());
+        let text = format!(
+            "the books add up at {size} leaves, in {epochs} epochs; {settled}\npublished as {place}/solvency"
+        );
+        self.print(json!({ "proven": proven, "place": place }), &text)
     }
 
     pub(super) fn admin_log(&self, entries: &[LogEntry]) -> Result<(), CliError> {

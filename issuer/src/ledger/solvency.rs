@@ -69,7 +69,7 @@ pub enum ProveSolvencyError {
 }
 
 /// What was published.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ProvenSolvency {
     /// Leaves of the tree that the proof is about.
     pub size: u64,

@@ -65,7 +65,9 @@ pub enum WitnessSetupError {
     #[error("`ledger.witnesses`: {0}; correct the keys")]
     Keys(#[from] BadPolicy),
     /// There are too many.
-    #[error("`ledger.witnesses` has {0} witnesses; {MAX_WITNESSES} are the most, and five are plenty")]
+    #[error(
+        "`ledger.witnesses` has {0} witnesses; {MAX_WITNESSES} are the most, and five are plenty"
+    )]
     TooMany(usize),
     /// A URL.
     #[error("`ledger.witnesses`: the URL of {witness} cannot be used: {source}")]
