@@ -2,7 +2,7 @@
 //!
 //! A note's text is signed as it is, without one of our labels before it, so that everyone else's programs verify it. What keeps the
 //! two apart: what is signed under a label begins with the label's length, which is below 0x40, and a text that is
-//! signed here begins with a byte of 0x41 or more ([`may_be_signed`]).
+//! signed here begins with a byte of 0x41 or more.
 
 mod key;
 
