@@ -54,6 +54,9 @@ database = {database}
 # fill = 256
 # Statements are made by themselves when a month is over ("monthly"), or with the command alone ("never").
 # statements = "monthly"
+# Who cosigns the ledger, so that nobody has to believe that you show everybody the same: the key as `scrip-witness key`
+# prints it, and where the witness is: {{ key = "witness.example/w1+...", url = "https://witness.example" }}.
+# witnesses = []
 # Of an S3-compatible store; the secret is better given as SCRIP_ISSUER_LEDGER__SECRET_ACCESS_KEY.
 # endpoint = "https://s3.example"
 # region = "us-east-1"
