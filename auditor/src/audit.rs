@@ -1,7 +1,7 @@
 //! An audit: reads a ledger from its beginning, or from where the last audit ended, and judges the vendor's books by it
 //! (ledger.md, "What an auditor checks").
 //!
-//! A reader fetches bundles ahead, workers check what needs no other bundle (which is nearly all of the work), and one accountant
+//! A reader fetches bundles ahead, workers check what needs no other bundle, and one accountant
 //! takes the bundles in their order. What is between them is bounded, so that memory does not grow with the ledger
 //! (docs/decisions/0021).
 

@@ -45,6 +45,8 @@ pub(crate) struct Accounts {
     /// The leaf that wrote an epoch off.
     #[serde(with = "pairs")]
     expired: BTreeMap<u32, u64>,
+    /// The day of the first leaf that has one. What the vendor issued before it kept a ledger has this day.
+    first_day: Option<u32>,
     /// The newest day that a leaf speaks of.
     pub(crate) newest_day: u32,
     /// What operators redeemed, in credits, by the day of the tally and the operator.
@@ -69,6 +71,7 @@ impl Accounts {
             flows: Flows::default(),
             commitments: Commitments::default(),
             expired: BTreeMap::new(),
+            first_day: None,
             newest_day: 0,
             daily: BTreeMap::new(),
             manifests: Vec::new(),
@@ -109,6 +112,7 @@ impl Accounts {
     }
 
     fn see_day(&mut self, day: Day) {
+        self.first_day.get_or_insert(day.0);
         self.newest_day = self.newest_day.max(day.0);
     }
 
@@ -202,7 +206,8 @@ impl Accounts {
             TallyKind::Sold | TallyKind::Reissued => {
                 let first = windows.issue_from.minus(grace).day();
                 let last = Day(windows.issue_until.plus(grace).day().0.saturating_add(TALLY_DELAY));
-                if (first.0..=last.0).contains(&day) && !windows.never_issues() {
+                let in_time = day <= last.0 && !windows.never_issues();
+                if day >= first.0 && (in_time || self.first_day == Some(day)) {
                     return;
                 }
                 let detail = format!(
