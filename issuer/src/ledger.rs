@@ -25,6 +25,7 @@
 mod answer;
 pub mod auditors;
 mod edge;
+pub(crate) mod entries;
 mod files;
 mod lease;
 mod own;

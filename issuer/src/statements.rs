@@ -29,6 +29,7 @@ use crate::{
     error::StartError,
     issuer::Issuer,
     keys::{RECEIPT, Vault},
+    ledger::{LedgerError, Storage},
     store::{Act, Action, NewStatement, OperatorRow, Store, StoreError},
 };
 
@@ -56,8 +57,11 @@ pub enum StatementError {
         /// Why.
         source: SettlementError,
     },
-    /// The database does not have what the ledger has.
-    #[error("the database has no longer what leaf {index} is made of; restore it from a backup")]
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What the ledger has is no leaf.
+    #[error("leaf {index} of the ledger does not parse; restore the ledger from a backup")]
     Leaf {
         /// Its index.
         index: u64,
@@ -95,6 +99,7 @@ pub enum StatementError {
 /// What statements are made with.
 pub(crate) struct Books<'a> {
     pub(crate) store: &'a Store,
+    pub(crate) storage: &'a Storage,
     pub(crate) vendor_id: VendorId,
     pub(crate) manifest: &'a Manifest,
     pub(crate) receipt: &'a SigningKey,
@@ -205,9 +210,14 @@ impl Keys {
         Ok(Self { manifest, receipt })
     }
 
-    pub(crate) fn books<'a>(&'a self, store: &'a Store, steps: &'a Steps) -> Books<'a> {
+    pub(crate) fn books<'a>(
+        &'a self,
+        store: &'a Store,
+        storage: &'a Storage,
+        steps: &'a Steps,
+    ) -> Books<'a> {
         let (manifest, receipt) = (&self.manifest, &self.receipt);
-        Books { store, vendor_id: manifest.vendor_id(), manifest, receipt, steps }
+        Books { store, storage, vendor_id: manifest.vendor_id(), manifest, receipt, steps }
     }
 }
 
@@ -293,6 +303,7 @@ impl Issuer {
         let inner = &self.inner;
         let books = Books {
             store: &inner.store,
+            storage: &inner.ledger.storage,
             vendor_id: inner.vendor_id,
             manifest,
             receipt: &ring.receipt,

@@ -11,8 +11,10 @@ use super::{
     error::CliError,
 };
 use crate::{
-    config::ENV_PREFIX,
+    config::{Config, ENV_PREFIX},
     contracts::{self, Terms},
+    error::StartError,
+    ledger::{Storage, beside},
     statements::{self, Keys, Shown, StatementError},
     store::{Act, OperatorRow, Store},
 };
@@ -59,19 +61,24 @@ async fn operators(store: &Store, name: Option<&str>) -> Result<Vec<OperatorRow>
 }
 
 pub(super) async fn run(session: &Session, command: StatementCommand) -> Result<(), CliError> {
-    let (_, store) = session.open_store().await?;
-    let done = run_with(session, &store, command).await;
+    let (config, store) = session.open_store().await?;
+    let done = run_with(session, &config, &store, command).await;
     store.close().await;
     done
 }
 
 async fn run_with(
     session: &Session,
+    config: &Config,
     store: &Store,
     command: StatementCommand,
 ) -> Result<(), CliError> {
     match command {
-        StatementCommand::Make { operator, .. } => make(session, store, operator.as_deref()).await,
+        StatementCommand::Make { operator, .. } => {
+            let storage = Storage::open(&config.ledger, beside(&config.database).as_deref());
+            let storage = storage.map_err(StartError::Storage)?;
+            make(session, store, &storage, operator.as_deref()).await
+        }
         StatementCommand::List { operator } => {
             session.printer.statements(&shown(store, operator.as_deref()).await?)
         }
@@ -100,11 +107,16 @@ async fn run_with(
     }
 }
 
-async fn make(session: &Session, store: &Store, operator: Option<&str>) -> Result<(), CliError> {
+async fn make(
+    session: &Session,
+    store: &Store,
+    storage: &Storage,
+    operator: Option<&str>,
+) -> Result<(), CliError> {
     let operators = operators(store, operator).await?;
     let passphrase = passphrase(ENV_PREFIX, session.env.iter().cloned(), true)?;
     let keys = Keys::unlock(store, passphrase).await?;
-    let books = keys.books(store, &session.steps);
+    let books = keys.books(store, storage, &session.steps);
     let is_one = operators.len() == 1;
     let (mut made, mut nothing) = (Vec::new(), Vec::new());
     for operator in operators {

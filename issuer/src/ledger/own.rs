@@ -3,10 +3,9 @@
 use scrip_protocol::{
     ledger::{LedgerQuery, OwnLeaf, OwnLeaves, SignedLedgerQuery},
     limits::{COMMAND_SKEW, MAX_BATCH_ITEMS, MAX_OWN_LEAVES, MAX_OWN_LEAVES_ANSWER},
-    tlog::tile::{EntryBundle, TILE_WIDTH, TileKind, TilePath},
 };
 
-use super::LedgerError;
+use super::{LedgerError, entries::Entries};
 use crate::{
     issuer::Issuer,
     store::{RangeRow, What},
@@ -45,9 +44,6 @@ struct Answer {
     leaves: Vec<OwnLeaf>,
 }
 
-/// The entry bundle that was read last.
-type Held = Option<(u64, Vec<Vec<u8>>)>;
-
 impl Issuer {
     /// `POST /v1/ledger/own`, from the third check on: the encoded answer.
     ///
@@ -77,11 +73,11 @@ impl Issuer {
         let mut answer = Answer { from: query.from, bytes: HEAD, leaves: Vec::new() };
         // A range that begins before may reach in: a batch has so many items at most.
         let mut next = query.from.saturating_sub(MAX_BATCH_ITEMS as u64);
-        let mut held = None;
+        let mut entries = Entries::new(&self.inner.ledger.storage, size);
         loop {
             let ranges = self.inner.store.ledger_ranges_of(operator, next, size, RANGES).await?;
             for range in &ranges {
-                if let Some(next) = self.add_range(&mut answer, range, size, &mut held).await? {
+                if let Some(next) = answer.add(range, &mut entries).await? {
                     return Ok(OwnLeaves { size, next, leaves: answer.leaves });
                 }
                 next = range.first + 1;
@@ -91,46 +87,27 @@ impl Issuer {
             }
         }
     }
+}
 
+impl Answer {
     /// Adds the leaves of a range; where the answer is full, the index of the first that did not fit.
-    async fn add_range(
-        &self,
-        answer: &mut Answer,
+    async fn add(
+        &mut self,
         range: &RangeRow,
-        size: u64,
-        held: &mut Held,
+        entries: &mut Entries<'_>,
     ) -> Result<Option<u64>, LedgerError> {
-        for index in range.first.max(answer.from)..range.first + range.leaves {
+        for index in range.first.max(self.from)..range.first + range.leaves {
             let leaf = match (range.what, &range.body) {
                 (What::Leaf, Some(body)) => body.clone(),
-                _ => self.entry(index, size, held).await?,
+                _ => entries.leaf(index).await?,
             };
-            let bytes = answer.bytes + LEAF_HEAD + leaf.len();
-            if answer.leaves.len() == MAX_OWN_LEAVES || bytes > MAX_OWN_LEAVES_ANSWER {
+            let bytes = self.bytes + LEAF_HEAD + leaf.len();
+            if self.leaves.len() == MAX_OWN_LEAVES || bytes > MAX_OWN_LEAVES_ANSWER {
                 return Ok(Some(index));
             }
-            answer.bytes = bytes;
-            answer.leaves.push(OwnLeaf { index, leaf });
+            self.bytes = bytes;
+            self.leaves.push(OwnLeaf { index, leaf });
         }
         Ok(None)
-    }
-
-    /// A stored leaf, from its bundle.
-    async fn entry(&self, index: u64, size: u64, held: &mut Held) -> Result<Vec<u8>, LedgerError> {
-        let lost = || LedgerError::Lost { index };
-        let bundle = index / TILE_WIDTH;
-        if held.as_ref().is_none_or(|(number, _)| *number != bundle) {
-            let path = TilePath::at(TileKind::Entries, bundle, size).ok_or_else(lost)?;
-            let storage = &self.inner.ledger.storage;
-            let (path, bytes) = match storage.get(&path.to_string()).await? {
-                Some(bytes) => (path, Some(bytes)),
-                None => (path.full(), storage.get(&path.full().to_string()).await?),
-            };
-            let entries = EntryBundle::decode(&bytes.ok_or_else(lost)?, path.width());
-            *held = Some((bundle, entries.map_err(|_| lost())?.into_entries()));
-        }
-        let offset = (index % TILE_WIDTH) as usize;
-        let leaf = held.as_ref().and_then(|(_, entries)| entries.get(offset));
-        leaf.cloned().ok_or_else(lost)
     }
 }

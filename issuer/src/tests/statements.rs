@@ -237,3 +237,24 @@ async fn a_month_that_is_over_is_stated_by_itself() {
     vendor.issuer.tend_statements().await.unwrap();
     assert_eq!(count().await, 1);
 }
+
+/// Evidence is dropped when its epoch is past, and what is in the ledger is owed all the same.
+#[tokio::test]
+async fn what_the_database_dropped_is_stated_from_the_ledger() {
+    let vendor = TestIssuer::start().await.unwrap();
+    let mut wallet = Wallet::new(1);
+    let certificates = wallet.buy(&vendor.issuer).await;
+    let mut operator = Operator::new(&vendor, 1).await;
+    contract(&vendor, 2_000).await;
+    integrate(&vendor).await;
+    let items: Vec<_> = certificates.iter().map(|c| operator.item(&vendor, c, 1)).collect();
+    operator.redeem(&vendor, items).await;
+    let epoch = vendor.issuer.manifest().key(&certificates[0].token().key_id).unwrap().epoch();
+    let store = vendor.issuer.store();
+    let dropped = store.drop_spent(epoch, 1_000).await.unwrap();
+    assert_eq!(dropped, certificates.len());
+    let signed = make(&vendor, &operator).await.unwrap();
+    assert_eq!(signed.unverified().total, 12 * 2_000 * 7 / 10);
+    integrate(&vendor).await;
+    assert!(replayed(&vendor, &operator).await.lines(u64::MAX).unwrap().is_empty());
+}
