@@ -112,6 +112,17 @@ pub enum LedgerError {
         /// Its index.
         index: u64,
     },
+    /// The storage is not the one that the ledger was written to.
+    #[error(
+        "{place} does not have the ledger, of which {stored} leaves were stored; issuers of one database share one storage: \
+         correct `store` under `[ledger]`, or restore the files from a backup"
+    )]
+    OtherStorage {
+        /// The storage.
+        place: String,
+        /// How many leaves were stored.
+        stored: u64,
+    },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     Interrupted,

@@ -193,6 +193,23 @@ async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side, admin:
     }
 }
 
+/// All that auditors and everybody can read of the ledger; returns how many files that is.
+fn add_ledger(root: &str, redemption: &mut Side) -> usize {
+    let (mut open, mut files) = (vec![std::path::Path::new(root).join("tile")], 0);
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                redemption.add("ledger", &std::fs::read(path).unwrap());
+                files += 1;
+            }
+        }
+    }
+    files
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     let log = Log::default();
@@ -285,6 +302,8 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     assert!(shared.is_empty(), "these join a renewal with what became of it: {shared:#?}");
     let mut admin = Side::of(&public);
     dump(&issuer.config().database, &mut issuance, &mut redemption, &mut admin).await;
+    let entries = add_ledger(issuer.ledger_storage().place(), &mut redemption);
+    assert!(entries > 0, "the ledger has something to read");
     assert!(issuance.0.len() > 5_000 && redemption.0.len() > 5_000, "both sides were seen");
 
     let shared = renewal.shared_with(&issuance, &known);

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use scrip_protocol::tlog::tile::{TILE_WIDTH, TileKind, TilePath};
 use tokio::time::Instant;
 
 use super::{LedgerError, Rounds};
@@ -38,6 +39,7 @@ impl Issuer {
         if !gone && !has_stood_still(&mut rounds.seen, state, lease) {
             return Ok(false);
         }
+        self.has_the_files(state.stored).await?;
         self.inner.steps.at("issuer.ledger.lease");
         let taken = self.inner.store.take_ledger_lease(&mine, state.beat).await?;
         if taken {
@@ -45,6 +47,19 @@ impl Issuer {
             rounds.seen = None;
         }
         Ok(taken)
+    }
+
+    /// Whether the storage of this process is the one that the others wrote to: whoever sequences must have all that is before.
+    async fn has_the_files(&self, stored: u64) -> Result<(), LedgerError> {
+        let Some(last) = stored.checked_sub(1) else { return Ok(()) };
+        let path = TilePath::at(TileKind::Hash(0), last / TILE_WIDTH, stored);
+        let storage = &self.inner.ledger.storage;
+        for path in path.iter().flat_map(|path| [*path, path.full()]) {
+            if storage.get(&path.to_string()).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(LedgerError::OtherStorage { place: storage.place().to_owned(), stored })
     }
 
     /// Shows that this process is alive, if it is the one that sequences.

@@ -146,7 +146,7 @@ impl Issuer {
             read += 1;
         }
         let mut more = read < queue.len() || queue.len() == usize::from(ROWS);
-        more |= self.take_renewals(today, &mut line, &mut rows).await?;
+        more |= self.take_renewals(today, ended, &mut line, &mut rows).await?;
         let over = if more { Vec::new() } else { self.epochs_over(ended) };
         if !over.is_empty() {
             line.expired = self.unused(&over).await?;
@@ -208,6 +208,7 @@ impl Issuer {
     async fn take_renewals(
         &self,
         today: Day,
+        ended: &Ended,
         line: &mut Line,
         rows: &mut Vec<(What, i64)>,
     ) -> Result<bool, LedgerError> {
@@ -219,6 +220,7 @@ impl Issuer {
         let mut sums = Vec::new();
         if last {
             sums = store.renewed_by(&due.requests).await?;
+            sums.retain(|row| !ended.epochs.contains(&row.epoch));
             rows.extend(due.requests.iter().map(|request| (What::Renewals, *request)));
         }
         line.renewals = Some(TakenRenewals { day: due.day, rows: found, sums });

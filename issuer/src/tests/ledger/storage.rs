@@ -78,6 +78,23 @@ async fn a_ledger_lies_in_an_s3_store() {
     assert!(!directory.path().join("ledger").exists());
 }
 
+/// An issuer whose storage is not the one that the ledger was written to does not go on with it.
+#[tokio::test]
+async fn another_storage_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::sqlite(directory.path()).unwrap();
+    let vendor = setup.init().await.unwrap();
+    vendor.issuer.integrate(Scope::Due).await.unwrap();
+    drop(vendor);
+    let own = setup.config.ledger.store.clone();
+    let other = directory.path().join("other");
+    setup.config.ledger.store = Some(other.to_string_lossy().into_owned());
+    let refused = setup.open().await.unwrap().issuer.integrate(Scope::Due).await.unwrap_err();
+    assert!(refused.to_string().contains("share one storage"), "{refused}");
+    setup.config.ledger.store = own;
+    setup.open().await.unwrap().issuer.integrate(Scope::Due).await.unwrap();
+}
+
 #[test]
 fn a_server_database_needs_a_place_for_its_ledger() {
     let refused = Storage::open(&LedgerConfig::default(), None).unwrap_err();
