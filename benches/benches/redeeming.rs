@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 /// Batches of each operator between one change of sides and the next.
 const BATCHES: usize = 2;
 /// How often each side has its turn.
-const TURNS: usize = 5;
+const TURNS: usize = 3;
 /// What redemption with the ledger must at least reach of what it reaches without.
 const LEAST: f64 = 0.85;
 
