@@ -43,7 +43,9 @@ impl Issuer {
         self.inner.steps.at("issuer.ledger.lease");
         let taken = self.inner.store.take_ledger_lease(&mine, state.beat).await?;
         if taken {
-            tracing::info!("this process sequences the ledger now");
+            if !gone {
+                tracing::info!("this process sequences the ledger now; the one before is silent");
+            }
             rounds.seen = None;
         }
         Ok(taken)
