@@ -85,7 +85,7 @@ pub struct StorageError {
     /// The file.
     name: String,
     /// What it says.
-    source: object_store::Error,
+    source: Box<object_store::Error>,
 }
 
 impl Storage {
@@ -244,6 +244,7 @@ impl Storage {
     }
 
     fn failed(&self, name: &str, source: object_store::Error) -> StorageError {
-        StorageError { place: self.place.clone(), name: name.to_owned(), source }
+        let (place, name, source) = (self.place.clone(), name.to_owned(), Box::new(source));
+        StorageError { place, name, source }
     }
 }
