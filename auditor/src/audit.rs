@@ -7,6 +7,7 @@
 
 mod accounts;
 mod earned;
+mod history;
 mod opening;
 mod pairs;
 mod proofs;
@@ -44,7 +45,8 @@ use scrip_runtime::{files::FileError, random::RngFactory};
 pub(crate) use self::accounts::{Accounts, Flow, OperatorAccount};
 use self::{
     accounts::Place,
-    proofs::{Head, Judgement, begins_with},
+    history::History,
+    proofs::Head,
     reader::{Budget, Shown, manifest_path},
     receipts::{Forked, Receipts},
     state::{Books, State},
@@ -259,11 +261,7 @@ pub fn audit(
     };
     let from = audit.books.tree.frontier.size();
     let passed = pass(ledger, options, &runtime, &state, &mut audit, progress);
-    if let Err(error) = passed {
-        // What was done is not done again.
-        let _ = state.save(&mut audit.books);
-        return Err(error);
-    }
+    passed?;
     progress(Progress::Sorting);
     let mut report = finish(options, &state, audit)?;
     report.run = Run::measure(from, report.size, options.workers, started.elapsed());
@@ -276,9 +274,7 @@ struct Audit {
     books: Books,
     place: String,
     now: Shows,
-    since: Option<Shows>,
-    /// Whether `since` is checked as leaves are read.
-    since_passed: Option<bool>,
+    history: History,
     receipts: Option<Receipts>,
     keyring: Arc<Keyring>,
     shown: Option<Shown>,
@@ -286,7 +282,6 @@ struct Audit {
     forked: Vec<Forked>,
     /// What is wrong with more than one leaf, and is found anew in each audit.
     findings: Findings,
-    history_unknown: Option<String>,
 }
 
 enum Prepared {
@@ -319,7 +314,8 @@ async fn prepare(
         now.add_signatures(&cosigned);
     }
     let manifests = known_receipt_keys(ledger, vendor, &place).await?;
-    let since = read_since(options, &books, &manifests)?;
+    let mut history = History::read(options, &books, &manifests)?;
+    let refuted = history.check(ledger, &now, books.tree.frontier.size()).await?;
     let mut findings = Findings::default();
     let receipts = match &options.receipts {
         Some(directory) => {
@@ -332,16 +328,14 @@ async fn prepare(
         books,
         place,
         now,
-        since,
-        since_passed: None,
+        history,
         receipts,
         keyring: Arc::default(),
         shown: None,
         forked: Vec::new(),
         findings,
-        history_unknown: None,
     };
-    if let Some(finding) = audit.check_history(ledger).await? {
+    if let Some(finding) = refuted {
         audit.findings.add(finding);
         return Ok(Prepared::Hopeless(Box::new(hopeless(options, audit, &manifests))));
     }
@@ -390,60 +384,7 @@ async fn known_receipt_keys(
     Ok(keys)
 }
 
-/// The checkpoint that this one has to continue: the one that was given, or the one of the last audit.
-fn read_since(
-    options: &AuditOptions,
-    books: &Books,
-    keys: &[PublicKey],
-) -> Result<Option<Shows>, AuditError> {
-    let given = options.since.as_deref();
-    let Some(bytes) = given.or(books.audited.as_deref().map(str::as_bytes)) else {
-        return Ok(None);
-    };
-    let shows = Shows::read(bytes, &options.vendor).map_err(|error| AuditError::Since {
-        reason: match error {
-            ReadError::Unreadable(reason) => reason,
-            ReadError::Other(found) => format!("it is of the ledger {found}"),
-        },
-    })?;
-    if !keys.is_empty() && !shows.is_signed(&options.vendor, keys) {
-        let reason = "no receipt key of the vendor signed it".to_owned();
-        return Err(AuditError::Since { reason });
-    }
-    Ok(Some(shows))
-}
-
 impl Audit {
-    /// Whether the checkpoint continues what was shown before, as far as it can be known without the leaves. A finding is the end
-    /// of the audit: there is nothing to go on from.
-    async fn check_history(&mut self, ledger: &dyn Ledger) -> Result<Option<Finding>, AuditError> {
-        let (now, read) = (&self.now, self.books.tree.frontier.size());
-        if let Some(since) = &self.since
-            && now.head.size < since.head.size
-        {
-            return Ok(Some(shortened(since, now)));
-        }
-        if now.head.size < read {
-            let detail = format!(
-                "{read} leaves were read from it before, and now it says that it has {}",
-                now.head.size
-            );
-            return Ok(Some(Finding::new(FindingKind::Shortened, detail).proved_by(&now.text)));
-        }
-        let Some(since) = &self.since else { return Ok(None) };
-        match begins_with(ledger, &now.head, &since.head).await? {
-            Judgement::Holds => self.since_passed = Some(true),
-            Judgement::Refuted => return Ok(Some(forked(since, now))),
-            // The leaves tell, where they are read from the beginning.
-            Judgement::Unknown if since.head.size >= read => {}
-            Judgement::Unknown => {
-                let why = "the hash tiles that would prove it are missing, or do not lead to the signed root";
-                self.history_unknown = Some(why.to_owned());
-            }
-        }
-        Ok(None)
-    }
-
     /// Accounts for one bundle.
     fn account(&mut self, mut bundle: Checked) -> Result<(), AuditError> {
         let start = bundle.number * TILE_WIDTH;
@@ -489,35 +430,12 @@ impl Audit {
     /// Holds the tree as it is now against the checkpoints of this size that were shown.
     fn check_trees(&mut self) -> Result<(), AuditError> {
         let tree = &self.books.tree.frontier;
-        if let Some(since) = &self.since
-            && since.head.size == tree.size()
-            && self.since_passed.is_none()
-        {
-            self.since_passed = Some(since.head.root == tree.root());
-        }
+        self.history.see_tree(tree.size(), || tree.root());
         if let Some(receipts) = &mut self.receipts {
             self.forked.extend(receipts.check_tree(tree.size(), || tree.root())?);
         }
         Ok(())
     }
-}
-
-fn shortened(since: &Shows, now: &Shows) -> Finding {
-    let detail = format!(
-        "the vendor signed a checkpoint of {} leaves before, and shows one of {} now",
-        since.head.size, now.head.size
-    );
-    let finding = Finding::new(FindingKind::Shortened, detail);
-    finding.proved_by(&since.text).proved_by(&now.text)
-}
-
-fn forked(since: &Shows, now: &Shows) -> Finding {
-    let detail = format!(
-        "the checkpoint of {} leaves that was shown before is not the beginning of the ledger of {} leaves that is shown now",
-        since.head.size, now.head.size
-    );
-    let finding = Finding::new(FindingKind::Forked, detail);
-    finding.proved_by(&since.text).proved_by(&now.text)
 }
 
 /// Reads all leaves that were not read before.
@@ -560,10 +478,15 @@ fn pass(
         // Whatever stopped the accounting stops the reader, and with it the workers.
         budget.close();
         drop(for_accountant);
-        match reader.join() {
-            Ok(read) => accounted.and(read.map_err(AuditError::Source)),
-            Err(_) => Err(AuditError::Stopped),
+        // After an error in the accounting the books may be within a leaf, and are never saved.
+        let read = reader.join().map_err(|_| AuditError::Stopped);
+        accounted?;
+        if let Err(error) = read? {
+            // All bundles that came before are accounted for, and need not be read again.
+            let _ = audit.save_on_the_way(state);
+            return Err(AuditError::Source(error));
         }
+        Ok(())
     });
     accounted?;
     audit.check_trees()?;
@@ -594,7 +517,7 @@ fn account_all(
             budget.give_back(cost);
             next += 1;
             if next.is_multiple_of(options.save_every.max(1)) && next * TILE_WIDTH < size {
-                state.save(&mut audit.books)?;
+                audit.save_on_the_way(state)?;
             }
             progress(Progress::Leaves { from, done: (next * TILE_WIDTH).min(size), size });
         }
@@ -608,20 +531,14 @@ fn finish(options: &AuditOptions, state: &State, mut audit: Audit) -> Result<Rep
     let keys = audit.keyring.receipt_keys().to_vec();
     audit.check_signatures(options, &keys);
     let tree = &audit.books.tree;
-    tree.finish(size, &root, &mut audit.findings);
+    let notes = audit.history.evidence(&audit.now);
+    tree.finish(size, &root, &notes, &mut audit.findings);
     let genuine = audit.findings.of_check(Check::Root) == 0;
-    if genuine {
-        if let (Some(false), Some(since)) = (audit.since_passed, &audit.since) {
-            audit.findings.add(forked(since, &audit.now));
+    audit.history.finish(genuine, &audit.now, &mut audit.findings);
+    if genuine && let Some(receipts) = &audit.receipts {
+        for claimed in &audit.forked {
+            audit.findings.add(receipts.fork_finding(claimed, &audit.now.text));
         }
-        if let Some(receipts) = &audit.receipts {
-            for claimed in &audit.forked {
-                audit.findings.add(receipts.fork_finding(claimed, &audit.now.text));
-            }
-        }
-    } else if audit.since_passed == Some(false) {
-        let why = "the leaves that were read are not those of the signed root";
-        audit.history_unknown = Some(why.to_owned());
     }
     let Books { accounts, spent, .. } = &mut audit.books;
     accounts.finish(&mut audit.findings);
@@ -631,16 +548,25 @@ fn finish(options: &AuditOptions, state: &State, mut audit: Audit) -> Result<Rep
         &mut audit.findings,
     );
     found.map_err(AuditError::State)?;
-    if genuine {
-        audit.books.audited = Some(audit.now.text.clone());
-        state.save(&mut audit.books)?;
+    if !genuine || audit.history.is_refuted() {
+        // The next audit reads all leaves again, and holds them against what was shown before.
+        state.start_again(audit.books.audited.clone())?;
     } else {
-        state.discard()?;
+        // What is not known to be continued stays what the next audit asks for.
+        if audit.history.is_continued() {
+            audit.books.audited = Some(audit.now.text.clone());
+        }
+        state.save(&mut audit.books)?;
     }
     Ok(report(options, audit))
 }
 
 impl Audit {
+    /// Saves the books between two bundles. Leaves that are another history's than what was shown before are read again.
+    fn save_on_the_way(&mut self, state: &State) -> Result<(), AuditError> {
+        if self.history.is_refuted() { Ok(()) } else { state.save(&mut self.books) }
+    }
+
     fn check_signatures(&mut self, options: &AuditOptions, keys: &[PublicKey]) {
         if !self.now.is_signed(&options.vendor, keys) {
             let detail = "no receipt key of a manifest in the ledger signed it";
@@ -665,13 +591,15 @@ impl Audit {
             Check::Quorum if options.policy.quorum() == 0 => {
                 Verdict::NotAsked("no witnesses were named".to_owned())
             }
-            Check::History => match (&self.since, &self.history_unknown, &self.receipts) {
-                (_, Some(why), _) => Verdict::NotChecked(why.clone()),
-                (None, None, None) => Verdict::NotAsked(
-                    "it is the first audit, and no earlier checkpoint was given".to_owned(),
-                ),
-                _ => Verdict::Pass,
-            },
+            Check::History => {
+                match (self.history.since(), self.history.unknown(), &self.receipts) {
+                    (_, Some(why), _) => Verdict::NotChecked(why.to_owned()),
+                    (None, None, None) => Verdict::NotAsked(
+                        "it is the first audit, and no earlier checkpoint was given".to_owned(),
+                    ),
+                    _ => Verdict::Pass,
+                }
+            }
             Check::Tiles if self.books.tree.missing_tiles > 0 => Verdict::NotChecked(format!(
                 "{} hash tiles are not there",
                 self.books.tree.missing_tiles
@@ -732,7 +660,7 @@ fn build(
     report.size = audit.now.head.size;
     report.root = Some(audit.now.head.root);
     report.checkpoint = audit.now.text.clone();
-    report.since = audit.since.as_ref().map(|since| since.head.size);
+    report.since = audit.history.since();
     report.witnesses = options.policy.witnesses().len();
     report.quorum = options.policy.quorum();
     report.audited_at = options.now;

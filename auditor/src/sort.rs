@@ -72,7 +72,7 @@ impl<const N: usize> Sorter<N> {
         if self.held.len() >= self.room { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is held as a run, durably. What [`Self::runs`] says then is the whole.
+    /// Writes what is held as a run, durably. What [`Self::runs`] says then is the whole. What could not be written is still held.
     ///
     /// # Errors
     /// Those of the file system.
@@ -82,10 +82,8 @@ impl<const N: usize> Sorter<N> {
         }
         self.held.sort_unstable();
         let number = self.runs.next;
-        let held = std::mem::take(&mut self.held);
-        let all = held.iter().map(|record| Ok(*record));
+        let all = self.held.iter().map(|record| Ok(*record));
         let records = write_run(&self.path(number), all, self.durable)?;
-        self.held = held;
         self.held.clear();
         self.add(number, records);
         if self.runs.runs.len() >= MOST_RUNS { self.compact() } else { Ok(()) }
@@ -99,10 +97,10 @@ impl<const N: usize> Sorter<N> {
     /// Makes one of the smaller half of the runs.
     fn compact(&mut self) -> io::Result<()> {
         self.runs.runs.sort_by_key(|run| Reverse(run.records));
-        let small = self.runs.runs.split_off(MOST_RUNS / 2);
         let number = self.runs.next;
-        let merged = self.merge(&small)?;
+        let merged = self.merge(&self.runs.runs[MOST_RUNS / 2..])?;
         let records = write_run(&self.path(number), merged, self.durable)?;
+        let small = self.runs.runs.split_off(MOST_RUNS / 2);
         self.add(number, records);
         self.stale.extend(small.iter().map(|run| run.number));
         Ok(())
@@ -247,6 +245,27 @@ mod tests {
             records.sort_unstable();
             prop_assert_eq!(sorted(&mut sorter), records);
         }
+    }
+
+    #[test]
+    fn nothing_is_lost_where_a_run_cannot_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sorter = Sorter::<3>::open(directory.path(), "test", Runs::default());
+        let in_the_way = |number: usize| directory.path().join(format!("test-{number}.run"));
+        std::fs::create_dir(in_the_way(0)).unwrap();
+        sorter.push(*b"aaa").unwrap();
+        sorter.flush().unwrap_err();
+        std::fs::remove_dir(in_the_way(0)).unwrap();
+        // The run that others are merged into.
+        std::fs::create_dir(in_the_way(MOST_RUNS)).unwrap();
+        for _ in 1..MOST_RUNS {
+            sorter.flush().unwrap();
+            sorter.push(*b"bbb").unwrap();
+        }
+        sorter.flush().unwrap_err();
+        std::fs::remove_dir(in_the_way(MOST_RUNS)).unwrap();
+        let all = sorted(&mut sorter);
+        assert_eq!((all[0], all.len()), (*b"aaa", MOST_RUNS));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Earned {
         if self.bytes >= HELD { self.flush(false) } else { Ok(()) }
     }
 
-    /// Writes what is held; durably where `sync` says so.
+    /// Writes what is held; durably where `sync` says so. What could not be written is still held.
     pub(super) fn flush(&mut self, sync: bool) -> io::Result<()> {
         for operator in 0..self.held.len() {
             self.flush_one(operator, sync)?;
@@ -97,19 +97,20 @@ impl Earned {
         }
         let path = self.path(operator);
         let extent = &mut self.extents[operator];
-        // The first write replaces what an audit left that never saved its state.
-        let file = match extent.written {
-            0 => File::create(path),
-            _ => OpenOptions::new().append(true).open(path),
-        };
-        let mut file = file?;
-        let held = std::mem::take(&mut self.held[operator]);
-        file.write_all(&held)?;
+        // What lies beyond is of an audit that never saved its state, or of a write that failed.
+        let mut file = OpenOptions::new();
+        let file = file.write(true).create(extent.written == 0).truncate(extent.written == 0);
+        let mut file = file.open(path)?;
+        file.set_len(extent.written)?;
+        file.seek(SeekFrom::End(0))?;
+        let held = &mut self.held[operator];
+        file.write_all(held)?;
         if sync {
             file.sync_data()?;
         }
         self.unsynced[operator] = !sync;
         extent.written += held.len() as u64;
+        *held = Vec::new();
         Ok(())
     }
 
@@ -193,6 +194,20 @@ fn decode(record: &[u8; RECORD]) -> (u64, Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_lost_where_a_file_cannot_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = Earned::open(directory.path(), Vec::new()).unwrap();
+        std::fs::create_dir(files.path(0)).unwrap();
+        files.add(0, 1, Entry::Earned { contract: 1, epoch: 7, exponent: 3 }).unwrap();
+        files.flush(true).unwrap_err();
+        assert!(files.take_until(0, 9).is_err());
+        std::fs::remove_dir(files.path(0)).unwrap();
+        // As a write leaves it that failed in its middle.
+        std::fs::write(files.path(0), b"half a record").unwrap();
+        assert_eq!(files.take_until(0, 9).unwrap().earned, BTreeMap::from([((1, 7, 3), 1)]));
+    }
 
     #[test]
     fn records_are_read_once_and_those_that_were_not_saved_are_forgotten() {

@@ -164,11 +164,11 @@ impl State {
         Ok(())
     }
 
-    /// Forgets everything: the leaves that were read are not those that were signed.
-    pub(super) fn discard(&self) -> Result<(), AuditError> {
-        match std::fs::remove_file(self.path.join(FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AuditError::State(error)),
-            _ => Ok(()),
-        }
+    /// Forgets what followed from the leaves, and keeps the checkpoint of the last audit: what was read is not what was signed, or
+    /// not what was signed before.
+    pub(super) fn start_again(&self, audited: Option<String>) -> Result<(), AuditError> {
+        let mut books = self.empty()?;
+        books.audited = audited;
+        self.save(&mut books)
     }
 }

@@ -141,8 +141,14 @@ impl Tree {
         }
     }
 
-    /// Holds the tree against the signed root, and says which side is wrong where the leaves and the tiles differ.
-    pub(super) fn finish(&self, size: u64, root: &TreeHash, findings: &mut Findings) {
+    /// Holds the tree against the signed root, to which `notes` belong, and says which side is wrong where the leaves and the tiles differ.
+    pub(super) fn finish(
+        &self,
+        size: u64,
+        root: &TreeHash,
+        notes: &[String],
+        findings: &mut Findings,
+    ) {
         let leaves_are_signed = self.frontier.size() == size && self.frontier.root() == *root;
         let tiles_are_signed = self.published.as_ref().is_some_and(|published| {
             published.frontier.size() == size && published.frontier.root() == *root
@@ -181,7 +187,8 @@ impl Tree {
             self.frontier.size(),
             self.frontier.root()
         );
-        findings.add(Finding::new(FindingKind::RootMismatch, detail));
+        let finding = Finding::new(FindingKind::RootMismatch, detail);
+        findings.add(notes.iter().fold(finding, Finding::proved_by));
     }
 }
 
