@@ -112,6 +112,19 @@ pub enum LedgerError {
         /// Its index.
         index: u64,
     },
+    /// The storage has a newer tree than the database.
+    #[error(
+        "the ledger's storage {place} has {stored} leaves, and the database knows of {known}: it was restored from an older backup. \
+         Nothing is appended, since that would be a second history; restore a database that is at least as new as the ledger"
+    )]
+    Ahead {
+        /// The storage.
+        place: String,
+        /// Leaves in it.
+        stored: u64,
+        /// Leaves that the database knows of.
+        known: u64,
+    },
     /// The storage is not the one that the ledger was written to.
     #[error(
         "{place} does not have the ledger, of which {stored} leaves were stored; issuers of one database share one storage: \

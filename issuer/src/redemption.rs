@@ -6,7 +6,9 @@ use scrip_protocol::{
     check::{Rejection, Spend, check_batch},
     id::{OperatorId, VendorId},
     manifest::{DenominationKey, Manifest},
-    redemption::{InvalidReason, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch},
+    redemption::{
+        InvalidReason, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
+    },
     time::{Day, UnixSeconds},
 };
 use scrip_runtime::random::RngFactory;
@@ -74,9 +76,14 @@ impl Issuer {
         let decided = self.inner.store.record_batch(&record, &self.inner.steps).await?;
         self.inner.steps.at("issuer.redemption.after_commit");
         let fresh = decided.number == record.number;
-        let results: Vec<_> =
+        let mut results: Vec<_> =
             decided.results.into_iter().zip(record.items.iter().map(name)).collect();
         let places = self.placed(decided.number, fresh, &results).await?;
+        // Their records are not kept any more, so that they are answered like others of their epoch. They were credited in a batch
+        // that was answered.
+        for at in &places.gone {
+            results[*at].0 = ItemResult::Expired;
+        }
         // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),

@@ -39,7 +39,7 @@ impl Issuer {
     ) -> Result<LeafPlaces, NotPlaced> {
         let on = self.inner.config.ledger.is_on();
         if !on || !results.iter().any(|(result, _)| result.is_credited()) {
-            return Ok(LeafPlaces { leaves: Vec::new(), checkpoint: Vec::new() });
+            return Ok(LeafPlaces { leaves: Vec::new(), checkpoint: Vec::new(), gone: Vec::new() });
         }
         let deadline = Instant::now() + self.inner.config.ledger.wait;
         let mut look = !fresh;

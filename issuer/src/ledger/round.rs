@@ -32,6 +32,8 @@ const ROWS: u16 = 64;
 const LEAVES: usize = 8_192;
 /// Renewals that one integration takes.
 const RENEWALS: u64 = 8_192;
+/// Seconds after midnight until a day's renewals are taken: all of them together, those of the last request before midnight too.
+const DAY_MARGIN: u64 = 3_600;
 /// Seconds after its `redeem_until` until nothing of an epoch can come any more: the clocks of processes differ by less, and no
 /// transaction takes as long.
 const MARGIN: u64 = 86_400;
@@ -146,7 +148,8 @@ impl Issuer {
             read += 1;
         }
         let mut more = read < queue.len() || queue.len() == usize::from(ROWS);
-        more |= self.take_renewals(today, ended, &mut line, &mut rows).await?;
+        let closed = self.inner.clock.now().minus(DAY_MARGIN).day();
+        more |= self.take_renewals(closed, ended, &mut line, &mut rows).await?;
         let over = if more { Vec::new() } else { self.epochs_over(ended) };
         if !over.is_empty() {
             line.expired = self.unused(&over).await?;

@@ -15,6 +15,8 @@ use object_store::{
     local::LocalFileSystem, path::Path as Name, prefix::PrefixStore,
 };
 
+use scrip_runtime::files::{FileError, create_private_dir};
+
 use crate::config::LedgerConfig;
 
 /// Files that are written at the same time.
@@ -57,7 +59,7 @@ pub enum StorageSetupError {
         /// The directory.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: FileError,
     },
     /// Nothing says where it is to be.
     #[error(
@@ -109,7 +111,7 @@ impl Storage {
     fn open_directory(path: &Path) -> Result<Self, StorageSetupError> {
         let place = path.display().to_string();
         let refused = |source| StorageSetupError::Directory { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(refused)?;
+        create_private_dir(path).map_err(refused)?;
         let store = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| StorageSetupError::Store { place: place.clone(), source })?;
         Ok(Self::at(Arc::new(store.with_fsync(true)), place))

@@ -194,7 +194,10 @@ impl Issuer {
     /// [`LedgerError`].
     pub(crate) async fn shown_checkpoint(&self) -> Result<Option<Vec<u8>>, LedgerError> {
         let storage = &self.inner.ledger.storage;
-        let Some((newest, checkpoint)) = read(storage, CHECKPOINT).await? else { return Ok(None) };
+        // From the database: a file that was written late can be older than what operators were told.
+        let stored = self.inner.store.ledger_state().await?.stored;
+        let Some((_, bytes)) = self.inner.store.ledger_note(stored).await? else { return Ok(None) };
+        let Some((newest, checkpoint)) = parse(&bytes) else { return Ok(None) };
         if self.inner.ledger.witnesses.all.is_empty() {
             return Ok(Some(newest.encode().into_bytes()));
         }
@@ -213,6 +216,8 @@ impl Issuer {
                     self.collect_cosignatures().await?;
                     collected = true;
                 } else {
+                    // One looks at a time, however many ask.
+                    let _one = self.inner.ledger.witnesses.asking.lock().await;
                     sleep(POLL).await;
                 }
             }
@@ -224,9 +229,13 @@ impl Issuer {
 
 /// A stored checkpoint. None where there is none, or what is there is none: the sequencer writes it anew.
 async fn read(storage: &Storage, name: &str) -> Result<Option<(Note, Checkpoint)>, StorageError> {
-    let Some(bytes) = storage.get(name).await? else { return Ok(None) };
-    let note = Note::parse(&bytes).ok();
-    Ok(note.and_then(|note| Checkpoint::parse(note.text()).ok().map(|read| (note, read))))
+    Ok(storage.get(name).await?.as_deref().and_then(parse))
+}
+
+fn parse(bytes: &[u8]) -> Option<(Note, Checkpoint)> {
+    let note = Note::parse(bytes).ok()?;
+    let checkpoint = Checkpoint::parse(note.text()).ok()?;
+    Some((note, checkpoint))
 }
 
 impl Asked {

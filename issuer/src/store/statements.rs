@@ -8,6 +8,9 @@ use sqlx::{Row, any::AnyRow};
 
 use super::{Act, OperatorRow, Store, StoreError, Tx, TxError, rows};
 
+/// Adjustments of one statement: a third of what a leaf has room for. The others wait for the next one.
+const ADJUSTMENTS: usize = 100;
+
 /// Where the next statement of an operator begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unstated {
@@ -19,7 +22,7 @@ pub struct Unstated {
     pub last_day: Option<Day>,
     /// The contracts before there, oldest first.
     pub contracts: Vec<Contract>,
-    /// The adjustments that wait, oldest first.
+    /// The adjustments that wait, oldest first, as many as a statement has room for beside its lines.
     pub adjustments: Vec<AdjustmentRow>,
     /// How many leaves of the ledger are in the storage.
     pub stored: u64,
@@ -82,6 +85,7 @@ impl Store {
                 contracts.retain(|one| one.number <= contract);
                 let mut adjustments = tx.adjustments(operator.number).await?;
                 adjustments.retain(|one| one.statement.is_none());
+                adjustments.truncate(ADJUSTMENTS);
                 let stored = tx.ledger_stored().await?;
                 Ok(Unstated { statements, from, last_day, contracts, adjustments, stored })
             })

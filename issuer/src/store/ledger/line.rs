@@ -174,7 +174,7 @@ impl Store {
         .await
     }
 
-    /// At most `limit` rows of the queue: manifests, then leaves in the order in which they came, then batches. Renewals are
+    /// At most `limit` rows of the queue: manifests, then leaves in the order in which they came, then batches, by their days. Renewals are
     /// not among them.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl Store {
             Box::pin(async move {
                 let sql = "-- ledger_queue()
                     SELECT what, entry, day, operator, commitments, body FROM ledger_queue
-                    WHERE what IN (1, 2, 4) ORDER BY what DESC, entry LIMIT $1";
+                    WHERE what IN (1, 2, 4) ORDER BY what DESC, day, entry LIMIT $1";
                 let found =
                     sqlx::query(sql).bind(i64::from(limit)).fetch_all(tx.connection()).await?;
                 found.iter().map(queued).collect()

@@ -35,6 +35,9 @@ pub struct LeafPlaces {
     pub leaves: Vec<u64>,
     /// The note of the smallest stored tree that has them all; empty where there are none.
     pub checkpoint: Vec<u8>,
+    /// Positions of items that were credited before, and of which the record was dropped since, or before there was a ledger: nothing
+    /// says any more where they lie.
+    pub gone: Vec<usize>,
 }
 
 impl Store {
@@ -167,30 +170,37 @@ impl Tx<'_> {
         let before = results.iter().filter(|(result, _)| *result == ItemResult::AlreadyAccepted);
         let before: Vec<SpendKey> = before.filter_map(|(_, key)| *key).collect();
         let recorded = self.spent_places(&before).await?;
-        let mut places: Vec<(i64, usize)> = Vec::with_capacity(results.len());
-        for (position, (result, key)) in results.iter().enumerate() {
+        let mut places: Vec<(usize, i64, usize)> = Vec::with_capacity(results.len());
+        let mut gone = Vec::new();
+        for (at, (result, key)) in results.iter().enumerate() {
             match (result, key) {
-                (ItemResult::Accepted, _) => places.push((batch, position)),
-                (ItemResult::AlreadyAccepted, Some(key)) => match recorded.get(key) {
-                    Some(place) => places.push(*place),
-                    None => return Ok(None),
-                },
+                (ItemResult::Accepted, _) => places.push((at, batch, at)),
+                (ItemResult::AlreadyAccepted, key) => {
+                    match key.and_then(|key| recorded.get(&key)) {
+                        Some((batch, position)) => places.push((at, *batch, *position)),
+                        None => gone.push(at),
+                    }
+                }
                 _ => {}
             }
         }
-        let batches: BTreeSet<i64> = places.iter().map(|(batch, _)| *batch).collect();
+        let batches: BTreeSet<i64> = places.iter().map(|(_, batch, _)| *batch).collect();
         let batches = self.batch_places(&batches.into_iter().collect::<Vec<_>>()).await?;
-        let leaf = |(batch, position): &(i64, usize)| batches.get(batch)?.leaf(*position);
-        let Some(leaves) = places.iter().map(leaf).collect::<Option<Vec<u64>>>() else {
-            return Ok(None);
-        };
+        let mut leaves = Vec::with_capacity(places.len());
+        for (at, batch, position) in places {
+            let Some(place) = batches.get(&batch) else { return Ok(None) };
+            match place.leaf(position) {
+                Some(leaf) => leaves.push(leaf),
+                None => gone.push(at),
+            }
+        }
         let Some(last) = leaves.iter().max() else {
-            return Ok(Some(LeafPlaces { leaves, checkpoint: Vec::new() }));
+            return Ok(Some(LeafPlaces { leaves, checkpoint: Vec::new(), gone }));
         };
         let stored = self.ledger_stored().await?;
         match self.ledger_note(last + 1).await? {
             Some((size, checkpoint)) if size <= stored => {
-                Ok(Some(LeafPlaces { leaves, checkpoint }))
+                Ok(Some(LeafPlaces { leaves, checkpoint, gone }))
             }
             Some(_) | None => Ok(None),
         }
