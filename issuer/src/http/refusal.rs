@@ -195,9 +195,10 @@ fn source_problem(error: &SourceError) -> ProblemType {
 fn ledger_problem(error: &LedgerError) -> ProblemType {
     match error {
         LedgerError::Store(error) => store_problem(error),
-        LedgerError::Storage(_) | LedgerError::OtherStorage { .. } | LedgerError::Ahead { .. } | LedgerError::Interrupted => {
-            ProblemType::Overloaded
-        }
+        LedgerError::Storage(_)
+        | LedgerError::OtherStorage { .. }
+        | LedgerError::Ahead { .. }
+        | LedgerError::Interrupted => ProblemType::Overloaded,
         LedgerError::Damaged(_) | LedgerError::Lost { .. } => ProblemType::Internal,
     }
 }
