@@ -75,14 +75,14 @@ pub enum Refutation {
         /// The checkpoint's size.
         size: u64,
     },
-    /// The tree of the proof is not the beginning of the one that witnesses saw.
+    /// The tree of the proof is not the beginning of the newest one.
     #[error(
-        "the tree of {proven} leaves that the proof is about is not the beginning of the one of {size} that witnesses cosigned"
+        "the tree of {proven} leaves that the proof is about is not the beginning of the newest one, of {size}"
     )]
-    Unwitnessed {
+    NotContinued {
         /// Leaves of the proof's tree.
         proven: u64,
-        /// Leaves of the witnessed one.
+        /// Leaves of the newest one.
         size: u64,
     },
     /// A public leaf is not in the tree.
@@ -140,10 +140,19 @@ pub struct Shown {
     pub size: u64,
     /// The root over them.
     pub root: TreeHash,
+    /// Leaves of the newest tree that the vendor shows, which begins with that one. Nothing is shown of the leaves between.
+    pub ledger_size: u64,
     /// Whether what operators redeemed before some point is exactly what they were settled for: the index of that point.
     pub settled_until: Option<u64>,
     /// The epochs, and how many commitments each has.
     pub epochs: Vec<ShownEpoch>,
+}
+
+impl Shown {
+    /// Leaves that the ledger has grown by since the proof.
+    pub fn lag(&self) -> u64 {
+        self.ledger_size.saturating_sub(self.size)
+    }
 }
 
 /// An epoch whose books add up.
@@ -175,16 +184,19 @@ pub async fn check(
     let note = Note::parse(&proof.checkpoint).map_err(CheckpointError::from).map_err(refute)?;
     let claimed = Checkpoint::parse(note.text()).map_err(CheckpointError::from).map_err(refute)?;
 
-    let read = read_public(ledger, &claimed, proof.settled_until).await?;
+    let mut read = read_public(ledger, &claimed, proof.settled_until).await?;
+    let newest = ledger.get("checkpoint", MAX_CHECKPOINT).await?;
+    let missing = || SourceError::Missing { place: ledger.place(), path: "checkpoint".into() };
+    let newest = newest.ok_or_else(missing)?;
+    let ledger_size = read.grow(ledger, &newest).await?;
     let keys = read_manifests(ledger, vendor, &read).await?;
     let origin = KeyName::of_ledger(vendor);
     let unwitnessed = WitnessPolicy::none();
     let signed = SignedCheckpoint::open(&proof.checkpoint, &origin, &keys, &unwitnessed);
     let signed = signed.map_err(refute)?;
     let checkpoint = signed.checkpoint();
-    if policy.quorum() > 0 {
-        check_witnessed(ledger, &origin, &keys, policy, read.frontier).await?;
-    }
+    // Cosignatures come later than the proof, and are on the newest checkpoint.
+    SignedCheckpoint::open(&newest, &origin, &keys, policy).map_err(refute)?;
     let claim =
         Claim { vendor_id: vendor, checkpoint_text: note.text(), checkpoint: &proof.checkpoint };
     proof.verify(&claim, &read.books, rng).map_err(refute)?;
@@ -192,6 +204,7 @@ pub async fn check(
         vendor: *vendor,
         size: checkpoint.size,
         root: checkpoint.root,
+        ledger_size,
         settled_until: (proof.settled_until != 0).then_some(proof.settled_until),
         epochs: read.epochs.into_values().collect(),
     })
@@ -199,30 +212,6 @@ pub async fn check(
 
 fn refute(why: impl Into<Refutation>) -> CheckError {
     CheckError::Refuted(why.into())
-}
-
-/// Checks that the tree with this edge is the beginning of one that enough witnesses saw: cosignatures come later than the proof,
-/// and are on the newest checkpoint.
-async fn check_witnessed(
-    ledger: &dyn Ledger,
-    origin: &KeyName,
-    keys: &[VerifierKey],
-    policy: &WitnessPolicy,
-    mut frontier: Frontier,
-) -> Result<(), CheckError> {
-    let note = ledger.get("checkpoint", MAX_CHECKPOINT).await?;
-    let missing = || SourceError::Missing { place: ledger.place(), path: "checkpoint".into() };
-    let note = note.ok_or_else(missing)?;
-    let witnessed = SignedCheckpoint::open(&note, origin, keys, policy).map_err(refute)?;
-    let Checkpoint { size, root, .. } = *witnessed.checkpoint();
-    let proven = frontier.size();
-    for place in proven / TILE_WIDTH..size.div_ceil(TILE_WIDTH) {
-        let hashes = read_hashes(ledger, place, size).await?;
-        let known = proven.saturating_sub(place * TILE_WIDTH) as usize;
-        hashes.into_iter().skip(known).for_each(|hash| frontier.push(hash));
-    }
-    let follows = size >= proven && frontier.size() == size && frontier.root() == root;
-    if follows { Ok(()) } else { Err(refute(Refutation::Unwitnessed { proven, size })) }
 }
 
 /// What the public part of a tree says.
@@ -267,6 +256,39 @@ async fn read_public(
 }
 
 impl Public {
+    /// Reads on to the tree of `newest`, which must begin with this one, and says how large it is. Of what came since, manifests
+    /// alone are taken: a newer one may have the key that signed it.
+    async fn grow(&mut self, ledger: &dyn Ledger, newest: &[u8]) -> Result<u64, CheckError> {
+        let note = Note::parse(newest).map_err(CheckpointError::from).map_err(refute)?;
+        let claimed = Checkpoint::parse(note.text()).map_err(CheckpointError::from);
+        let Checkpoint { size, root, .. } = claimed.map_err(refute)?;
+        let proven = self.frontier.size();
+        let places = proven / TILE_WIDTH..size.div_ceil(TILE_WIDTH);
+        let bundles = stream::iter(places).map(|place| async move {
+            Ok::<_, CheckError>((place, read_bundle(ledger, place, size).await?))
+        });
+        let mut bundles = pin!(bundles.buffered(AHEAD));
+        while let Some((place, (hashes, entries))) = bundles.try_next().await? {
+            let start = place * TILE_WIDTH;
+            for (offset, bytes) in entries {
+                let index = start + u64::from(offset);
+                if hashes.get(usize::from(offset)) != Some(&leaf_hash(&bytes)) {
+                    return Err(refute(Refutation::Leaf { index }));
+                }
+                if let Ok(Leaf::Manifest(manifest)) = Leaf::decode(&bytes)
+                    && index >= proven
+                {
+                    self.manifests.insert(manifest.version, manifest);
+                }
+            }
+            let known = usize::try_from(proven.saturating_sub(start)).unwrap_or(usize::MAX);
+            hashes.into_iter().skip(known).for_each(|hash| self.frontier.push(hash));
+        }
+        let edge = &self.frontier;
+        let follows = size >= proven && edge.size() == size && edge.root() == root;
+        if follows { Ok(size) } else { Err(refute(Refutation::NotContinued { proven, size })) }
+    }
+
     fn add(&mut self, index: u64, bytes: &[u8]) -> Result<(), Refutation> {
         match Leaf::decode(bytes) {
             Ok(Leaf::Commitment(commitment)) => {

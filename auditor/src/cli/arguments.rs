@@ -25,7 +25,7 @@ pub(super) enum Command {
     /// Check everything that the vendor's ledger says, leaf by leaf.
     Audit(Box<AuditArguments>),
     /// Check from public data alone, without a token, that no more was redeemed than issued and that what was settled was redeemed.
-    /// Without a proof of the vendor's the exit code is 4.
+    /// Without a proof of the vendor's, or with one that is older than --max-lag allows, the exit code is 4.
     Solvency(SolvencyArguments),
 }
 
@@ -43,6 +43,9 @@ pub(super) struct SolvencyArguments {
     /// How many of the witnesses must have cosigned the checkpoint [default: all that are named].
     #[arg(long, value_name = "N", requires = "witness")]
     pub(super) quorum: Option<usize>,
+    /// How many leaves the ledger may have grown by since the proof; with more the exit code is 4 [default: any number].
+    #[arg(long, value_name = "LEAVES")]
+    pub(super) max_lag: Option<u64>,
 }
 
 #[derive(Args, Debug)]

@@ -25,17 +25,12 @@ pub(super) fn run(
     let runtime = runtime.map_err(CliError::Runtime)?;
     let mut rng = rng();
     let checked = runtime.block_on(check(&*ledger, &vendor, &policy, &mut &mut *rng));
-    let code = match &checked {
-        Ok(_) => PASSED,
-        Err(CheckError::NoProof { .. }) => INCOMPLETE,
-        Err(CheckError::Refuted(_)) => FOUND,
-        Err(CheckError::Source(_)) => 1,
-    };
+    let code = exit_code(&checked, arguments.max_lag);
     let mut out = io::stdout().lock();
     let printed = match (checked, json) {
         (Err(CheckError::Source(error)), _) => return Err(error.into()),
         (Ok(shown), true) => writeln!(out, "{}", json!({ "exit_code": code, "shown": shown })),
-        (Ok(shown), false) => print(&shown, &mut out),
+        (Ok(shown), false) => print(&shown, arguments.max_lag, &mut out),
         (Err(error), true) => {
             let error = error.to_string();
             writeln!(out, "{}", json!({ "exit_code": code, "vendor": vendor, "error": error }))
@@ -46,8 +41,19 @@ pub(super) fn run(
     Ok(code)
 }
 
-fn print(shown: &Shown, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "The books of {} add up, at {} leaves:", shown.vendor, shown.size)?;
+fn exit_code(checked: &Result<Shown, CheckError>, max_lag: Option<u64>) -> u8 {
+    match checked {
+        Ok(shown) if max_lag.is_some_and(|most| shown.lag() > most) => INCOMPLETE,
+        Ok(_) => PASSED,
+        Err(CheckError::NoProof { .. }) => INCOMPLETE,
+        Err(CheckError::Refuted(_)) => FOUND,
+        Err(CheckError::Source(_)) => 1,
+    }
+}
+
+fn print(shown: &Shown, max_lag: Option<u64>, out: &mut impl Write) -> io::Result<()> {
+    let Shown { vendor, size, ledger_size, .. } = shown;
+    writeln!(out, "The books of {vendor} add up, as of {size} of {ledger_size} leaves:")?;
     for epoch in &shown.epochs {
         writeln!(
             out,
@@ -64,6 +70,15 @@ fn print(shown: &Shown, out: &mut impl Write) -> io::Result<()> {
         None => {
             writeln!(out, "Nothing is claimed of all operators being settled up to one point.")?
         }
+    }
+    match (shown.lag(), max_lag) {
+        (0, _) => {}
+        (lag, Some(most)) if lag > most => writeln!(
+            out,
+            "Not checked: the last {lag} leaves, of which the vendor has published no proof yet, and --max-lag allows {most}. \
+             Ask the vendor for a newer one."
+        )?,
+        (lag, _) => writeln!(out, "Nothing is shown of the last {lag} leaves.")?,
     }
     writeln!(
         out,
@@ -83,5 +98,37 @@ fn print_error(vendor: &VendorId, error: &CheckError, out: &mut impl Write) -> i
         CheckError::NoProof { .. } | CheckError::Source(_) => {
             writeln!(out, "Not checked: {error}.")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use scrip_protocol::tlog::hash::TreeHash;
+
+    use super::*;
+
+    #[test]
+    fn an_old_proof_says_how_old_it_is_and_is_as_good_as_the_caller_says() {
+        let shown = Shown {
+            vendor: VendorId::from_bytes([1; 32]),
+            size: 550,
+            root: TreeHash::from_bytes([2; 32]),
+            ledger_size: 850,
+            settled_until: None,
+            epochs: Vec::new(),
+        };
+        let printed = |max_lag| {
+            let mut out = Vec::new();
+            print(&shown, max_lag, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(printed(None).contains("as of 550 of 850 leaves"), "{}", printed(None));
+        assert!(printed(None).contains("Nothing is shown of the last 300 leaves"));
+        assert!(printed(Some(299)).contains("Not checked: the last 300 leaves"));
+        let checked = Ok(shown.clone());
+        let codes = [None, Some(300), Some(299)].map(|max_lag| exit_code(&checked, max_lag));
+        assert_eq!(codes, [PASSED, PASSED, INCOMPLETE]);
     }
 }

@@ -67,6 +67,10 @@ impl Vendor {
     }
 
     fn manifest(&self) -> Vec<u8> {
+        self.manifest_of(1)
+    }
+
+    fn manifest_of(&self, version: u64) -> Vec<u8> {
         let epoch = |number: u32, key_use| EpochBody {
             number,
             key_use,
@@ -85,7 +89,7 @@ impl Vendor {
         };
         let body = ManifestBody {
             root_key: self.root.public(),
-            version: 1,
+            version,
             issuer_name: "vendor.example".into(),
             receipt_key: self.receipt.public(),
             epochs: vec![
@@ -174,6 +178,7 @@ async fn everybody_can_see_that_honest_books_add_up() {
     let files = vendor.publish(&vendor.books);
     let shown = check_files(&vendor, &files).await.unwrap();
     assert_eq!((shown.size, shown.settled_until), (550, Some(500)));
+    assert_eq!((shown.ledger_size, shown.lag()), (550, 0));
     assert_eq!(
         shown.epochs,
         [
@@ -189,7 +194,58 @@ async fn everybody_can_see_that_honest_books_add_up() {
     grown.leaves.extend(std::iter::repeat_n(Leaf::Cover([9; 32]), 300));
     let mut later = grown.publish(&PrivateBooks::new(0));
     later.0.insert("solvency".into(), files.0["solvency"].clone());
-    assert_eq!(check_files(&vendor, &later).await.unwrap(), shown);
+    let as_of = Shown { ledger_size: 850, ..shown };
+    assert_eq!(check_files(&vendor, &later).await.unwrap(), as_of);
+    assert_eq!(as_of.lag(), 300);
+}
+
+#[tokio::test]
+async fn a_proof_of_any_age_is_held_against_the_newest_checkpoint_though_no_witness_is_named() {
+    let vendor = honest();
+    let proof = vendor.publish(&vendor.books).0["solvency"].clone();
+    // The newest checkpoint is of another history, with tiles of its own.
+    let mut other = honest();
+    other.leaves.extend(std::iter::repeat_n(Leaf::Cover([9; 32]), 300));
+    let grown = other.publish(&PrivateBooks::new(0));
+    other.leaves[2] = Leaf::Cover([7; 32]);
+    let mut forked = grown.clone();
+    forked
+        .0
+        .insert("checkpoint".into(), other.publish(&PrivateBooks::new(0)).0["checkpoint"].clone());
+    forked.0.insert("solvency".into(), proof.clone());
+    let refuted = refutation(&vendor, &forked).await;
+    assert!(matches!(refuted, Refutation::NotContinued { proven: 550, size: 850 }), "{refuted}");
+    // It is not the vendor's.
+    let thief = Vendor { receipt: SigningKey::from_seed(&[9; 32]), ..other };
+    let mut stolen = thief;
+    stolen.leaves[2] = honest().leaves[2].clone();
+    let mut stolen = stolen.publish(&PrivateBooks::new(0));
+    stolen.0.insert("manifest/1".into(), vendor.manifest());
+    stolen.0.insert("solvency".into(), proof);
+    assert!(matches!(refutation(&vendor, &stolen).await, Refutation::Checkpoint(_)));
+    let mut missing = grown;
+    missing.0.insert("solvency".into(), vendor.publish(&vendor.books).0["solvency"].clone());
+    missing.0.remove("checkpoint");
+    let error = check_files(&vendor, &missing).await.unwrap_err();
+    assert!(matches!(error, CheckError::Source(SourceError::Missing { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_checkpoint_may_be_signed_by_a_newer_key() {
+    let vendor = honest();
+    let mut files = vendor.publish(&vendor.books);
+    let proof = files.0["solvency"].clone();
+    let mut grown = Vendor { receipt: SigningKey::from_seed(&[9; 32]), ..honest() };
+    let second = grown.manifest_of(2);
+    let digest = Manifest::open(&second, &vendor.id()).unwrap().digest();
+    grown.leaves.push(Leaf::Manifest(ManifestVersion { version: 2, digest }));
+    // The partial tiles of the smaller tree are there beside the larger ones.
+    let published = grown.publish(&PrivateBooks::new(0)).0;
+    files.0.extend(published.into_iter().filter(|(path, _)| path != "manifest/1"));
+    files.0.insert("manifest/2".to_owned(), second);
+    files.0.insert("solvency".to_owned(), proof);
+    let shown = check_files(&vendor, &files).await.unwrap();
+    assert_eq!((shown.size, shown.ledger_size), (550, 551));
 }
 
 /// The witness's key, and the checkpoint as it cosigned it.
@@ -226,8 +282,8 @@ async fn a_proof_counts_when_witnesses_saw_what_its_tree_became() {
     cosigned(&mut forked, &witness);
     later.0.insert("checkpoint".into(), forked.0["checkpoint"].clone());
     let error = check(&later, &id, &policy, &mut rng()).await.unwrap_err();
-    let unwitnessed = Refutation::Unwitnessed { proven: 550, size: 850 };
-    assert_eq!(error.to_string(), unwitnessed.to_string());
+    let other = Refutation::NotContinued { proven: 550, size: 850 };
+    assert_eq!(error.to_string(), other.to_string());
 }
 
 #[tokio::test]
