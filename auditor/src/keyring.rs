@@ -37,6 +37,10 @@ pub(crate) struct Keyring {
     keys: HashMap<KeyId, Known>,
     newest: Option<Arc<Manifest>>,
     receipt_keys: Vec<PublicKey>,
+    /// The leaf from which on each receipt key holds, in their order.
+    receipt_since: Vec<u64>,
+    /// The leaf that showed each epoch first.
+    epochs_since: HashMap<u32, u64>,
 }
 
 impl Keyring {
@@ -53,6 +57,22 @@ impl Keyring {
     /// The receipt keys of all manifests, the newest last.
     pub(crate) fn receipt_keys(&self) -> &[PublicKey] {
         &self.receipt_keys
+    }
+
+    /// The receipt keys of the manifests at leaves before `index`, the newest first.
+    pub(crate) fn receipt_keys_before(&self, index: u64) -> impl Iterator<Item = &PublicKey> {
+        let keys = self.receipt_keys.iter().zip(&self.receipt_since).rev();
+        keys.filter(move |(_, since)| **since < index).map(|(key, _)| key)
+    }
+
+    /// [`Self::epoch`], if a manifest at a leaf before `index` has it.
+    pub(crate) fn epoch_before(
+        &self,
+        number: u32,
+        index: u64,
+    ) -> Option<&scrip_protocol::manifest::Epoch> {
+        let since = self.epochs_since.get(&number)?;
+        if *since < index { self.epoch(number) } else { None }
     }
 
     /// What the keys of an epoch sign, and their windows.
@@ -126,8 +146,47 @@ impl Keyring {
             let since = self.keys.get(&key.id()).map_or(index, |known| known.since);
             self.keys.insert(key.id(), Known { key: key.clone(), since });
         }
-        self.receipt_keys.retain(|held| held != manifest.receipt_key());
+        for epoch in manifest.epochs() {
+            self.epochs_since.entry(epoch.number).or_insert(index);
+        }
+        let mut since = index;
+        if let Some(at) = self.receipt_keys.iter().position(|held| held == manifest.receipt_key()) {
+            self.receipt_keys.remove(at);
+            since = self.receipt_since.remove(at);
+        }
         self.receipt_keys.push(*manifest.receipt_key());
+        self.receipt_since.push(since);
         self.newest = Some(Arc::new(manifest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scrip_protocol::keys::SigningKey;
+
+    use super::*;
+    use crate::testing::Forger;
+
+    #[test]
+    fn a_receipt_key_holds_from_the_manifest_that_names_it_first() {
+        let mut forger = Forger::new();
+        forger.sign_manifest(&[]);
+        let manifest = forger.manifest();
+        let first = *manifest.receipt_key();
+        let mut keyring = Keyring::default();
+        keyring.take(manifest.clone(), 5);
+        let second = SigningKey::from_seed(&[77; 32]).public();
+        keyring.receipt_keys.push(second);
+        keyring.receipt_since.push(9);
+        let held = |keyring: &Keyring, index| -> Vec<PublicKey> {
+            keyring.receipt_keys_before(index).copied().collect()
+        };
+        assert_eq!(held(&keyring, 5), []);
+        assert_eq!(held(&keyring, 6), [first]);
+        assert_eq!(held(&keyring, 10), [second, first]);
+        // Named again, it is the newest, and has been there all along.
+        keyring.take(manifest, 12);
+        assert_eq!(held(&keyring, 6), [first]);
+        assert_eq!(held(&keyring, 13), [first, second]);
     }
 }

@@ -328,6 +328,43 @@ fn a_key_that_signs_off_schedule_is_named() {
 }
 
 #[test]
+fn what_was_issued_before_there_was_a_ledger_is_not_off_schedule() {
+    // A database that is older than its ledger: its sums have the day on which the ledger begins, long after the epoch's last.
+    let begun = FIRST_DAY + 50;
+    let ledger = |recorded: u32| {
+        let mut forger = Forger::new();
+        let version =
+            forger.sign_manifest(&[(EPOCH, KeyUse::Production, windows(FIRST_DAY), &[(0, 0)])]);
+        let manifest = forger.manifest_leaf(version);
+        let contract = forger.contract(0, 1, begun - 3, 2_000);
+        let sales = forger.sales(begun, None, false, 250);
+        let sold = forger.tally(TallyKind::Sold, recorded, None, EPOCH, &[(0, 250)]);
+        forger.round(vec![manifest, contract, sales, sold]);
+        forger
+    };
+    kinds(&audit_forged(&ledger(begun)), &[]);
+    // On the next day there is no such excuse.
+    only(&audit_forged(&ledger(begun + 1)), Kind::IssuedOffSchedule);
+}
+
+#[test]
+fn what_a_manifest_names_does_not_hold_for_leaves_before_it() {
+    let mut forger = Forger::opened();
+    let sold = forger.tally(TallyKind::Sold, FIRST_DAY + 31, None, NEXT_EPOCH, &[(0, 1)]);
+    let sales = forger.sales(FIRST_DAY + 31, None, false, 1);
+    forger.round(vec![sales, sold]);
+    let at = forger.leaves.len() as u64 - 1;
+    let at = (0..=at)
+        .rev()
+        .find(|at| is_tally_of(TallyKind::Sold)(&forger.leaves[*at as usize]))
+        .unwrap();
+    // In the same bundle, and behind it.
+    forger.next_epoch();
+    assert!(forger.leaves.len() <= 256);
+    assert_eq!(only(&audit_forged(&forger), Kind::KeyUnlogged).index, Some(at));
+}
+
+#[test]
 fn issuance_that_is_understated_is_named_where_it_shows() {
     let mut forger = Forger::honest();
     let sold = forger.find(0, is_tally_of(TallyKind::Sold));

@@ -45,7 +45,7 @@ pub(crate) struct Accounts {
     /// The leaf that wrote an epoch off.
     #[serde(with = "pairs")]
     expired: BTreeMap<u32, u64>,
-    /// The day of the first leaf that has one. What the vendor issued before it kept a ledger has this day.
+    /// The day of the first tally or sales. What the vendor issued before it kept a ledger has this day.
     first_day: Option<u32>,
     /// The newest day that a leaf speaks of.
     pub(crate) newest_day: u32,
@@ -112,7 +112,6 @@ impl Accounts {
     }
 
     fn see_day(&mut self, day: Day) {
-        self.first_day.get_or_insert(day.0);
         self.newest_day = self.newest_day.max(day.0);
     }
 
@@ -160,9 +159,11 @@ impl Accounts {
         findings: &mut Findings,
     ) {
         let index = place.index;
+        self.first_day.get_or_insert(tally.day.0);
         self.see_day(tally.day);
-        let Some(epoch) = place.keyring.epoch(tally.epoch).copied() else {
-            let detail = format!("a tally of epoch {}, which no manifest has", tally.epoch);
+        let Some(epoch) = place.keyring.epoch_before(tally.epoch, index).copied() else {
+            let detail =
+                format!("a tally of epoch {}, which no manifest before it has", tally.epoch);
             findings.add(Finding::new(FindingKind::KeyUnlogged, detail).at(index));
             return;
         };
@@ -249,6 +250,7 @@ impl Accounts {
     }
 
     fn add_sales(&mut self, index: u64, sales: &Sales, earned: &mut Earned) -> io::Result<()> {
+        self.first_day.get_or_insert(sales.day.0);
         self.see_day(sales.day);
         self.flows.granted(index, sales);
         let Some(id) = sales.operator_id else { return Ok(()) };

@@ -30,8 +30,8 @@ impl Accounts {
             let finding = Finding::new(kind, detail).at(place.index).of(statement.operator_id);
             finding.in_statement(statement.number)
         };
-        let keys = place.keyring.receipt_keys();
-        if !keys.iter().rev().any(|key| signed.verify(key).is_ok()) {
+        let mut keys = place.keyring.receipt_keys_before(place.index);
+        if !keys.any(|key| signed.verify(key).is_ok()) {
             let detail = "no receipt key of a manifest before it signed it";
             findings.add(find(FindingKind::StatementSignature, detail.to_owned()));
         }
