@@ -8,6 +8,7 @@
 mod accounts;
 mod earned;
 mod history;
+mod missing;
 mod opening;
 mod pairs;
 mod proofs;
@@ -46,6 +47,7 @@ pub(crate) use self::accounts::{Accounts, Flow, OperatorAccount};
 use self::{
     accounts::Place,
     history::History,
+    missing::look_again,
     proofs::Head,
     reader::{Budget, Shown, manifest_path},
     receipts::{Forked, Receipts},
@@ -344,6 +346,10 @@ async fn prepare(
     if let Some(receipts) = receipts {
         receipts.check_before(start, &now.head, &now.text, ledger, vendor, findings).await?;
     }
+    for bundle in audit.books.missing_public.before(start) {
+        let found = look_again(ledger, &audit.now.head, bundle).await?;
+        audit.books.note_public(bundle, &found, true);
+    }
     let accounts = &audit.books.accounts;
     let shown = Shown::restore(ledger, *vendor, &accounts.manifests, accounts.newest_day).await?;
     audit.keyring = shown.keyring.clone();
@@ -384,6 +390,17 @@ async fn known_receipt_keys(
     Ok(keys)
 }
 
+impl Books {
+    /// Notes how a public bundle compares with the leaves, of which some were read before or not. Nothing is said twice.
+    fn note_public(&mut self, bundle: u64, public: &PublicCheck, read_before: bool) {
+        let is_missing = matches!(public, PublicCheck::Missing);
+        self.missing_public.note(bundle, is_missing, read_before);
+        if let PublicCheck::Differs(index, what) = public {
+            self.findings.add_once(Finding::new(FindingKind::PublicWrong, *what).at(*index));
+        }
+    }
+}
+
 impl Audit {
     /// Accounts for one bundle.
     fn account(&mut self, mut bundle: Checked) -> Result<(), AuditError> {
@@ -393,14 +410,7 @@ impl Audit {
         for finding in std::mem::take(&mut bundle.findings) {
             self.books.findings.add(finding);
         }
-        match &bundle.public {
-            PublicCheck::Same => {}
-            PublicCheck::Missing => self.books.missing_public += 1,
-            PublicCheck::Differs(index, what) => {
-                let finding = Finding::new(FindingKind::PublicWrong, *what).at(*index);
-                self.books.findings.add(finding);
-            }
-        }
+        self.books.note_public(bundle.number, &bundle.public, known > 0);
         self.books.tree.compare(&bundle, known, &mut self.books.findings);
         self.keyring = bundle.keyring.clone();
         for (index, leaf) in (start..).zip(&mut bundle.leaves).skip(known) {
@@ -451,6 +461,9 @@ fn pass(
     let size = audit.now.head.size;
     let from = audit.books.tree.frontier.size();
     let Some(shown) = audit.shown.take() else { return Err(AuditError::Stopped) };
+    if from / TILE_WIDTH < size.div_ceil(TILE_WIDTH) {
+        audit.books.tree.read_on();
+    }
     let budget = Budget::new();
     let (to_workers, for_workers) = mpsc::channel();
     let for_workers = Mutex::new(for_workers);
@@ -600,13 +613,13 @@ impl Audit {
                     _ => Verdict::Pass,
                 }
             }
-            Check::Tiles if self.books.tree.missing_tiles > 0 => Verdict::NotChecked(format!(
+            Check::Tiles if self.books.tree.missing_tiles() > 0 => Verdict::NotChecked(format!(
                 "{} hash tiles are not there",
-                self.books.tree.missing_tiles
+                self.books.tree.missing_tiles()
             )),
-            Check::Public if self.books.missing_public > 0 => Verdict::NotChecked(format!(
+            Check::Public if self.books.missing_public.count() > 0 => Verdict::NotChecked(format!(
                 "{} public bundles are not there",
-                self.books.missing_public
+                self.books.missing_public.count()
             )),
             Check::Receipts if self.receipts.is_none() => {
                 Verdict::NotAsked("no receipts were given".to_owned())

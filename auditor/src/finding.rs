@@ -282,6 +282,13 @@ impl Findings {
         }
     }
 
+    /// Adds one that may have been added before, by an audit that read the same bundle in part.
+    pub fn add_once(&mut self, finding: Finding) {
+        if !self.kept.contains(&finding) {
+            self.add(finding);
+        }
+    }
+
     /// Adds all of another.
     pub fn extend(&mut self, other: &Self) {
         for finding in &other.kept {

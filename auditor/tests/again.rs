@@ -139,3 +139,84 @@ fn an_audit_whose_disk_fails_within_a_leaf_leaves_nothing_behind_that_blames_the
     let report = audit_dir(directory.path(), &options);
     assert_eq!(only(&report, Kind::Duplicate).index, Some(room as u64));
 }
+
+#[test]
+fn what_was_missing_once_is_counted_once_and_looked_for_again() {
+    let honest = Forger::honest();
+    let state = tempfile::tempdir().unwrap();
+    let options = with_state(&honest, state.path());
+    let first = written(&begun(&honest, 320));
+    std::fs::remove_dir_all(first.path().join("tile/public")).unwrap();
+    without_hash_tiles(first.path());
+    let why = |report: &scrip_auditor::report::Report, check| match report.verdict_of(check) {
+        Some(Verdict::NotChecked(why)) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let report = audit_dir(first.path(), &options);
+    assert_eq!(why(&report, Check::Public), "2 public bundles are not there");
+    assert_eq!(why(&report, Check::Tiles), "3 hash tiles are not there");
+
+    // The second bundle is read again, now full, and still there is no public one.
+    let second = written(&begun(&honest, 512));
+    let public = second.path().join("tile/public");
+    std::fs::rename(&public, second.path().join("aside")).unwrap();
+    let report = audit_dir(second.path(), &options);
+    assert_eq!(why(&report, Check::Public), "2 public bundles are not there");
+    assert_eq!(
+        why(&report, Check::Tiles),
+        "1 hash tiles are not there",
+        "that of the first bundle"
+    );
+
+    // They are back, and one of them says something else than its leaves.
+    std::fs::rename(second.path().join("aside"), &public).unwrap();
+    let kept = std::fs::read(public.join("000")).unwrap();
+    std::fs::write(public.join("000"), b"").unwrap();
+    let wrong = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(state.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), wrong.path().join(entry.file_name())).unwrap();
+    }
+    for _ in 0..2 {
+        let report = audit_dir(second.path(), &with_state(&honest, wrong.path()));
+        assert_eq!(only(&report, Kind::PublicWrong).index, Some(0));
+    }
+    std::fs::write(public.join("000"), kept).unwrap();
+    let report = audit_dir(second.path(), &options);
+    assert_eq!(report.verdict_of(Check::Public), Some(&Verdict::Pass), "{}", all(&report));
+}
+
+#[test]
+fn what_is_wrong_in_a_bundle_is_said_once_though_it_is_read_in_two_audits() {
+    let honest = Forger::honest();
+    let state = tempfile::tempdir().unwrap();
+    let options = with_state(&honest, state.path());
+    for size in [320, 400, honest.leaves.len()] {
+        let directory = written(&begun(&honest, size));
+        for path in [format!("tile/public/001.p/{}", size - 256), "tile/public/001".to_owned()] {
+            let path = directory.path().join(path);
+            if path.exists() {
+                std::fs::write(&path, b"not a bundle").unwrap();
+            }
+        }
+        assert_eq!(
+            only(&audit_dir(directory.path(), &options), Kind::PublicWrong).index,
+            Some(256)
+        );
+    }
+}
+
+#[test]
+fn a_tile_that_is_missing_stays_so_where_nothing_is_read_and_not_when_it_is_there() {
+    let honest = Forger::honest();
+    let state = tempfile::tempdir().unwrap();
+    let options = with_state(&honest, state.path());
+    let directory = written(&begun(&honest, 512));
+    std::fs::remove_dir_all(directory.path().join("tile/1")).unwrap();
+    for _ in 0..2 {
+        let report = audit_dir(directory.path(), &options);
+        assert!(matches!(report.verdict_of(Check::Tiles), Some(Verdict::NotChecked(_))));
+    }
+    let report = audit_dir(written(&honest).path(), &options);
+    assert_eq!(report.verdict_of(Check::Tiles), Some(&Verdict::Pass), "{}", all(&report));
+}

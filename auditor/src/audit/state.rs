@@ -17,12 +17,13 @@ use super::{
     AuditError,
     accounts::Accounts,
     earned::{Earned, Extent},
+    missing::Missing,
     spent::SpentKeys,
     tree::Tree,
 };
 use crate::{finding::Findings, sort::Runs};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FILE: &str = "audit.json";
 
 /// Everything that follows from the leaves so far.
@@ -34,7 +35,7 @@ pub(super) struct Books {
     pub(super) spent: SpentKeys,
     pub(super) earned: Earned,
     /// Public bundles that are not there.
-    pub(super) missing_public: u64,
+    pub(super) missing_public: Missing,
     /// The checkpoint of the last audit that came to its end.
     pub(super) audited: Option<String>,
 }
@@ -48,7 +49,7 @@ struct Saving<'a> {
     findings: &'a Findings,
     spent: &'a Runs,
     earned: &'a [Extent],
-    missing_public: u64,
+    missing_public: &'a Missing,
     audited: &'a Option<String>,
 }
 
@@ -61,7 +62,7 @@ struct Saved {
     findings: Findings,
     spent: Runs,
     earned: Vec<Extent>,
-    missing_public: u64,
+    missing_public: Missing,
     audited: Option<String>,
 }
 
@@ -135,7 +136,7 @@ impl State {
             findings: Findings::default(),
             spent: SpentKeys::open(&self.path, Runs::default()),
             earned: Earned::open(&self.path, Vec::new()).map_err(AuditError::State)?,
-            missing_public: 0,
+            missing_public: Missing::default(),
             audited: None,
         })
     }
@@ -155,7 +156,7 @@ impl State {
             findings: &books.findings,
             spent: books.spent.runs(),
             earned: books.earned.extents(),
-            missing_public: books.missing_public,
+            missing_public: &books.missing_public,
             audited: &books.audited,
         };
         let bytes = serde_json::to_vec(&saving).map_err(|error| AuditError::State(error.into()))?;

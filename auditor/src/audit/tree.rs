@@ -34,8 +34,10 @@ pub(super) struct Tree {
     differences: Vec<(u64, Difference)>,
     /// Leaves were shifted: from there on everything differs, and that is said once.
     shifted: bool,
-    /// Hash tiles that are not there.
-    pub(super) missing_tiles: u64,
+    /// Full hash tiles that are not there.
+    missing_tiles: u64,
+    /// Those of the last bundles and of the rows above them, which are not full: the next audit reads what they have grown into.
+    missing_partial: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,6 +55,7 @@ impl Tree {
             differences: Vec::new(),
             shifted: false,
             missing_tiles: 0,
+            missing_partial: 0,
         }
     }
 
@@ -63,10 +66,10 @@ impl Tree {
         let mut published = &hashes;
         match &bundle.tile {
             TileCheck::Same => {}
-            TileCheck::Missing => self.missing_tiles += 1,
+            TileCheck::Missing => self.note_missing(hashes.len() == TILE_WIDTH as usize),
             TileCheck::Unreadable => {
                 let detail = "the published tile of level 0 over this bundle has not the size that it should";
-                findings.add(Finding::new(FindingKind::TileWrong, detail).at(start));
+                findings.add_once(Finding::new(FindingKind::TileWrong, detail).at(start));
             }
             TileCheck::Differs(tile) => {
                 self.note_difference(start, &hashes, tile);
@@ -88,13 +91,32 @@ impl Tree {
         }
     }
 
+    /// Bundles are read up to the end: the tiles that are not full are then others, or are looked for again.
+    pub(super) fn read_on(&mut self) {
+        self.missing_partial = 0;
+    }
+
+    /// Hash tiles that are not there.
+    pub(super) fn missing_tiles(&self) -> u64 {
+        self.missing_tiles.saturating_add(self.missing_partial)
+    }
+
+    fn note_missing(&mut self, is_full: bool) {
+        let count = if is_full { &mut self.missing_tiles } else { &mut self.missing_partial };
+        *count += 1;
+    }
+
     fn note_difference(&mut self, start: u64, hashes: &[TreeHash], tile: &[TreeHash]) {
         if self.shifted || self.differences.len() >= KEPT_OF_A_KIND {
             return;
         }
         for (offset, difference) in differences(hashes, tile) {
             self.shifted |= difference != Difference::Changed;
-            self.differences.push((start + offset as u64, difference));
+            let difference = (start + offset as u64, difference);
+            // Of a bundle that was read in part before, some were noted then.
+            if !self.differences.contains(&difference) {
+                self.differences.push(difference);
+            }
         }
     }
 
@@ -125,7 +147,7 @@ impl Tree {
         findings: &mut Findings,
     ) {
         let Some(bytes) = bytes else {
-            self.missing_tiles += 1;
+            self.note_missing(path.is_full());
             return;
         };
         if self.published.is_some() {

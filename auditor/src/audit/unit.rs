@@ -336,7 +336,7 @@ fn is_public(entry: &[u8]) -> bool {
     matches!(entry.first(), Some(4 | 6))
 }
 
-fn compare_public(
+pub(super) fn compare_public(
     public: Option<&[u8]>,
     start: u64,
     width: u16,
