@@ -59,7 +59,7 @@ pub(super) struct AuditArguments {
     /// A file with the token that the vendor gave to the auditor.
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
-    /// A file with a checkpoint that was shown before, which the ledger must continue [default: that of the last audit with this --state].
+    /// A file with a checkpoint that was shown before, which the ledger must continue. That of the last audit with this --state must be continued in any case.
     #[arg(long, value_name = "CHECKPOINT")]
     pub(super) since: Option<PathBuf>,
     /// A directory with receipts of operators (`scrip-relay receipts export`), all of which must be in the ledger.
