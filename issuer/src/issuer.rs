@@ -194,10 +194,13 @@ impl Issuer {
         bound: Bound,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        tokio::select! {
+        self.inner.ledger.rounds.lock().await.stopped = false;
+        let served = tokio::select! {
             served = bound.serve(self.router(), self.inner.config.limits(), shutdown) => served,
             never = background::run(self.clone()) => match never {},
-        }
+        };
+        self.stop_integrating().await;
+        served
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) struct Ledger {
 /// What is kept from one integration to the next.
 #[derive(Default)]
 pub(crate) struct Rounds {
+    /// Whether nothing is integrated any more: the server has stopped.
+    pub(crate) stopped: bool,
     /// Of those who asked, how many came before an integration that has ended well.
     pub(crate) covered: u64,
     /// Who else held the lease, and since when nothing has been seen of it.

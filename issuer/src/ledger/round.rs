@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use scrip_protocol::{
@@ -13,6 +14,8 @@ use scrip_protocol::{
     time::Day,
     tlog::{checkpoint::Checkpoint, hash::TreeHash, note::KeyName},
 };
+
+use tokio::time::timeout;
 
 use super::{
     Ended, LedgerError, Rounds,
@@ -26,6 +29,8 @@ use crate::{
     store::{LedgerState, LoggedRenewals, QueuedRow, Sequenced, StoreError, What},
 };
 
+/// How long a server that stops waits for an integration.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Rows of the queue that one integration takes.
 const ROWS: u16 = 64;
 /// Leaves after which an integration takes no further batch.
@@ -78,6 +83,9 @@ impl Issuer {
         let task = tokio::spawn(async move {
             let ledger = &issuer.inner.ledger;
             let mut rounds = ledger.rounds.lock().await;
+            if rounds.stopped {
+                return Err(LedgerError::Interrupted);
+            }
             if rounds.covered >= ticket && scope == Scope::Due {
                 return Ok(Integrated::Everything);
             }
@@ -89,6 +97,14 @@ impl Issuer {
             Ok(done)
         });
         task.await.map_err(|_| LedgerError::Interrupted)?
+    }
+
+    /// Lets an integration that is under way come to its end, for a while, and begins no other: integrations are tasks of their own,
+    /// and would go on writing when the server has stopped. What this does not wait for is as after a crash.
+    pub(crate) async fn stop_integrating(&self) {
+        if let Ok(mut rounds) = timeout(PATIENCE, self.inner.ledger.rounds.lock()).await {
+            rounds.stopped = true;
+        }
     }
 
     async fn run_rounds(
