@@ -190,8 +190,12 @@ impl VendorNode {
     pub async fn stop(&mut self) -> Result<(), Failure> {
         match self.running.take() {
             Some((issuer, running)) => {
+                let store = issuer.store().clone();
                 drop(issuer);
-                running.end().await
+                let ended = running.end().await;
+                // Until then the database's files come and go.
+                store.close().await;
+                ended
             }
             None => Ok(()),
         }
