@@ -86,7 +86,7 @@ impl Issuer {
         state.is_ok_and(|state| state.holder == self.inner.ledger.holder)
     }
 
-    /// See [`prove`].
+    /// Proves that the books add up as of the newest published checkpoint, and publishes that.
     ///
     /// # Errors
     /// [`ProveSolvencyError`].
