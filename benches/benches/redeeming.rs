@@ -19,11 +19,11 @@ use scrip_runtime::clock::Clock;
 use tokio::task::JoinSet;
 
 /// Operators that redeem at the same time, each one batch after the other.
-const OPERATORS: usize = 8;
+const OPERATORS: usize = 4;
 /// Certificates of a batch.
-const BATCH: usize = 256;
+const BATCH: usize = 1_024;
 /// Batches of each operator between one change of sides and the next.
-const BATCHES: usize = 2;
+const BATCHES: usize = 3;
 /// How often each side has its turn.
 const TURNS: usize = 3;
 /// What redemption with the ledger must at least reach of what it reaches without.
