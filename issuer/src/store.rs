@@ -20,6 +20,7 @@ mod grants;
 mod health;
 mod keys;
 mod ledger;
+mod many;
 mod migrations;
 mod operators;
 mod orders;
@@ -38,13 +39,14 @@ mod conformance;
 #[cfg(test)]
 pub(crate) mod dump;
 
-use std::{marker::PhantomData, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
     AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction,
     any::{Any, AnyConnectOptions, AnyPoolOptions, install_default_drivers},
 };
+use tokio::{sync::Mutex, time::timeout};
 
 pub(crate) use self::error::TxError;
 pub use self::{
@@ -100,11 +102,25 @@ pub struct Store {
     /// For SQLite, a pool of one: writers queue up here instead of failing with "busy".
     writer: AnyPool,
     reader: AnyPool,
+    /// Where writers stand in line for that one connection; nothing for PostgreSQL. Who does not stand here is the next to get it.
+    line: Option<Arc<Mutex<()>>>,
+}
+
+/// How a transaction uses the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// It only reads.
+    Reads,
+    /// It may write.
+    Writes,
+    /// It may write, and others wait for it: it goes before those that stand in line.
+    WritesNext,
 }
 
 /// A transaction that is under way. `'e` is what its closure may borrow from.
 pub(crate) struct Tx<'e> {
     transaction: Transaction<'static, Any>,
+    backend: Backend,
     environment: PhantomData<&'e ()>,
 }
 
@@ -166,9 +182,11 @@ impl Store {
                 .after_release(|connection, _| Box::pin(can_begin(connection)))
         };
         let options = connect_options(&url)?;
-        let writer = pool(1).connect_with(options.clone()).await?; // first: it makes the file and sets WAL
+        let writer =
+            pool(1).after_connect(|connection, _| Box::pin(prepare_sqlite_writer(connection)));
+        let writer = writer.connect_with(options.clone()).await?; // first: it makes the file and sets WAL
         let reader = pool(SQLITE_READERS).connect_with(options).await?;
-        Ok(Self { backend: Backend::Sqlite, writer, reader })
+        Ok(Self { backend: Backend::Sqlite, writer, reader, line: Some(Arc::default()) })
     }
 
     async fn open_postgres(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
@@ -177,7 +195,7 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(connect_options(url)?)
             .await?;
-        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
+        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool, line: None })
     }
 
     /// Which engine this is.
@@ -202,12 +220,20 @@ impl Store {
         F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
         T: Send,
     {
-        let begin = match self.backend {
-            // Takes the write lock at once: a lock that is upgraded later can fail with "busy" beyond all waiting.
-            Backend::Sqlite => "BEGIN IMMEDIATE",
-            Backend::Postgres => "BEGIN",
-        };
-        self.attempt(&self.writer, begin, name, body).await
+        self.attempt(Access::Writes, name, body).await
+    }
+
+    /// The same, before all that stand in line: for what others wait for, and what takes little time.
+    pub(crate) async fn run_tx_next<'e, T, F>(
+        &self,
+        name: &'static str,
+        body: F,
+    ) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
+        T: Send,
+    {
+        self.attempt(Access::WritesNext, name, body).await
     }
 
     /// Runs a transaction that only reads, beside the writer.
@@ -216,13 +242,12 @@ impl Store {
         F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
         T: Send,
     {
-        self.attempt(&self.reader, "BEGIN", name, body).await
+        self.attempt(Access::Reads, name, body).await
     }
 
     async fn attempt<'e, T, F>(
         &self,
-        pool: &AnyPool,
-        begin: &'static str,
+        access: Access,
         name: &'static str,
         body: F,
     ) -> Result<T, StoreError>
@@ -231,7 +256,7 @@ impl Store {
         T: Send,
     {
         for attempt in 0..ATTEMPTS {
-            let error = match once(pool, begin, &body).await {
+            let error = match self.once(access, &body).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -251,23 +276,36 @@ impl Store {
         }
         Err(StoreError::Contention { transaction: name, attempts: ATTEMPTS })
     }
-}
 
-async fn once<'e, T, F>(pool: &AnyPool, begin: &'static str, body: &F) -> Result<T, TxError>
-where
-    F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T>,
-{
-    let transaction = pool.begin_with(begin).await?;
-    let mut tx = Tx { transaction, environment: PhantomData };
-    match body(&mut tx).await {
-        Ok(value) => {
-            tx.transaction.commit().await?;
-            Ok(value)
-        }
-        Err(error) => {
-            // The first error is the one to report; a connection that could not roll back is found by `can_begin`.
-            let _ = tx.transaction.rollback().await;
-            Err(error)
+    async fn once<'e, T, F>(&self, access: Access, body: &F) -> Result<T, TxError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T>,
+    {
+        let _turn = match &self.line {
+            Some(line) if access == Access::Writes => {
+                let turn = timeout(ACQUIRE_TIMEOUT, line.lock()).await;
+                Some(turn.map_err(|_| sqlx::Error::PoolTimedOut)?)
+            }
+            _ => None,
+        };
+        let pool = if access == Access::Reads { &self.reader } else { &self.writer };
+        let begin = match self.backend {
+            // Takes the write lock at once: a lock that is upgraded later can fail with "busy" beyond all waiting.
+            Backend::Sqlite if access != Access::Reads => "BEGIN IMMEDIATE",
+            Backend::Sqlite | Backend::Postgres => "BEGIN",
+        };
+        let transaction = pool.begin_with(begin).await?;
+        let mut tx = Tx { transaction, backend: self.backend, environment: PhantomData };
+        match body(&mut tx).await {
+            Ok(value) => {
+                tx.transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The first error is the one to report; a connection that could not roll back is found by `can_begin`.
+                let _ = tx.transaction.rollback().await;
+                Err(error)
+            }
         }
     }
 }
@@ -290,5 +328,13 @@ async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Erro
     let pragmas =
         "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+    connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
+}
+
+/// Certificates' keys are random, so that a batch changes a page for nearly each of them: more of these pages stay in memory (64 MiB),
+/// and what was written several times is brought into the file once (every 64 MiB).
+async fn prepare_sqlite_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    prepare_sqlite(connection).await?;
+    let pragmas = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16384;";
     connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
 }

@@ -3,6 +3,7 @@
 mod ledger;
 mod purchases;
 mod settlement;
+mod sqlite;
 
 use std::sync::Arc;
 
@@ -681,23 +682,6 @@ async fn a_purchase_is_granted_however_often_it_is_sent() {
     let Some(cluster) = Cluster::start("one purchase sent many times") else { return };
     let url = cluster.database().unwrap();
     purchases::conform(&[open(&url).await, open(&url).await]).await;
-}
-
-/// SQLite rolls back by itself where the disk is full. What comes after must work once there is room again.
-#[tokio::test]
-async fn a_full_disk_is_a_failure_of_its_own_time_only() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&sqlite_url(&directory.path().join("test.db"))).await;
-    let limit = async |pages: &'static str| {
-        let mut connection = store.writer.acquire().await.unwrap();
-        sqlx::raw_sql(pages).execute(&mut *connection).await.unwrap();
-    };
-    limit("PRAGMA max_page_count = 1").await; // SQLite takes the present size, where that is more
-    let many: Vec<NewVoucher> = (0..250).map(voucher).collect();
-    let full = add_vouchers(&store, 1, &many).await;
-    assert!(matches!(full, Err(StoreError::Failed { .. })), "{full:?}");
-    limit("PRAGMA max_page_count = 1000000").await;
-    add_vouchers(&store, 1, &many).await.expect("there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,12 +3,12 @@
 //! packs, tokens and renewals.
 
 use scrip_protocol::time::Day;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::{Store, StoreError, Tx, TxError, rows};
-
-/// Rows of one statement, as for redemptions.
-const ROWS: usize = 64;
+use super::{
+    Store, StoreError, Tx, TxError,
+    many::{ROWS, statement},
+};
 
 /// A row of `spent`, with where its evidence lies.
 struct Recorded {
@@ -104,9 +104,9 @@ impl Tx<'_> {
         let sql = format!(
             "-- delete_evidence()
             DELETE FROM evidence WHERE (batch, position) IN (VALUES {})",
-            rows::placeholders(chunk.len(), 2, 1)
+            self.placeholders(chunk.len(), 2)
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+        let mut query = statement(sql, chunk.len());
         for recorded in chunk {
             query = query.bind(recorded.batch).bind(recorded.position);
         }
@@ -118,9 +118,9 @@ impl Tx<'_> {
         let sql = format!(
             "-- delete_spent()
             DELETE FROM spent WHERE (epoch, certificate_key) IN (VALUES {})",
-            rows::placeholders(chunk.len(), 2, 1)
+            self.placeholders(chunk.len(), 2)
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+        let mut query = statement(sql, chunk.len());
         for recorded in chunk {
             query = query.bind(i64::from(epoch)).bind(recorded.certificate_key.as_slice());
         }

@@ -22,9 +22,6 @@ pub use self::{
 };
 use super::{Store, StoreError, Tx, TxError, rows};
 
-/// Rows of one statement, as for redemptions.
-const ROWS: usize = 64;
-
 /// The row that says how far the ledger is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LedgerState {
@@ -62,7 +59,7 @@ impl Store {
         holder: &[u8; 16],
         beat: i64,
     ) -> Result<bool, StoreError> {
-        self.run_tx("take_ledger_lease", |tx| {
+        self.run_tx_next("take_ledger_lease", |tx| {
             Box::pin(async move {
                 let sql = "-- take_ledger_lease()
                     UPDATE ledger_state SET holder = $1, beat = beat + 1 WHERE id = 1 AND beat = $2";
@@ -82,7 +79,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn beat_ledger_lease(&self, holder: &[u8; 16]) -> Result<bool, StoreError> {
-        self.run_tx("beat_ledger_lease", |tx| {
+        self.run_tx_next("beat_ledger_lease", |tx| {
             Box::pin(async move {
                 let sql = "-- beat_ledger_lease()
                     UPDATE ledger_state SET beat = beat + 1 WHERE id = 1 AND holder = $1";

@@ -8,12 +8,12 @@ use scrip_protocol::{
     token::Token,
 };
 use scrip_runtime::steps::Steps;
-use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
 
 use super::{
     IssuedKind, RecordedSpend, Store, StoreError, Tx, TxError, What, ledger, redemptions::SpendKey,
     rows,
 };
+use crate::store::many::statement;
 
 /// What stands in `spent` for the batch of a certificate that no operator redeemed.
 const NO_BATCH: i64 = -1;
@@ -144,9 +144,9 @@ impl Tx<'_> {
             SELECT epoch, certificate_key, day, key_id, blinded_message, blind_signature,
                 signature
             FROM renewals WHERE (epoch, certificate_key) IN (VALUES {})",
-            rows::placeholders(keys.len(), 2, 1)
+            self.placeholders(keys.len(), 2)
         );
-        let mut query: Query<'_, Any, AnyArguments> = sqlx::query(AssertSqlSafe(sql));
+        let mut query = statement(sql, keys.len());
         for (epoch, certificate_key) in keys {
             query = query.bind(i64::from(*epoch)).bind(certificate_key.to_vec());
         }

@@ -23,29 +23,3 @@ pub(super) fn integer<T: TryFrom<i64>>(
     let value: i64 = row.try_get(column)?;
     T::try_from(value).map_err(|_| StoreError::Damaged { table }.into())
 }
-
-/// `($1, $2, $3), ($4, $5, $6), …` for `rows` rows of `columns` columns, the first placeholder being `$first`.
-pub(super) fn placeholders(rows: usize, columns: usize, first: usize) -> String {
-    let mut text = String::with_capacity(rows * (columns * 7 + 4));
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            let comma = if column == 0 { "" } else { ", " };
-            text.push_str(&format!("{comma}${}", first + row * columns + column));
-        }
-        text.push(')');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::placeholders;
-
-    #[test]
-    fn placeholders_count_on() {
-        assert_eq!(placeholders(2, 3, 1), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(placeholders(1, 1, 4), "($4)");
-        assert_eq!(placeholders(0, 2, 1), "");
-    }
-}

@@ -10,9 +10,10 @@ use scrip_protocol::{
     token::Token,
 };
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Row, any::AnyRow};
 
-use super::{ROWS, Store, StoreError, Tx, TxError, column, day, rows};
+use super::{Store, StoreError, Tx, TxError, column, day, rows};
+use crate::store::many::{ROWS, statement};
 
 /// What the hash of an entry's name begins with, so that it equals no other hash.
 const ENTRY_LABEL: &[u8] = b"scrip-issuer ledger entry\0";
@@ -329,9 +330,9 @@ impl Tx<'_> {
                 "-- enqueue_issued()
                 INSERT INTO ledger_issued (kind, entry, day, epoch, exponent, certificates)
                 VALUES {}",
-                rows::placeholders(chunk.len(), 6, 1)
+                self.placeholders(chunk.len(), 6)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
+            let mut query = statement(sql, chunk.len());
             for ((epoch, exponent), certificates) in chunk {
                 query = query
                     .bind(kind.number())
@@ -370,9 +371,9 @@ impl Tx<'_> {
             let sql = format!(
                 "-- dequeue()
                 DELETE FROM ledger_queue WHERE (what, entry) IN (VALUES {})",
-                rows::placeholders(chunk.len(), 2, 1)
+                self.placeholders(chunk.len(), 2)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for (what, entry) in chunk {
                 query = query.bind(what.number()).bind(*entry);
             }
@@ -391,9 +392,9 @@ impl Tx<'_> {
                 "-- dequeue_issued()
                 DELETE FROM ledger_issued
                 WHERE (kind, entry, day, epoch, exponent) IN (VALUES {})",
-                rows::placeholders(chunk.len(), 5, 1)
+                self.placeholders(chunk.len(), 5)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for row in chunk {
                 query = query
                     .bind(row.kind.number())
@@ -417,9 +418,9 @@ impl Tx<'_> {
                 "-- dequeue_sales()
                 DELETE FROM ledger_sales
                 WHERE (entry, day, source, test, operator) IN (VALUES {})",
-                rows::placeholders(chunk.len(), 5, 1)
+                self.placeholders(chunk.len(), 5)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for row in chunk {
                 query = query
                     .bind(row.entry)

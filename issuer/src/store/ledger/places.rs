@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use scrip_protocol::redemption::ItemResult;
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Row, any::AnyRow};
 
-use super::{ROWS, Store, StoreError, Tx, TxError, What, column, rows};
+use super::{Store, StoreError, Tx, TxError, What, column, rows};
+use crate::store::many::{ROWS, statement};
 use crate::store::redemptions::{SpendKey, decode_results};
 
 /// Leaves that follow each other and are about one thing.
@@ -224,9 +225,9 @@ impl Tx<'_> {
                 "-- spent_places()
                 SELECT epoch, certificate_key, batch, position FROM spent
                 WHERE (epoch, certificate_key) IN (VALUES {})",
-                rows::placeholders(chunk.len(), 2, 1)
+                self.placeholders(chunk.len(), 2)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for (epoch, certificate_key) in chunk {
                 query = query.bind(i64::from(*epoch)).bind(certificate_key.to_vec());
             }
@@ -248,9 +249,9 @@ impl Tx<'_> {
                 SELECT batches.batch, batches.results, ledger_ranges.first, ledger_ranges.body
                 FROM batches JOIN ledger_ranges ON ledger_ranges.batch = batches.batch
                 WHERE batches.batch IN {}",
-                rows::placeholders(1, chunk.len(), 1)
+                self.placeholders(1, chunk.len())
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for batch in chunk {
                 query = query.bind(*batch);
             }
@@ -273,9 +274,9 @@ impl Tx<'_> {
             let sql = format!(
                 "-- insert_ranges()
                 INSERT INTO ledger_ranges (first, leaves, what, batch, operator, body) VALUES {}",
-                rows::placeholders(chunk.len(), 6, 1)
+                self.placeholders(chunk.len(), 6)
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == ROWS);
+            let mut query = statement(sql, chunk.len());
             for range in chunk {
                 query = query
                     .bind(column(range.first))

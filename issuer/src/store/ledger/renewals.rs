@@ -14,6 +14,7 @@ use scrip_protocol::{
 use sqlx::{Row, any::AnyRow};
 
 use super::{Store, StoreError, TxError, What, day, rows};
+use crate::store::many::{ROWS, statement};
 
 /// A day that is over and has renewals that are not in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,15 +109,15 @@ impl Store {
     /// [`StoreError`].
     pub async fn renewed_by(&self, requests: &[i64]) -> Result<Vec<RenewedRow>, StoreError> {
         let mut sums: BTreeMap<(u32, u8), u64> = BTreeMap::new();
-        for chunk in requests.chunks(super::ROWS) {
+        for chunk in requests.chunks(ROWS) {
             let some = self.read("renewed_by", |tx| {
                 Box::pin(async move {
                     let sql = format!(
                         "-- renewed_by()
                         SELECT epoch, exponent, certificates FROM renewed WHERE renewal IN {}",
-                        rows::placeholders(1, chunk.len(), 1)
+                        tx.placeholders(1, chunk.len())
                     );
-                    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+                    let mut query = statement(sql, chunk.len());
                     for request in chunk {
                         query = query.bind(*request);
                     }

@@ -52,7 +52,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: then nothing was recorded, or all of it, and the state says which.
     pub async fn sequence(&self, new: &Sequenced, steps: &Steps) -> Result<bool, StoreError> {
-        self.run_tx("sequence", |tx| {
+        self.run_tx_next("sequence", |tx| {
             Box::pin(async move {
                 if !tx.advance_ledger(new).await? {
                     return Ok(false);
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn mark_ledger_stored(&self, size: u64) -> Result<(), StoreError> {
-        self.run_tx("mark_ledger_stored", |tx| {
+        self.run_tx_next("mark_ledger_stored", |tx| {
             Box::pin(async move {
                 let sql = "-- mark_ledger_stored()
                     UPDATE ledger_state SET stored = size, stored_edge = edge

@@ -3,19 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use scrip_protocol::{id::BatchDigest, keys::Signature, spend::Binding};
-use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query::Query};
+use sqlx::Row;
 
 use super::{BatchRecord, RecordedSpend, SpendKey, StoreError};
-use crate::store::{Tx, TxError, rows};
-
-/// Rows of one statement. SQLite looks up each placeholder among those before it, so that the work grows with the
-/// square; and a full chunk always has the same text, which is prepared once for each connection.
-const ROWS: usize = 64;
-
-/// A statement of `rows` rows: full chunks stay prepared, the last one is seldom seen again.
-fn statement<'q>(sql: String, rows: usize) -> Query<'q, Any, AnyArguments> {
-    sqlx::query(AssertSqlSafe(sql)).persistent(rows == ROWS)
-}
+use crate::store::{
+    Tx, TxError,
+    many::{ROWS, statement},
+    rows,
+};
 
 impl Tx<'_> {
     /// The number and the results of a batch that was decided before.
@@ -47,7 +42,7 @@ impl Tx<'_> {
                 "-- insert_spent()
                 INSERT INTO spent (epoch, certificate_key, batch, position, binding) VALUES {}
                 ON CONFLICT DO NOTHING RETURNING position",
-                rows::placeholders(chunk.len(), 5, 1)
+                self.placeholders(chunk.len(), 5)
             );
             let mut query = statement(sql, chunk.len());
             for ((epoch, certificate_key), position) in chunk {
@@ -84,7 +79,7 @@ impl Tx<'_> {
                 LEFT JOIN renewals
                 ON renewals.epoch = spent.epoch AND renewals.certificate_key = spent.certificate_key
                 WHERE (spent.epoch, spent.certificate_key) IN (VALUES {})",
-                rows::placeholders(chunk.len(), 2, 1)
+                self.placeholders(chunk.len(), 2)
             );
             let mut query = statement(sql, chunk.len());
             for (epoch, certificate_key) in chunk {
@@ -115,7 +110,7 @@ impl Tx<'_> {
             let sql = format!(
                 "-- insert_evidence()
                 INSERT INTO evidence (batch, position, day, token, commitment, signature) VALUES {}",
-                rows::placeholders(chunk.len(), 6, 1)
+                self.placeholders(chunk.len(), 6)
             );
             let mut query = statement(sql, chunk.len());
             for position in chunk {
