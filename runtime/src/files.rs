@@ -5,11 +5,16 @@
 //! one, and at worst a stray `.name.*.tmp` that nothing reads.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+/// Threads that write files at the same time.
+const SYNCED_AT_A_TIME: usize = 4;
 
 /// Why a private file or directory could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +73,33 @@ pub fn write_new_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// [`FileError::Io`]; the old content is then still in place, except where only the last
 /// sync of the directory failed.
 pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let temporary = write_temporary(path, bytes)?;
-    if let Err(source) = fs::rename(&temporary, path) {
-        let _ = fs::remove_file(&temporary); // the rename's error is the one to report
-        return Err(FileError::Io { action: "replace", path: path.into(), source });
-    }
+    replace_unsynced(path, bytes)?;
     sync_directory_of(path)
+}
+
+/// Replaces files, or creates them with their directories, like [`replace_atomically`] each, in no order. Each directory is
+/// synced once.
+///
+/// # Errors
+///
+/// [`FileError::Io`]: any of them may have been replaced.
+pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> Result<(), FileError> {
+    let directories: BTreeSet<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
+    directories.iter().try_for_each(|directory| create_private_dir(directory))?;
+    // File systems sync several files at the same time for little more than the price of one.
+    let share = files.len().div_ceil(SYNCED_AT_A_TIME).max(1);
+    std::thread::scope(|scope| {
+        let replace = |some: &[(PathBuf, Vec<u8>)]| {
+            some.iter().try_for_each(|(path, bytes)| replace_unsynced(path, bytes))
+        };
+        let workers: Vec<_> =
+            files.chunks(share).map(|some| scope.spawn(move || replace(some))).collect();
+        let mut done = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        done.try_for_each(|done| done)
+    })?;
+    directories.iter().try_for_each(|directory| sync_directory(directory))
 }
 
 /// Creates a directory, with its parents, that only its owner can enter (mode 0700).
@@ -83,15 +109,29 @@ pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// [`FileError::Io`].
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() {
+    if path.is_dir() || path.as_os_str().is_empty() {
         return Ok(());
     }
+    // One after the other, so that the name of each is synced.
+    path.parent().map_or(Ok(()), create_private_dir)?;
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(io_error("create the directory", path))?;
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created.map_err(io_error("create the directory", path))?,
+    }
     sync_directory_of(path)
+}
+
+/// Gives `path` this content, durably but for its name.
+fn replace_unsynced(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let temporary = write_temporary(path, bytes)?;
+    if let Err(source) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary); // the rename's error is the one to report
+        return Err(FileError::Io { action: "replace", path: path.into(), source });
+    }
+    Ok(())
 }
 
 /// Writes `bytes` to a new synced file beside `path` and returns its path.
@@ -133,19 +173,22 @@ fn create_temporary(path: &Path) -> Result<(PathBuf, File), FileError> {
     Ok((temporary, file))
 }
 
-#[cfg(unix)]
 fn sync_directory_of(path: &Path) -> Result<(), FileError> {
-    let directory = match path.parent() {
+    sync_directory(match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
+    })
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let sync = File::open(directory).and_then(|opened| opened.sync_all());
     sync.map_err(io_error("sync the directory", directory))
 }
 
 /// Other systems cannot open a directory to sync it; their file systems journal names.
 #[cfg(not(unix))]
-fn sync_directory_of(_path: &Path) -> Result<(), FileError> {
+fn sync_directory(_directory: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
@@ -186,6 +229,23 @@ mod tests {
         replace_atomically(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(names(directory.path()), ["state"]);
+    }
+
+    #[test]
+    fn many_files_come_with_their_directories() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |n: usize| (root.path().join(format!("a/{}/{n}", n % 3)), vec![n as u8; n]);
+        let files: Vec<_> = (0..20).map(file).collect();
+        replace_all(&files).unwrap();
+        replace_all(&files[3..9]).unwrap();
+        for (path, bytes) in &files {
+            assert_eq!(&fs::read(path).unwrap(), bytes, "{}", path.display());
+        }
+        assert_eq!(names(&root.path().join("a/1")).len(), 7, "no temporary file is left");
+        replace_all(&[]).unwrap();
+        fs::write(root.path().join("file"), b"").unwrap();
+        let refused = replace_all(&[(root.path().join("file/below"), Vec::new())]);
+        assert!(matches!(refused, Err(FileError::Io { .. })), "{refused:?}");
     }
 
     #[cfg(unix)]

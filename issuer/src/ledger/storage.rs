@@ -4,6 +4,7 @@
 //! `put` that failed may have happened; and another `put` of the same bytes under the same name changes nothing.
 
 use std::{
+    error::Error,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +16,7 @@ use object_store::{
     local::LocalFileSystem, path::Path as Name, prefix::PrefixStore,
 };
 
-use scrip_runtime::files::{FileError, create_private_dir};
+use scrip_runtime::files::{FileError, create_private_dir, replace_all};
 
 use crate::config::LedgerConfig;
 
@@ -28,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
+    /// Where it is a directory: files are written there by this program, since that syncs a directory once for all of them.
+    directory: Option<PathBuf>,
     place: String,
     #[cfg(any(test, feature = "testing"))]
     faults: Faults,
@@ -80,14 +83,12 @@ pub enum StorageSetupError {
 
 /// Why the storage did not do what it should. Never the fault of a client.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger's storage {place} failed at {name}: {source}")]
+#[error("the ledger's storage {place} failed: {source}")]
 pub struct StorageError {
     /// Where it is.
     place: String,
-    /// The file.
-    name: String,
-    /// What it says.
-    source: Box<object_store::Error>,
+    /// What it says, and of which file.
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl Storage {
@@ -114,7 +115,7 @@ impl Storage {
         create_private_dir(path).map_err(refused)?;
         let store = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| StorageSetupError::Store { place: place.clone(), source })?;
-        Ok(Self::at(Arc::new(store.with_fsync(true)), place))
+        Ok(Self::at(Arc::new(store), Some(path.to_owned()), place))
     }
 
     fn open_s3(
@@ -148,12 +149,13 @@ impl Storage {
             .build()
             .map_err(|source| StorageSetupError::Store { place: place.to_owned(), source })?;
         let store = PrefixStore::new(store, Name::from(prefix));
-        Ok(Self::at(Arc::new(store), place.to_owned()))
+        Ok(Self::at(Arc::new(store), None, place.to_owned()))
     }
 
-    fn at(store: Arc<dyn ObjectStore>, place: String) -> Self {
+    fn at(store: Arc<dyn ObjectStore>, directory: Option<PathBuf>, place: String) -> Self {
         Self {
             store,
+            directory,
             place,
             #[cfg(any(test, feature = "testing"))]
             faults: Faults::default(),
@@ -173,15 +175,14 @@ impl Storage {
         *self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
+    /// How many of the next writes work, and how the one after them fails, if it is one of them.
     #[cfg(any(test, feature = "testing"))]
-    fn fault(&self) -> Option<Fault> {
+    fn fault(&self, writes: usize) -> Option<(usize, Fault)> {
         let mut faults = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (works, fault) = faults.as_mut()?;
-        if *works > 0 {
-            *works -= 1;
-            return None;
-        }
-        Some(*fault)
+        let working = (*works).min(writes);
+        *works -= working;
+        (working < writes).then_some((working, *fault))
     }
 
     /// Where it is.
@@ -194,17 +195,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError`]: it may have happened.
     pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
-        #[cfg(any(test, feature = "testing"))]
-        if let Some(fault) = self.fault() {
-            if fault == Fault::Kept {
-                let _ = self.store.put(&Name::from(name), bytes.into()).await;
-            }
-            let source = format!("a fault of a test: {fault:?}").into();
-            let source = object_store::Error::Generic { store: "test", source };
-            return Err(self.failed(name, source));
-        }
-        let put = self.store.put(&Name::from(name), bytes.into()).await;
-        put.map(drop).map_err(|source| self.failed(name, source))
+        self.put_all(vec![(name.to_owned(), bytes)]).await
     }
 
     /// Writes files, in no order. All of them are there when it returns.
@@ -212,9 +203,27 @@ impl Storage {
     /// # Errors
     /// [`StorageError`]: any of them may have happened.
     pub async fn put_all(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), StorageError> {
-        let puts =
-            stream::iter(files).map(|(name, bytes)| async move { self.put(&name, bytes).await });
-        puts.buffer_unordered(AT_A_TIME).try_collect().await
+        #[cfg(any(test, feature = "testing"))]
+        if let Some((working, fault)) = self.fault(files.len()) {
+            let happen = working + usize::from(fault == Fault::Kept);
+            self.write(files.into_iter().take(happen).collect()).await?;
+            return Err(self.failed(format!("a fault of a test: {fault:?}")));
+        }
+        self.write(files).await
+    }
+
+    async fn write(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), StorageError> {
+        let Some(directory) = &self.directory else {
+            let puts = stream::iter(files).map(|(name, bytes)| async move {
+                self.store.put(&Name::from(name), bytes.into()).await.map(drop)
+            });
+            let done = puts.buffer_unordered(AT_A_TIME).try_collect().await;
+            return done.map_err(|source| self.failed(source));
+        };
+        let files: Vec<_> =
+            files.into_iter().map(|(name, bytes)| (directory.join(name), bytes)).collect();
+        let written = tokio::task::spawn_blocking(move || replace_all(&files)).await;
+        written.map_err(|stopped| self.failed(stopped))?.map_err(|source| self.failed(source))
     }
 
     /// The file of this name, if there is one.
@@ -226,7 +235,7 @@ impl Storage {
         match read.await {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.failed(name, source)),
+            Err(source) => Err(self.failed(source)),
         }
     }
 
@@ -241,12 +250,11 @@ impl Storage {
         let deleted: Result<Vec<_>, _> = deleted.try_collect().await;
         match deleted {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(self.failed(prefix, source)),
+            Err(source) => Err(self.failed(source)),
         }
     }
 
-    fn failed(&self, name: &str, source: object_store::Error) -> StorageError {
-        let (place, name, source) = (self.place.clone(), name.to_owned(), Box::new(source));
-        StorageError { place, name, source }
+    fn failed(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> StorageError {
+        StorageError { place: self.place.clone(), source: source.into() }
     }
 }
