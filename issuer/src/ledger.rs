@@ -27,6 +27,7 @@ pub mod auditors;
 mod edge;
 pub(crate) mod entries;
 mod files;
+mod fresh;
 mod lease;
 mod own;
 mod plan;
@@ -45,6 +46,7 @@ use std::{
 use scrip_runtime::random::RngFactory;
 
 pub use self::answer::NotPlaced;
+pub(crate) use self::fresh::Fresh;
 pub(crate) use self::lease::Seen;
 pub use self::own::OwnLeavesError;
 pub use self::round::{Integrated, Scope};
@@ -63,6 +65,8 @@ pub(crate) struct Ledger {
     pub(crate) storage: Storage,
     /// The name under which this process holds the lease.
     pub(crate) holder: [u8; 16],
+    /// What lies ready for the next integration.
+    pub(crate) fresh: Fresh,
     /// How many have asked for an integration.
     pub(crate) arrivals: AtomicU64,
     pub(crate) rounds: tokio::sync::Mutex<Rounds>,
@@ -147,8 +151,14 @@ impl Ledger {
     pub(crate) fn new(storage: Storage, witnesses: Witnesses, rng: &RngFactory) -> Self {
         let mut holder = [0; 16];
         rng().fill_bytes(&mut holder);
-        let (arrivals, rounds) = (AtomicU64::new(0), tokio::sync::Mutex::default());
-        Self { storage, holder, arrivals, rounds, witnesses }
+        Self {
+            storage,
+            holder,
+            witnesses,
+            fresh: Fresh::default(),
+            arrivals: AtomicU64::new(0),
+            rounds: tokio::sync::Mutex::default(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     ledger::NotPlaced,
     random::random_number,
     ring::Ring,
-    store::{BatchRecord, Decision, SpendRecord, StoreError},
+    store::{BatchRecord, DecidedItem, Decision, EvidenceRow, SpendRecord, StoreError},
 };
 
 /// Why a batch as a whole was refused. Nothing was changed, and it says nothing about any certificate.
@@ -78,7 +78,10 @@ impl Issuer {
         let fresh = decided.number == record.number;
         let mut results: Vec<_> =
             decided.results.into_iter().zip(record.items.iter().map(name)).collect();
+        let evidence = if fresh { evidence(&record, &results) } else { Vec::new() };
+        let ready = fresh.then(|| self.inner.ledger.fresh.lay(record.number, evidence));
         let places = self.placed(decided.number, fresh, &results).await?;
+        drop(ready);
         // Their records are not kept any more, so that they are answered like others of their epoch. They were credited in a batch
         // that was answered.
         for at in &places.gone {
@@ -110,6 +113,18 @@ impl Issuer {
             .await
             .map_err(|_| RedemptionError::Interrupted)
     }
+}
+
+/// What was recorded of the accepted items, as the database has it.
+fn evidence(record: &BatchRecord, results: &[DecidedItem]) -> Vec<EvidenceRow> {
+    let items = (0_u16..).zip(&record.items).zip(results);
+    let accepted = items.filter_map(|((position, decision), (result, _))| match decision {
+        Decision::Spend(spend) if *result == ItemResult::Accepted => {
+            Some(EvidenceRow { position, item: spend.item.clone() })
+        }
+        Decision::Spend(_) | Decision::Unknown(_) => None,
+    });
+    accepted.collect()
 }
 
 /// What an item is recorded under.

@@ -58,7 +58,7 @@ pub(super) fn manifests(leaves: &[Vec<u8>]) -> Vec<u64> {
         Ok(Leaf::Manifest(manifest)) => Some(manifest.version),
         _ => None,
     };
-    leaves.iter().filter(|leaf| is_public(leaf)).filter_map(version).collect()
+    leaves.iter().filter_map(version).collect()
 }
 
 /// Directories whose files are superseded: of partial tiles that are full in the tree of `size` leaves and were not at `from`.

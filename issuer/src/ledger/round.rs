@@ -197,7 +197,10 @@ impl Issuer {
     ) -> Result<TakenBatch, LedgerError> {
         let operator = row.operator.ok_or(LedgerError::Damaged("ledger_queue"))?;
         let operator_id = operators.get(&operator).ok_or(LedgerError::Damaged("operators"))?;
-        let mut evidence = self.inner.store.evidence(row.entry).await?;
+        let mut evidence = match self.inner.ledger.fresh.take(row.entry) {
+            Some(evidence) => evidence,
+            None => self.inner.store.evidence(row.entry).await?,
+        };
         if ended.before {
             let manifest = self.manifest();
             evidence.retain(|row| {
