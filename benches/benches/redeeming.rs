@@ -1,9 +1,11 @@
 //! Redemption with the ledger and without it, in turns, on two issuers that are alike otherwise: each answer waits until its leaves are on
-//! the disk under a signed checkpoint. Prints both rates and their ratio, and fails where the ratio is below 0.85.
+//! the disk under a signed checkpoint. Prints both rates and the ratio of turns that follow each other, and fails where that is below 0.85.
+//!
+//! There are enough operators to keep the machine busy: what is measured is what an issuer can take, and not how long one operator waits.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use scrip_issuer::signer::blind_sign;
 use scrip_issuer::testing::{Setup, TestIssuer};
@@ -19,13 +21,13 @@ use scrip_runtime::clock::Clock;
 use tokio::task::JoinSet;
 
 /// Operators that redeem at the same time, each one batch after the other.
-const OPERATORS: usize = 4;
+const OPERATORS: usize = 8;
 /// Certificates of a batch.
 const BATCH: usize = 1_024;
 /// Batches of each operator between one change of sides and the next.
-const BATCHES: usize = 3;
+const BATCHES: usize = 2;
 /// How often each side has its turn.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 /// What redemption with the ledger must at least reach of what it reaches without.
 const LEAST: f64 = 0.85;
 
@@ -34,7 +36,8 @@ struct Side {
     operators: Vec<(SigningKey, OperatorId)>,
     certificates: Vec<Certificate>,
     batches: u64,
-    took: Vec<Duration>,
+    /// Seconds of each turn.
+    took: Vec<f64>,
 }
 
 fn main() {
@@ -47,14 +50,15 @@ fn main() {
             without.turn().await;
             with.turn().await;
         }
-        let count = OPERATORS * BATCHES * BATCH;
-        let rate = |side: &Side| count as f64 / side.median().as_secs_f64();
-        let (with_it, without_it) = (rate(&with), rate(&without));
+        let count = (OPERATORS * BATCHES * BATCH) as f64;
+        let ratios = without.took.iter().zip(&with.took);
+        let ratio = median(ratios.map(|(without, with)| without / with).collect());
+        let (with_it, without_it) = (count / median(with.took), count / median(without.took));
         let size = with.vendor.issuer.status().await.unwrap().ledger.unwrap().stored;
         println!("redemptions without the ledger {without_it:>8.0}/s");
         println!("redemptions with the ledger    {with_it:>8.0}/s, {size} leaves stored");
-        println!("ratio                          {:>8.2}", with_it / without_it);
-        assert!(with_it / without_it >= LEAST, "below {LEAST}");
+        println!("ratio                          {ratio:>8.2}");
+        assert!(ratio >= LEAST, "below {LEAST}");
     });
 }
 
@@ -91,7 +95,7 @@ impl Side {
             });
         }
         clients.join_all().await;
-        self.took.push(start.elapsed());
+        self.took.push(start.elapsed().as_secs_f64());
     }
 
     fn batch(&mut self, operator: usize) -> SignedBatch {
@@ -113,12 +117,11 @@ impl Side {
         let batch = RedemptionBatch { vendor_id, operator_id, batch_id, items }.sign(key);
         SignedBatch::decode(&batch).unwrap()
     }
+}
 
-    fn median(&self) -> Duration {
-        let mut took = self.took.clone();
-        took.sort();
-        took[took.len() / 2]
-    }
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Signed by the vendor's key, without its books: what was never sold is not what is measured here.
