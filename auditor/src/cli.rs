@@ -7,24 +7,20 @@ mod solvency;
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
-use clap::Parser;
 #[expect(
     clippy::disallowed_types,
     reason = "the entry point of the program: from here on it is a parameter"
 )]
 use rand_core::OsRng;
-use scrip_runtime::{clock::SharedClock, random::RngFactory};
+use scrip_runtime::{clock::SharedClock, program, random::RngFactory};
 
 use self::arguments::{Arguments, Command};
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code, which `--help` explains.
 pub fn main_with(args: Vec<OsString>, clock: SharedClock) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let arguments: Arguments = match program::arguments(args) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // there is nowhere else to say it
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let rng: RngFactory = Arc::new(|| Box::new(OsRng));
     let done = match arguments.command {

@@ -13,11 +13,10 @@ mod statements;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
 #[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
 use rand_core::OsRng;
 use scrip_protocol::keys::PublicKey;
-use scrip_runtime::{clock::SharedClock, config, random::RngFactory, steps::Steps};
+use scrip_runtime::{clock::SharedClock, config, program, random::RngFactory, steps::Steps};
 
 use self::{
     arguments::{AdminCommand, Arguments, Command, OperatorCommand},
@@ -63,17 +62,13 @@ fn run(
     steps: Steps,
     sources: Sources,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let arguments: Arguments = match program::arguments(args) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // there is nowhere else to say it
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
+    let runtime = match program::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return error::report(&CliError::Runtime(error)),
+        Err(error) => return error::report(&error.into()),
     };
     let session = Session {
         directory: arguments.dir,

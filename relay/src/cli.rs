@@ -9,14 +9,14 @@ mod start;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
 #[expect(
     clippy::disallowed_types,
     reason = "the entry point of the program: from here on it is a parameter"
 )]
 use rand_core::OsRng;
-use scrip_runtime::random::RngFactory;
-use scrip_runtime::{clock::SharedClock, passphrase::passphrase, steps::Steps};
+use scrip_runtime::{
+    clock::SharedClock, passphrase::passphrase, program, random::RngFactory, steps::Steps,
+};
 
 use self::{
     arguments::{Arguments, Command},
@@ -38,17 +38,13 @@ pub fn main_with(
     clock: SharedClock,
     steps: Steps,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let arguments: Arguments = match program::arguments(args) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // there is nowhere else to say it
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
+    let runtime = match program::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return error::report(&CliError::Runtime(error)),
+        Err(error) => return error::report(&error.into()),
     };
     let session = Session {
         directory: arguments.dir,

@@ -19,8 +19,7 @@ mod setup;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
-use scrip_runtime::{clock::SharedClock, steps::Steps};
+use scrip_runtime::{clock::SharedClock, program, steps::Steps};
 
 use self::{
     arguments::{Arguments, Command, QueueCommand, RelayCommand},
@@ -37,16 +36,13 @@ pub fn main_with(
     clock: SharedClock,
     steps: Steps,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let arguments: Arguments = match program::arguments(args) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // there is nowhere else to say it
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match program::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return error::report(&CliError::Runtime(error)),
+        Err(error) => return error::report(&error.into()),
     };
     let Arguments { common, command } = arguments;
     let result = Session::new(common, env, clock, steps)

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use scrip_protocol::{id::VendorId, tlog::policy::WitnessPolicy};
-use scrip_runtime::random::RngFactory;
+use scrip_runtime::{random::RngFactory, words::counted};
 use serde_json::json;
 
 use super::{arguments::SolvencyArguments, audit::open, error::CliError};
@@ -58,8 +58,11 @@ fn print(shown: &Shown, max_lag: Option<u64>, out: &mut impl Write) -> io::Resul
         writeln!(
             out,
             "  epoch {}: no more redeemed, renewed and expired than issued; no more settled than redeemed \
-             ({} commitments to what was issued, {} to what was voided, {} to what was settled)",
-            epoch.epoch, epoch.issued, epoch.voided, epoch.settled
+             ({} to what was issued, {} to what was voided, {} to what was settled)",
+            epoch.epoch,
+            counted(epoch.issued, "commitment", "commitments"),
+            epoch.voided,
+            epoch.settled
         )?;
     }
     match shown.settled_until {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use scrip_protocol::{id::OperatorId, time::Day};
+use scrip_runtime::words::number;
 
-use super::{DailyReport, KeyReport, html::number};
+use super::{DailyReport, KeyReport};
 
 /// Operators with a colour of their own; the others share one.
 const NAMED: usize = 5;

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use scrip_protocol::manifest::KeyUse;
+use scrip_runtime::words::{counted, number};
 
 use super::{
     CheckReport, FindingReport, INCOMPLETE, KeyReport, OperatorReport, PASSED, Report,
@@ -207,7 +208,7 @@ fn keys(report: &Report) -> Markup {
                 }
             }
             p.hint.after {
-                (number(production.purchases)) " purchases granted " (number(production.granted)) " credits, and " (number(production.sold)) " were signed for them."
+                (counted(production.purchases, "purchase", "purchases")) " granted " (number(production.granted)) " credits, and " (number(production.sold)) " were signed for them."
                 @if test.granted > 0 || test.sold > 0 {
                     " In test environments " (number(test.granted)) " were granted and " (number(test.sold)) " signed."
                 }
@@ -316,19 +317,6 @@ fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
-/// With a thin space between thousands.
-pub(super) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn signed(n: i128) -> String {
     let sign = if n < 0 { "−" } else { "" };
     format!("{sign}{}", number(u64::try_from(n.unsigned_abs()).unwrap_or(u64::MAX)))
@@ -339,9 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
-        let all = [0, 999, 1_000, 1_234_567].map(number);
-        assert_eq!(all, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
-        assert_eq!(signed(-1_000), "−1\u{202f}000");
+    fn what_is_missing_has_a_sign() {
+        assert_eq!(signed(-1_000), "−1,000");
     }
 }

@@ -14,6 +14,7 @@ use scrip_runtime::{
     files::{FileError, create_private_dir, write_new_private},
     log::{self, LogError},
     passphrase::{PassphraseError, new_passphrase, passphrase},
+    program::{self, RuntimeError},
     sealed::SealParams,
     serve::{ServeError, bind},
     signals,
@@ -78,8 +79,8 @@ enum CliError {
     State(#[from] StateError),
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("cannot start the runtime: {0}; raise the limit of processes")]
-    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
 }
@@ -91,12 +92,9 @@ pub fn main_with(
     clock: SharedClock,
     steps: Steps,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let arguments: Arguments = match program::arguments(args) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print(); // there is nowhere else to say it
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let session = Session { directory: arguments.dir, env, clock, steps };
     let done = match arguments.command {
@@ -156,8 +154,7 @@ impl Session {
             return Err(CliError::NoLogs { path: self.directory.join(FILE_NAME) });
         }
         let witness = Witness::open(&config, key, self.clock.clone(), self.steps.clone())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(CliError::Runtime)?.block_on(async {
+        program::runtime()?.block_on(async {
             let bound = bind(&config.listen()).await?;
             let scheme = if config.tls.is_some() { "https" } else { "http" };
             print(&format!("scrip-witness listening on {scheme}://{}", bound.address()))?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use scrip_runtime::{
     config::ConfigError, files::FileError, log::LogError, passphrase::PassphraseError,
-    serve::ServeError,
+    program::RuntimeError, serve::ServeError,
 };
 
 use crate::{
@@ -74,8 +74,8 @@ pub(super) enum CliError {
     AdminToken(#[from] AdminTokenError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot start the runtime: {0}; raise the limit of processes")]
-    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
 }

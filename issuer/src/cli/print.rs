@@ -7,6 +7,7 @@ use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 use scrip_protocol::{
     address::VendorAddress, credits::Credits, id::OperatorId, manifest::KeyUse, time::UnixSeconds,
 };
+use scrip_runtime::words::counted;
 use serde_json::{Value, json};
 
 use super::error::CliError;
@@ -239,9 +240,10 @@ impl Printer {
             Some(until) => format!("everything redeemed before leaf {until} is settled"),
             None => String::from("operators are not settled up to one point"),
         };
-        let (size, epochs) = (proven.size, proven.epochs.len());
+        let size = proven.size;
+        let epochs = counted(proven.epochs.len() as u64, "epoch", "epochs");
         let text = format!(
-            "the books add up at {size} leaves, in {epochs} epochs; {settled}\npublished as {place}/solvency"
+            "the books add up at {size} leaves, in {epochs}; {settled}\npublished as {place}/solvency"
         );
         self.print(json!({ "proven": proven, "place": place }), &text)
     }

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use scrip_runtime::{
-    files::FileError, log::LogError, passphrase::PassphraseError, serve::ServeError,
+    files::FileError, log::LogError, passphrase::PassphraseError, program::RuntimeError,
+    serve::ServeError,
 };
 use scrip_verifier::spent::StoreError as SpentError;
 
@@ -57,8 +58,8 @@ pub(super) enum CliError {
         "the books of the vendor differ from what was redeemed here, in {differences} points; keep the dispute file, and ask the vendor"
     )]
     Differs { differences: usize },
-    #[error("cannot start the runtime: {0}; raise the limit of processes")]
-    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
 }

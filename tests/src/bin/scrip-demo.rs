@@ -26,10 +26,10 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options { file: arguments.file, quiet: arguments.json, keep: arguments.keep };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match scrip_runtime::program::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: this machine gives no threads: {error}");
+            eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use scrip_runtime::{files::FileError, passphrase::PassphraseError};
+use scrip_runtime::{files::FileError, passphrase::PassphraseError, program::RuntimeError};
 
 use super::output::note;
 use crate::{StoreError, WalletError};
@@ -30,8 +30,8 @@ pub(super) enum CliError {
     StillOpen(usize),
     #[error("something has to be done: {0} of the findings are open")]
     Unhealthy(usize),
-    #[error("cannot start the runtime: {0}")]
-    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
     #[error("nobody reads the output")]
@@ -43,8 +43,8 @@ impl CliError {
     fn remedy(&self) -> String {
         match self {
             Self::Wallet(error) => return error.remedy(),
-            Self::Passphrase(_) | Self::File(_) => return String::new(), // they say it themselves
-            Self::Closed => "",                                          // nobody is told
+            Self::Passphrase(_) | Self::File(_) | Self::Runtime(_) => return String::new(), // they say it themselves
+            Self::Closed => "", // nobody is told
             Self::Read { .. } => "check that it exists and that you may read it",
             Self::Variable { .. } => "set it to socks5h://host:port or tor://host:port",
             Self::GooglePurchase => "correct it",
@@ -54,7 +54,6 @@ impl CliError {
             }
             Self::NoVendor => "name it with --vendor, or a backup with --backup",
             Self::StillOpen(_) => "do what each of them says above, then run `scrip resume` again",
-            Self::Runtime(_) => "raise the limit of processes",
             Self::Output(_) => "check the free space, or where the output goes",
         }
         .to_owned()

@@ -3,8 +3,9 @@
 
 use maud::{Markup, html};
 use scrip_protocol::time::Day;
+use scrip_runtime::words::number;
 
-use super::{super::figures::Sums, text::number};
+use super::super::figures::Sums;
 
 /// Colours that there are for series; more than that share the last one.
 const COLOURS: usize = 6;

@@ -1,12 +1,9 @@
 //! Credits issued, redeemed, expired and outstanding.
 
 use maud::{Markup, html};
+use scrip_runtime::words::number;
 
-use super::{
-    Frame, chart,
-    keys::state,
-    text::{day, number},
-};
+use super::{Frame, chart, keys::state, text::day};
 use crate::admin::figures::{Books, EpochBooks, Sums};
 
 /// The page.

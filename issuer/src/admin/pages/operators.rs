@@ -1,13 +1,9 @@
 //! Operators: what they redeemed, how soon, and how much of it was spent before.
 
 use maud::{Markup, html};
+use scrip_runtime::words::number;
 
-use super::{
-    Frame,
-    message::in_words,
-    notice,
-    text::{number, tenths},
-};
+use super::{Frame, message::in_words, notice, text::tenths};
 use crate::admin::figures::{Books, DAYS, OperatorBooks};
 
 /// A rate of double spends from which it is shown as bad: one in a hundred.

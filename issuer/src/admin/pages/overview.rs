@@ -1,8 +1,9 @@
 //! The overview: everything that a vendor looks at each day.
 
 use maud::{Markup, html};
+use scrip_runtime::words::number;
 
-use super::{Frame, chart, credits, keys, log, message::in_words, operators, sales, text::number};
+use super::{Frame, chart, credits, keys, log, message::in_words, operators, sales};
 use crate::{
     admin::figures::{Books, DAYS},
     alerts::{Alert, Severity},

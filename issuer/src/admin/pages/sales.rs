@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use maud::{Markup, html};
+use scrip_runtime::words::number;
 
 use super::{
     Frame,
     chart::{Daily, Series},
-    text::number,
 };
 use crate::{
     admin::figures::{Books, DAYS, Sales},

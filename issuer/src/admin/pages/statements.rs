@@ -8,11 +8,9 @@ use scrip_protocol::{
         export::{ContractReport, EarnedReport, ResoldReport, StatementReport},
     },
 };
+use scrip_runtime::words::{counted, number};
 
-use super::{
-    Frame,
-    text::{counted, number},
-};
+use super::Frame;
 use crate::{statements::Shown, store::AdjustmentRow};
 
 /// An operator with its statements, oldest first, and the adjustments that wait for the next one.

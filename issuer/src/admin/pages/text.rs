@@ -1,29 +1,12 @@
-//! Numbers, shares, times and short names, as people read them.
+//! Shares, times and short names, as people read them.
 
 use maud::{Markup, html};
 use scrip_protocol::time::{SECONDS_PER_DAY, UnixSeconds};
-
-/// `1,234,567`
-pub(super) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use scrip_runtime::words::{counted, number};
 
 /// `12.3` of 123 tenths.
 pub(super) fn tenths(value: u64) -> String {
     format!("{}.{}", number(value / 10), value % 10)
-}
-
-/// `one grant`, `3 grants`
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{} {many}", number(count)) }
 }
 
 /// A day, for readers and for machines.
@@ -50,16 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
-        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")]
-        {
-            assert_eq!(number(value), text);
-        }
+    fn tenths_have_a_point() {
         assert_eq!(tenths(12_345), "1,234.5");
-        assert_eq!(
-            (counted(1, "day", "days"), counted(0, "day", "days")),
-            ("1 day".into(), "0 days".into())
-        );
     }
 
     #[test]

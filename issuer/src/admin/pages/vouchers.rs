@@ -2,8 +2,9 @@
 
 use data_encoding::BASE64;
 use maud::{Markup, html};
+use scrip_runtime::words::{counted, number};
 
-use super::{Frame, hidden, message::in_words, notice, text::counted, text::number};
+use super::{Frame, hidden, message::in_words, notice};
 use crate::{
     config::Config,
     store::VoucherBatchRow,
