@@ -14,3 +14,16 @@ pub use self::{
     fake::{Failing, FakeServer},
     issuer::{PASSPHRASE, Setup, TestIssuer, TestIssuerError, rng_factory},
 };
+
+/// Where a process can die while it sequences for the first time, in their order; [`crate::ledger`] says what each leaves.
+pub const LEDGER_STEPS: [&str; 9] = [
+    "issuer.ledger.lease",
+    "issuer.ledger.collected",
+    "issuer.ledger.signed",
+    "issuer.ledger.in_sequence",
+    "issuer.ledger.sequenced",
+    "issuer.ledger.tiles_partly",
+    "issuer.ledger.tiles",
+    "issuer.ledger.checkpoint",
+    "issuer.ledger.stored",
+];

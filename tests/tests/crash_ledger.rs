@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use scrip_issuer::ledger::verify;
+use scrip_issuer::testing::LEDGER_STEPS;
 use scrip_protocol::ledger::Leaf;
 use scrip_protocol::redemption::{RedemptionOutcome, SignedBatch};
 use scrip_runtime::clock::{Clock, SystemClock};
@@ -31,17 +32,7 @@ async fn redeemed_leaves(network: &Network, step: &str) -> Vec<(u64, [u8; 32])> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_issuer_dies_while_it_sequences() {
-    for step in [
-        "issuer.ledger.lease",
-        "issuer.ledger.collected",
-        "issuer.ledger.signed",
-        "issuer.ledger.in_sequence",
-        "issuer.ledger.sequenced",
-        "issuer.ledger.tiles_partly",
-        "issuer.ledger.tiles",
-        "issuer.ledger.checkpoint",
-        "issuer.ledger.stored",
-    ] {
+    for step in LEDGER_STEPS {
         dies_at(step).await;
     }
 }

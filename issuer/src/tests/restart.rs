@@ -7,7 +7,7 @@ use scrip_runtime::{passphrase::Passphrase, sealed::SealedError, steps::Steps};
 use super::support::*;
 use crate::{
     InitError, Issuer, StartError,
-    testing::{Setup, TestIssuer, TestIssuerError, rng_factory},
+    testing::{LEDGER_STEPS, Setup, TestIssuer, TestIssuerError, rng_factory},
 };
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn every_durable_step_is_named() {
     let mut operator = Operator::new(&vendor, 1).await;
     let item = operator.item(&vendor, &certificates[0], 1);
     operator.redeem(&vendor, vec![item]).await;
-    let expected = [
+    let mut expected = vec![
         "issuer.grant.before",
         "issuer.grant.after",
         "issuer.answer.before_store",
@@ -30,16 +30,8 @@ async fn every_durable_step_is_named() {
         "issuer.redemption.before_commit",
         "issuer.redemption.in_transaction",
         "issuer.redemption.after_commit",
-        "issuer.ledger.lease",
-        "issuer.ledger.collected",
-        "issuer.ledger.signed",
-        "issuer.ledger.in_sequence",
-        "issuer.ledger.sequenced",
-        "issuer.ledger.tiles_partly",
-        "issuer.ledger.tiles",
-        "issuer.ledger.checkpoint",
-        "issuer.ledger.stored",
     ];
+    expected.extend(LEDGER_STEPS);
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 

@@ -10,19 +10,7 @@ use scrip_protocol::problem::ProblemType;
 use scrip_runtime::steps::Steps;
 
 use super::*;
-use crate::{alerts, ledger::Fault};
-
-const STEPS: [&str; 9] = [
-    "issuer.ledger.lease",
-    "issuer.ledger.collected",
-    "issuer.ledger.signed",
-    "issuer.ledger.in_sequence",
-    "issuer.ledger.sequenced",
-    "issuer.ledger.tiles_partly",
-    "issuer.ledger.tiles",
-    "issuer.ledger.checkpoint",
-    "issuer.ledger.stored",
-];
+use crate::{alerts, ledger::Fault, testing::LEDGER_STEPS};
 
 /// A vendor that has redeemed something, whose first bundle is not full where `fill` is 1; and a batch that it has not seen.
 struct Prepared {
@@ -148,7 +136,7 @@ fn setup(directory: &std::path::Path, fill: u64) -> Setup {
 async fn a_crash_at_each_step_loses_nothing() {
     for fill in [1, 256] {
         let prepared = prepare(fill).await;
-        for step in STEPS {
+        for step in LEDGER_STEPS {
             let directory = tempfile::tempdir().unwrap();
             copy(prepared.directory.path(), directory.path());
             let mut setup = setup(directory.path(), fill);
