@@ -78,8 +78,8 @@ impl Issuer {
         let fresh = decided.number == record.number;
         let mut results: Vec<_> =
             decided.results.into_iter().zip(record.items.iter().map(name)).collect();
-        let evidence = if fresh { evidence(&record, &results) } else { Vec::new() };
-        let ready = fresh.then(|| self.inner.ledger.fresh.lay(record.number, evidence));
+        let ready = (fresh && record.in_line)
+            .then(|| self.inner.ledger.fresh.lay(record.number, evidence(&record, &results)));
         let places = self.placed(decided.number, fresh, &results).await?;
         drop(ready);
         // Their records are not kept any more, so that they are answered like others of their epoch. They were credited in a batch
@@ -116,7 +116,7 @@ impl Issuer {
 }
 
 /// What was recorded of the accepted items, as the database has it.
-fn evidence(record: &BatchRecord, results: &[DecidedItem]) -> Vec<EvidenceRow> {
+pub(crate) fn evidence(record: &BatchRecord, results: &[DecidedItem]) -> Vec<EvidenceRow> {
     let items = (0_u16..).zip(&record.items).zip(results);
     let accepted = items.filter_map(|((position, decision), (result, _))| match decision {
         Decision::Spend(spend) if *result == ItemResult::Accepted => {

@@ -9,7 +9,7 @@
 //! - `UPDATE` of a row makes other writers of that row wait until the transaction ends.
 //!
 //! PostgreSQL's default level, read committed, gives that; stricter levels do too. There are no advisory locks, no
-//! sequences, and nothing that only one engine has. Every transaction has a name and runs in `Store::run_tx`, which tries
+//! sequences, and nothing that only one engine has. Every transaction has a name and runs in `Store::attempt`, which tries
 //! it again where another one won; its closure draws no randomness, signs nothing and calls no network.
 
 mod admin;
@@ -81,7 +81,7 @@ pub use self::{
 
 /// How often a transaction is tried before [`StoreError::Contention`].
 const ATTEMPTS: u32 = 12;
-/// How long a request waits for a connection.
+/// How long a request waits for a connection, and before that, in SQLite's line.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many connections read a SQLite database at the same time. One writes.
 const SQLITE_READERS: u32 = 4;
@@ -99,10 +99,11 @@ pub enum Backend {
 #[derive(Clone, Debug)]
 pub struct Store {
     backend: Backend,
-    /// For SQLite, a pool of one: writers queue up here instead of failing with "busy".
+    /// For SQLite, a pool of one: writers wait instead of failing with "busy".
     writer: AnyPool,
     reader: AnyPool,
-    /// Where writers stand in line for that one connection; nothing for PostgreSQL. Who does not stand here is the next to get it.
+    /// Where writers stand in line for that one connection; nothing for PostgreSQL. Who does not stand here waits for one transaction,
+    /// or two where one has just ended.
     line: Option<Arc<Mutex<()>>>,
 }
 
@@ -223,7 +224,7 @@ impl Store {
         self.attempt(Access::Writes, name, body).await
     }
 
-    /// The same, before all that stand in line: for what others wait for, and what takes little time.
+    /// The same; on SQLite, before those that stand in line: for what many of them wait for.
     pub(crate) async fn run_tx_next<'e, T, F>(
         &self,
         name: &'static str,
@@ -332,9 +333,9 @@ async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Erro
 }
 
 /// Certificates' keys are random, so that a batch changes a page for nearly each of them: more of these pages stay in memory (64 MiB),
-/// and what was written several times is brought into the file once (every 64 MiB).
+/// and what was written several times is brought into the file once (every 16 MiB).
 async fn prepare_sqlite_writer(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     prepare_sqlite(connection).await?;
-    let pragmas = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16384;";
+    let pragmas = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4096;";
     connection.execute(sqlx::raw_sql(pragmas)).await.map(drop)
 }

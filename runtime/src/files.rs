@@ -10,7 +10,10 @@ use std::{
     io::{self, Write},
     panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Threads that write files at the same time.
@@ -77,29 +80,60 @@ pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_directory_of(path)
 }
 
-/// Replaces files, or creates them with their directories, like [`replace_atomically`] each, in no order. Each directory is
-/// synced once.
-///
-/// # Errors
-///
-/// [`FileError::Io`]: any of them may have been replaced.
-pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> Result<(), FileError> {
-    let directories: BTreeSet<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
-    directories.iter().try_for_each(|directory| create_private_dir(directory))?;
-    // File systems sync several files at the same time for little more than the price of one.
-    let share = files.len().div_ceil(SYNCED_AT_A_TIME).max(1);
-    std::thread::scope(|scope| {
-        let replace = |some: &[(PathBuf, Vec<u8>)]| {
-            some.iter().try_for_each(|(path, bytes)| replace_unsynced(path, bytes))
-        };
-        let workers: Vec<_> =
-            files.chunks(share).map(|some| scope.spawn(move || replace(some))).collect();
-        let mut done = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        done.try_for_each(|done| done)
-    })?;
-    directories.iter().try_for_each(|directory| sync_directory(directory))
+/// A directory in which many files are written, in directories below it too.
+#[derive(Debug)]
+pub struct Tree {
+    root: PathBuf,
+    /// Directories below the root of which this process has seen the name durable.
+    known: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Tree {
+    /// Everything below `root`, which exists.
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root, known: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Replaces files, or creates them with their directories, like [`replace_atomically`] each, in no order. Each directory is
+    /// synced once.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Io`], and [`FileError::NoFileName`]: any of them may have been replaced.
+    pub fn replace_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), FileError> {
+        let files: Vec<(PathBuf, &[u8])> =
+            files.iter().map(|(name, bytes)| (self.root.join(name), bytes.as_slice())).collect();
+        let directories: BTreeSet<&Path> =
+            files.iter().filter_map(|(path, _)| path.parent()).collect();
+        let replaced = directories
+            .iter()
+            .try_for_each(|directory| self.ensure(directory))
+            .and_then(|()| replace_unsynced_all(&files))
+            .and_then(|()| directories.iter().try_for_each(|directory| sync_directory(directory)));
+        if replaced.is_err() {
+            // Perhaps somebody removed one.
+            self.known().clear();
+        }
+        replaced
+    }
+
+    /// That a directory is there, and that its name is durable: also where one who made it has died before that.
+    fn ensure(&self, directory: &Path) -> Result<(), FileError> {
+        if directory == self.root || self.known().contains(directory) {
+            return Ok(());
+        }
+        if let Some(above) = directory.parent() {
+            self.ensure(above)?;
+        }
+        create_private_dir(directory)?;
+        sync_directory_of(directory)?;
+        self.known().insert(directory.to_owned());
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Creates a directory, with its parents, that only its owner can enter (mode 0700).
@@ -109,11 +143,13 @@ pub fn replace_all(files: &[(PathBuf, Vec<u8>)]) -> Result<(), FileError> {
 ///
 /// [`FileError::Io`].
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() || path.as_os_str().is_empty() {
+    if path.is_dir() {
         return Ok(());
     }
     // One after the other, so that the name of each is synced.
-    path.parent().map_or(Ok(()), create_private_dir)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_private_dir(parent)?;
+    }
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -134,13 +170,31 @@ fn replace_unsynced(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Some threads at once: file systems sync several files for little more than the price of one.
+fn replace_unsynced_all(files: &[(PathBuf, &[u8])]) -> Result<(), FileError> {
+    let replace = |some: &[(PathBuf, &[u8])]| {
+        some.iter().try_for_each(|(path, bytes)| replace_unsynced(path, bytes))
+    };
+    let (first, rest) = files.split_at(files.len().div_ceil(SYNCED_AT_A_TIME));
+    std::thread::scope(|scope| {
+        let share = first.len().max(1);
+        let others: Vec<_> =
+            rest.chunks(share).map(|some| scope.spawn(move || replace(some))).collect();
+        let first = replace(first);
+        let others = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        others.fold(first, Result::and)
+    })
+}
+
 /// Writes `bytes` to a new synced file beside `path` and returns its path.
 fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
     let (temporary, mut file) = create_temporary(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(source) = written {
         let _ = fs::remove_file(&temporary); // the write's error is the one to report
-        return Err(FileError::Io { action: "write", path: temporary, source });
+        return Err(FileError::Io { action: "write", path: path.into(), source });
     }
     Ok(temporary)
 }
@@ -148,29 +202,25 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
 fn create_temporary(path: &Path) -> Result<(PathBuf, File), FileError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| FileError::NoFileName { path: path.into() })?;
-    let mut temporary_name = std::ffi::OsString::from(".");
-    temporary_name.push(name);
-    // The process and a counter tell writers apart that run at the same time.
-    temporary_name.push(format!(
-        ".{}-{}.tmp",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ));
-    let temporary = path.with_file_name(temporary_name);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let opened = match options.open(&temporary) {
-        // Left by a crashed process that had our number, as the first process of a
-        // container always has; nobody else uses this name now.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&temporary).and_then(|()| options.open(&temporary))
+    loop {
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        // The process and a counter tell writers apart that run at the same time.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+        let temporary = path.with_file_name(temporary);
+        match options.open(&temporary) {
+            // Of a process that died, or of one on another machine that shares the directory and has our number, as the
+            // first process of a container always has. It may be at work: its file is left alone.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io_error("create", path)(error)),
+            Ok(file) => return Ok((temporary, file)),
         }
-        other => other,
-    };
-    let file = opened.map_err(io_error("create", &temporary))?;
-    Ok((temporary, file))
+    }
 }
 
 fn sync_directory_of(path: &Path) -> Result<(), FileError> {
@@ -234,18 +284,42 @@ mod tests {
     #[test]
     fn many_files_come_with_their_directories() {
         let root = tempfile::tempdir().unwrap();
-        let file = |n: usize| (root.path().join(format!("a/{}/{n}", n % 3)), vec![n as u8; n]);
-        let files: Vec<_> = (0..20).map(file).collect();
-        replace_all(&files).unwrap();
-        replace_all(&files[3..9]).unwrap();
-        for (path, bytes) in &files {
-            assert_eq!(&fs::read(path).unwrap(), bytes, "{}", path.display());
+        let file = |n: usize| (format!("a/{}/{n}", n % 3), vec![n as u8; n]);
+        let mut files: Vec<_> = (0..20).map(file).collect();
+        files.push(("top".into(), b"top".to_vec()));
+        let tree = Tree::new(root.path().to_owned());
+        tree.replace_all(&files).unwrap();
+        tree.replace_all(&files[3..9]).unwrap();
+        tree.replace_all(&[]).unwrap();
+        for (name, bytes) in &files {
+            assert_eq!(&fs::read(root.path().join(name)).unwrap(), bytes, "{name}");
         }
         assert_eq!(names(&root.path().join("a/1")).len(), 7, "no temporary file is left");
-        replace_all(&[]).unwrap();
-        fs::write(root.path().join("file"), b"").unwrap();
-        let refused = replace_all(&[(root.path().join("file/below"), Vec::new())]);
+        let refused = tree.replace_all(&[("top/below".into(), Vec::new())]);
         assert!(matches!(refused, Err(FileError::Io { .. })), "{refused:?}");
+        // Who removed a directory gets one failure at most.
+        fs::remove_dir_all(root.path().join("a")).unwrap();
+        let _ = tree.replace_all(&files);
+        tree.replace_all(&files).unwrap();
+    }
+
+    /// Processes of two machines can have one number.
+    #[test]
+    fn a_temporary_file_of_somebody_else_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let (first, _) = create_temporary(&path).unwrap();
+        let first = first.file_name().unwrap().to_string_lossy().into_owned();
+        let number: u64 =
+            first.trim_end_matches(".tmp").rsplit('-').next().unwrap().parse().unwrap();
+        // Other tests take numbers too: one of these is the next here.
+        let taken: Vec<PathBuf> = (number + 1..number + 50)
+            .map(|n| directory.path().join(format!(".state.{}-{n}.tmp", std::process::id())))
+            .collect();
+        taken.iter().for_each(|path| fs::write(path, b"theirs").unwrap());
+        replace_atomically(&path, b"ours").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"ours");
+        assert!(taken.iter().all(|path| fs::read(path).unwrap() == b"theirs"));
     }
 
     #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! What this process recorded a moment ago, so that the sequencer need not read it back from the database.
 //!
-//! It is the same as what the database has, and nothing rests on it: after a crash, and in another process, the leaves are made from the
-//! database, and must come to the root that was signed.
+//! It must be the same as what the database has: after a crash, and in another process, the leaves are made from the database, and must
+//! come to the root that was signed. Nothing of it outlives the request that laid it here.
 
 use std::{
     collections::HashMap,

@@ -16,7 +16,7 @@ use object_store::{
     local::LocalFileSystem, path::Path as Name, prefix::PrefixStore,
 };
 
-use scrip_runtime::files::{FileError, create_private_dir, replace_all};
+use scrip_runtime::files::{FileError, Tree, create_private_dir};
 
 use crate::config::LedgerConfig;
 
@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
     /// Where it is a directory: files are written there by this program, since that syncs a directory once for all of them.
-    directory: Option<PathBuf>,
+    directory: Option<Arc<Tree>>,
     place: String,
     #[cfg(any(test, feature = "testing"))]
     faults: Faults,
@@ -113,9 +113,13 @@ impl Storage {
         let place = path.display().to_string();
         let refused = |source| StorageSetupError::Directory { path: path.to_owned(), source };
         create_private_dir(path).map_err(refused)?;
-        let store = LocalFileSystem::new_with_prefix(path)
-            .map_err(|source| StorageSetupError::Store { place: place.clone(), source })?;
-        Ok(Self::at(Arc::new(store), Some(path.to_owned()), place))
+        let unusable = |source| StorageSetupError::Store { place: place.clone(), source };
+        // Where it is now, for whoever reads and for whoever writes.
+        let path = path.canonicalize().map_err(|source| {
+            refused(FileError::Io { action: "find", path: path.to_owned(), source })
+        })?;
+        let store = LocalFileSystem::new_with_prefix(&path).map_err(unusable)?;
+        Ok(Self::at(Arc::new(store), Some(Arc::new(Tree::new(path))), place))
     }
 
     fn open_s3(
@@ -152,7 +156,7 @@ impl Storage {
         Ok(Self::at(Arc::new(store), None, place.to_owned()))
     }
 
-    fn at(store: Arc<dyn ObjectStore>, directory: Option<PathBuf>, place: String) -> Self {
+    fn at(store: Arc<dyn ObjectStore>, directory: Option<Arc<Tree>>, place: String) -> Self {
         Self {
             store,
             directory,
@@ -220,9 +224,8 @@ impl Storage {
             let done = puts.buffer_unordered(AT_A_TIME).try_collect().await;
             return done.map_err(|source| self.failed(source));
         };
-        let files: Vec<_> =
-            files.into_iter().map(|(name, bytes)| (directory.join(name), bytes)).collect();
-        let written = tokio::task::spawn_blocking(move || replace_all(&files)).await;
+        let directory = directory.clone();
+        let written = tokio::task::spawn_blocking(move || directory.replace_all(&files)).await;
         written.map_err(|stopped| self.failed(stopped))?.map_err(|source| self.failed(source))
     }
 

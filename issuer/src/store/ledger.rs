@@ -59,7 +59,7 @@ impl Store {
         holder: &[u8; 16],
         beat: i64,
     ) -> Result<bool, StoreError> {
-        self.run_tx_next("take_ledger_lease", |tx| {
+        self.run_tx("take_ledger_lease", |tx| {
             Box::pin(async move {
                 let sql = "-- take_ledger_lease()
                     UPDATE ledger_state SET holder = $1, beat = beat + 1 WHERE id = 1 AND beat = $2";
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn beat_ledger_lease(&self, holder: &[u8; 16]) -> Result<bool, StoreError> {
-        self.run_tx_next("beat_ledger_lease", |tx| {
+        self.run_tx("beat_ledger_lease", |tx| {
             Box::pin(async move {
                 let sql = "-- beat_ledger_lease()
                     UPDATE ledger_state SET beat = beat + 1 WHERE id = 1 AND holder = $1";

@@ -7,11 +7,14 @@ use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
 use super::{Backend, Tx};
 
 /// Rows of one statement: full chunks have the same text, which is prepared once for each connection.
-pub(super) const ROWS: usize = 512;
+pub(super) const ROWS: usize = 256;
 
-/// A statement about `rows` rows: full chunks stay prepared, the last one is seldom seen again.
+/// Rows of a statement that is seen often.
+const SMALL: usize = 4;
+
+/// A statement about `rows` rows: full chunks and small ones stay prepared, others are seldom seen again.
 pub(super) fn statement<'q>(sql: String, rows: usize) -> Query<'q, Any, AnyArguments> {
-    sqlx::query(AssertSqlSafe(sql)).persistent(rows == ROWS)
+    sqlx::query(AssertSqlSafe(sql)).persistent(rows == ROWS || rows <= SMALL)
 }
 
 impl Tx<'_> {
@@ -21,8 +24,8 @@ impl Tx<'_> {
     }
 }
 
-/// `($1, $2, $3), ($4, $5, $6), …`; for SQLite `(?, ?, ?), …`, since it looks up each that has a number among all before it, at the
-/// preparation and whenever a value is bound.
+/// `($1, $2, $3), ($4, $5, $6), …`; for SQLite `(?, ?, ?), …`: what has a name there, as `$1` has, is looked up among all names
+/// before it, at the preparation and whenever the driver binds a value.
 fn placeholders(backend: Backend, rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * (columns * 7 + 4));
     for row in 0..rows {

@@ -1,12 +1,19 @@
 //! What every database must do for the ledger: one row says how far it is, and one process moves it.
 
 use futures_util::future::join_all;
-use scrip_protocol::time::Day;
+use scrip_protocol::{
+    redemption::{InvalidReason, RedemptionItem},
+    time::Day,
+};
 use scrip_runtime::steps::Steps;
 
 use super::{Store, TODAY, batch, record, spend};
-use crate::store::{
-    IssuedRow, LedgerState, QueuedRow, RangeRow, SalesRow, Sequenced, StoreError, What,
+use crate::{
+    redemption::evidence,
+    store::{
+        Decision, EvidenceRow, IssuedRow, LedgerState, QueuedRow, RangeRow, SalesRow, Sequenced,
+        SpendRecord, StoreError, What,
+    },
 };
 
 /// The suite. `stores` are open on one database, in which things have happened.
@@ -19,6 +26,7 @@ pub(super) async fn conforms(stores: &[Store]) {
     a_batch_has_one_place(store).await;
     leaves_keep_the_order_in_which_they_came(stores).await;
     whoever_does_not_hold_the_lease_changes_nothing(store).await;
+    what_is_handed_on_is_what_is_recorded(store).await;
 }
 
 async fn a_ledger_is_begun_once(stores: &[Store]) {
@@ -178,4 +186,34 @@ async fn whoever_does_not_hold_the_lease_changes_nothing(store: &Store) {
     new.holder = [77; 16];
     assert!(!store.sequence(&new, &Steps::none()).await.unwrap());
     assert!(store.ledger_state().await.unwrap() == state);
+}
+
+/// The sequencer makes leaves of what the process has, and after a crash of what the database has.
+async fn what_is_handed_on_is_what_is_recorded(store: &Store) {
+    record(store, &batch(251, vec![spend(9_100, 1)])).await;
+    let mut invalid = spend(9_103, 1);
+    invalid.invalid = Some(InvalidReason::Day);
+    let expired = SpendRecord { expired: true, ..spend(9_104, 1) };
+    let items = vec![
+        spend(9_102, 1),
+        spend(9_100, 1), // accepted before
+        spend(9_101, 1),
+        spend(9_102, 1), // once more
+        spend(9_100, 2), // spent elsewhere
+        invalid,
+        expired,
+        spend(9_099, 1),
+    ];
+    let mut mixed = batch(252, items);
+    mixed.items.insert(1, Decision::Unknown(InvalidReason::Key));
+    let results = record(store, &mixed).await;
+    let results: Vec<_> = results.into_iter().map(|result| (result, None)).collect();
+    let fields = |row: &EvidenceRow| {
+        let RedemptionItem { token, day, commitment, signature } = &row.item;
+        (row.position, token.encode(), *day, *commitment.as_bytes(), *signature.as_bytes())
+    };
+    let handed: Vec<_> = evidence(&mixed, &results).iter().map(fields).collect();
+    assert_eq!(handed.iter().map(|row| row.0).collect::<Vec<_>>(), [0, 3, 8]);
+    let recorded = store.evidence(252).await.unwrap();
+    assert_eq!(handed, recorded.iter().map(fields).collect::<Vec<_>>());
 }
