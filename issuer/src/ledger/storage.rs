@@ -20,7 +20,7 @@ use scrip_runtime::files::{FileError, Tree, create_private_dir};
 
 use crate::config::LedgerConfig;
 
-/// Files that are written at the same time.
+/// Files that are written to an S3-compatible store at the same time.
 const AT_A_TIME: usize = 8;
 /// How long a store that is asked over the network has for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
