@@ -1,9 +1,10 @@
 //! A whole network in one process: a vendor, relays and wallets on loopback, with a clock that the caller moves.
 //!
-//! [`network`] starts and stops its parts, [`wire`] stands between two of them and spoils what goes through. The end-to-end tests and `scrip-demo` are
-//! built on both.
+//! [`network`] starts and stops its parts, [`wire`] stands between two of them and spoils what goes through, [`adversary`] reads and answers what goes
+//! through. The end-to-end tests and `scrip-demo` are built on these.
 #![forbid(unsafe_code)]
 
+pub mod adversary;
 pub mod demo;
 pub mod network;
 pub mod node;
