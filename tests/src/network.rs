@@ -184,6 +184,7 @@ impl Network {
             seal: SealParams::for_tests(),
             proxy_buy: None,
             proxy_spend: None,
+            privacy: scrip_wallet::Privacy::Off,
         };
         let wallet =
             Wallet::create(&self.wallet_dir(name), passphrase(), new, self.environment()).await?;

@@ -60,6 +60,7 @@ impl Scene {
             seal: SealParams::for_tests(),
             proxy_buy: None,
             proxy_spend: None,
+            privacy: scrip_wallet::Privacy::Off,
         };
         let directory = self.network.wallet_dir("victim");
         let environment = self.network.environment();

@@ -73,6 +73,8 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Resume => money::resume(session).await,
         Command::Renew => care::renew(session).await,
         Command::Inquire => care::inquire(session).await,
+        Command::Tend => care::tend_alone(session).await,
+        Command::Privacy { level } => setup::privacy(session, level).await,
         Command::Leases(arguments) => money::leases(session, arguments).await,
         Command::Extend(arguments) => money::extend(session, arguments).await,
         Command::Queue(QueueCommand::Create(arguments)) => queues::create(session, arguments).await,

@@ -32,6 +32,7 @@ pub mod file;
 pub mod link;
 mod message;
 pub mod net;
+mod privacy;
 mod purse;
 mod records;
 mod secret;
@@ -49,6 +50,7 @@ pub use self::{
     error::WalletError,
     fetch::{FetchOptions, Fetched, fetch_file},
     message::{MAX_MESSAGE, MessageError},
+    privacy::{Privacy, PrivacyError, When},
     purse::Shortage,
     records::{Subject, UploadId},
     secret::Secret,

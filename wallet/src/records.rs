@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     net::{ProxySetting, Route},
+    privacy::Privacy,
     secret::Secret,
     store::{Kind, Record},
 };
@@ -73,11 +74,19 @@ pub(crate) struct Settings {
     /// How many operators must report a manifest before anything is bought under it.
     #[serde(default = "default_agreement")]
     pub(crate) agreement: u8,
+    /// How far apart things are kept.
+    #[serde(default)]
+    pub(crate) privacy: Privacy,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { proxy_buy: None, proxy_spend: None, agreement: default_agreement() }
+        Self {
+            proxy_buy: None,
+            proxy_spend: None,
+            agreement: default_agreement(),
+            privacy: Privacy::default(),
+        }
     }
 }
 
@@ -413,18 +422,43 @@ pub(crate) struct RestoreRecord {
     pub(crate) gap_limit: u32,
 }
 
+/// Something that the wallet does by itself ([`crate::Wallet::tend`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Chore {
+    /// Certificates in doubt are asked about.
+    Inquiries,
+    /// Certificates are renewed.
+    Renewals,
+    /// A payment without a definite answer is sent again.
+    Payment(PaymentId),
+    /// A purchase that was begun goes on; by the index of its grant.
+    Purchase(u32),
+    /// A relay is asked about its offer.
+    Offer(RelayAddress),
+}
+
+/// When a chore is done.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) chore: Chore,
+    pub(crate) at: UnixSeconds,
+}
+
 /// What the wallet does by itself.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct TendingRecord {
     /// Whether certificates in doubt are asked about.
     pub(crate) inquiries: bool,
-    /// When the vendor was last called without being asked to.
-    pub(crate) tried: Option<UnixSeconds>,
+    /// What there is to do, each at its own time.
+    pub(crate) moments: Vec<Moment>,
+    /// When anybody was last called.
+    pub(crate) called: Option<UnixSeconds>,
 }
 
 impl Default for TendingRecord {
     fn default() -> Self {
-        Self { inquiries: true, tried: None }
+        Self { inquiries: true, moments: Vec::new(), called: None }
     }
 }
 

@@ -82,6 +82,7 @@ impl World {
             seal: SealParams::for_tests(),
             proxy_buy: None,
             proxy_spend: None,
+            privacy: crate::Privacy::Off,
         };
         let environment = self.environment(steps);
         let wallet =

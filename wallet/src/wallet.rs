@@ -58,6 +58,7 @@ use crate::{
     entropy::Entropy,
     error::WalletError,
     net::{Network, NetworkOptions, ProxySetting},
+    privacy::Privacy,
     purse::Purse,
     records::{CertificateRecord, Identity, Settings},
     secret::Secret,
@@ -92,6 +93,8 @@ pub struct NewWallet {
     pub proxy_buy: Option<ProxySetting>,
     /// The proxy on the way to relays.
     pub proxy_spend: Option<ProxySetting>,
+    /// How far apart it keeps what it does.
+    pub privacy: Privacy,
 }
 
 /// An open wallet. One process at a time has it.
@@ -111,6 +114,8 @@ pub struct Wallet {
     renewing: Mutex<()>,
     /// Held while a file is stored: no two tasks work on one upload.
     storing: Mutex<()>,
+    /// Held while it is decided what is done by itself, and not while that is done.
+    tending: Mutex<()>,
     /// Whether this process pays with certificates of test keys, and with no others.
     pays_with_test: AtomicBool,
     environment: Environment,
@@ -135,6 +140,7 @@ impl Wallet {
         let settings = Settings {
             proxy_buy: new.proxy_buy,
             proxy_spend: new.proxy_spend,
+            privacy: new.privacy,
             ..Settings::default()
         };
         let first = Changes::default().put(&identity).put(&settings);
@@ -208,6 +214,7 @@ impl Wallet {
             buying: Mutex::new(()),
             renewing: Mutex::new(()),
             storing: Mutex::new(()),
+            tending: Mutex::new(()),
             pays_with_test: AtomicBool::new(false),
             environment,
         }
@@ -245,6 +252,23 @@ impl Wallet {
         Ok(())
     }
 
+    /// How far apart the wallet keeps what it does.
+    pub async fn privacy(&self) -> Privacy {
+        self.settings.lock().await.privacy
+    }
+
+    /// Stores how far apart the wallet keeps what it does. Certificates that ripen keep their time.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn set_privacy(&self, privacy: Privacy) -> Result<(), WalletError> {
+        let mut settings = self.settings.lock().await;
+        let changed = Settings { privacy, ..settings.clone() };
+        self.store.commit(Changes::default().put(&changed)).await?;
+        *settings = changed;
+        Ok(())
+    }
+
     /// Closes the file. Dropping the wallet does, too, without saying whether that went well.
     ///
     /// # Errors
@@ -253,8 +277,11 @@ impl Wallet {
         Ok(self.store.close().await?)
     }
 
-    /// The network, with the proxies of the environment, else of the settings.
+    /// The network, with the proxies of the environment, else of the settings. Whoever takes it is about to call somebody.
     pub async fn network(&self) -> Network {
+        if let Err(error) = self.note_call().await {
+            self.watch().warn(format!("the time of this call is not kept: {error}"));
+        }
         let settings = self.settings.lock().await;
         let mut options = self.environment.network.clone();
         options.proxy_buy = options.proxy_buy.or_else(|| settings.proxy_buy.clone());

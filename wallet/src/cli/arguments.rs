@@ -8,7 +8,7 @@ use scrip_protocol::{
     purchase::OrderId,
 };
 
-use crate::net::ProxySetting;
+use crate::{Privacy, net::ProxySetting};
 
 /// Buys resource certificates and spends them on queues and files at relays.
 #[derive(Parser)]
@@ -58,6 +58,9 @@ pub(super) struct Common {
     /// Pay far more than the price where the wallet has no smaller certificates
     #[arg(long, global = true)]
     pub(super) accept_excess: bool,
+    /// Keep no distance in time: also spend certificates that are not ripe, and let nothing wait; the command says what that shows
+    #[arg(long, global = true)]
+    pub(super) now: bool,
 }
 
 #[derive(Subcommand)]
@@ -110,6 +113,13 @@ pub(super) enum Command {
     Renew,
     /// Ask the vendor about certificates that are in doubt since a restore
     Inquire,
+    /// Do the next thing that is due, if anything is: for a timer, every ten minutes or so
+    Tend,
+    /// Show how far apart in time the wallet keeps what it does, or set it: off, normal, high
+    Privacy {
+        /// The level
+        level: Option<Privacy>,
+    },
 }
 
 #[derive(Args)]
@@ -120,6 +130,9 @@ pub(super) struct InitArguments {
     /// Write the words to this new file instead of showing them
     #[arg(long, value_name = "FILE")]
     pub(super) words_file: Option<PathBuf>,
+    /// How far apart in time the wallet keeps what it does: off, normal, high
+    #[arg(long, value_name = "LEVEL", default_value_t)]
+    pub(super) privacy: Privacy,
 }
 
 #[derive(Args)]

@@ -48,17 +48,43 @@ pub(super) async fn tend(wallet: &Wallet) {
 }
 
 fn warn(error: &WalletError) {
-    note(&format!("warning: certificates could not be renewed or asked about: {error}"));
+    note(&format!("warning: what was due could not be done: {error}"));
+}
+
+/// The next thing that is due, and nothing else.
+pub(super) async fn tend_alone(session: &Session) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let tended = wallet.tend().await?;
+    wallet.close().await?;
+    session.output.show(&tended, |tended| {
+        let mut lines = tended_lines(tended);
+        if lines.is_empty() && errors_of(tended).next().is_none() {
+            lines.push("Nothing is due.".to_owned());
+        }
+        lines.extend(tended.next.map(|at| format!("The next thing is due on {at} or later.")));
+        lines.join("\n")
+    })?;
+    session.complain_all(errors_of(&tended))
 }
 
 pub(super) fn errors_of(tended: &Tended) -> impl Iterator<Item = &WalletError> {
     let inquired = tended.inquired.iter().flat_map(|inquired| &inquired.errors);
-    inquired.chain(tended.renewed.iter().flat_map(|renewed| &renewed.errors))
+    let renewed = tended.renewed.iter().flat_map(|renewed| &renewed.errors);
+    inquired.chain(renewed).chain(&tended.errors)
 }
 
 pub(super) fn tended_lines(tended: &Tended) -> Vec<String> {
     let mut lines: Vec<String> = tended.inquired.iter().flat_map(inquired_lines).collect();
     lines.extend(tended.renewed.iter().flat_map(renewed_lines));
+    for bought in &tended.purchases {
+        lines.push(format!("Bought {}: {}.", bought.product, bought.credits));
+    }
+    for lease in &tended.leases {
+        lines.push(format!("Paid for {} until {}.", lease.name, lease.until));
+    }
+    if let Some(relay) = &tended.offer {
+        lines.push(format!("Asked {} for its prices.", relay.authority));
+    }
     lines
 }
 

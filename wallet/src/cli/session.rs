@@ -18,7 +18,7 @@ use super::{
     progress,
 };
 use crate::{
-    Doubtful, Entropy, Environment, ExpiryNotice, Resumed, Wallet, WalletError,
+    Doubtful, Entropy, Environment, ExpiryNotice, Resumed, Wallet, WalletError, When,
     net::{Network, NetworkOptions, ProxySetting},
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Session {
     /// Whether certificates of test keys pay, and no others.
     pub(super) test: bool,
     pub(super) accept_excess: bool,
+    /// Whether the command keeps its distance in time from others.
+    pub(super) when: When,
     env: Vec<(String, String)>,
 }
 
@@ -59,6 +61,7 @@ impl Session {
             environment,
             doubtful,
             accept_excess: common.accept_excess,
+            when: if common.now { When::Now } else { When::InTime },
             test: common.test,
             env,
         })

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use scrip_protocol::{address::RelayAddress, seed::WalletSeed};
+use scrip_protocol::{address::RelayAddress, seed::WalletSeed, time::SECONDS_PER_DAY};
 use scrip_runtime::{files::write_new_private, sealed::SealParams};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -14,7 +14,9 @@ use super::{
     output::{counted, note, table},
     session::Session,
 };
-use crate::{Inquired, NewWallet, RelayReport, Restored, StoreError, Wallet, WalletError, words};
+use crate::{
+    Inquired, NewWallet, Privacy, RelayReport, Restored, StoreError, Wallet, WalletError, words,
+};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -47,7 +49,7 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
         }
         None => made.words = Some(&words),
     }
-    let new = new_wallet(session, vendor, seed);
+    let new = NewWallet { privacy: arguments.privacy, ..new_wallet(session, vendor, seed) };
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     wallet.close().await?;
@@ -194,6 +196,29 @@ pub(super) async fn settings(
     })
 }
 
+pub(super) async fn privacy(session: &Session, level: Option<Privacy>) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Level {
+        privacy: Privacy,
+    }
+    let wallet = session.open().await?;
+    if let Some(level) = level {
+        wallet.set_privacy(level).await?;
+    }
+    let privacy = wallet.privacy().await;
+    wallet.close().await?;
+    session.output.show(&Level { privacy }, |_| match privacy {
+        Privacy::Off => "off: everything is done at once, so that the vendor and the relays together can tie what this \
+                         wallet buys to what it pays for by the time"
+            .to_owned(),
+        level => format!(
+            "{level}: new certificates ripen for {} days on average, and what can wait waits for its own time; \
+             `scrip tend` on a timer does what is due",
+            level.mean_ripening() / SECONDS_PER_DAY
+        ),
+    })
+}
+
 /// Says what less than the default gives up.
 fn warn_of_agreement(operators: u8) {
     let who = match operators {
@@ -275,6 +300,7 @@ fn new_wallet(
         seal: SealParams::interactive(),
         proxy_buy: network.proxy_buy.clone(),
         proxy_spend: network.proxy_spend.clone(),
+        privacy: Privacy::default(),
     }
 }
 

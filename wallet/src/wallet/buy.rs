@@ -96,6 +96,18 @@ impl Wallet {
         Ok((finished, open))
     }
 
+    /// Goes on with one open purchase; `None` where it came to an end meanwhile.
+    pub(super) async fn go_on_with_purchase(
+        &self,
+        grant: u32,
+    ) -> Result<Option<Bought>, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        match self.store.get::<Purchase>(&grant.to_be_bytes()).await?.filter(is_open) {
+            Some(purchase) => self.finish_purchase(purchase).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A new purchase, under the next index.
     pub(super) async fn begin(
         &self,

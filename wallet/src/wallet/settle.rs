@@ -96,6 +96,20 @@ impl Wallet {
         Ok((settled, open))
     }
 
+    /// Sends one open payment again; `None` where it came to an end meanwhile.
+    pub(super) async fn repeat_payment(
+        &self,
+        id: PaymentId,
+    ) -> Result<Option<LeaseRecord>, WalletError> {
+        let payment = self.payment(id).await?;
+        if !matches!(payment.state, PaymentState::InFlight { .. }) {
+            return Ok(None);
+        }
+        let clock = self.environment.clock.clone();
+        let client = self.network().await.relay(&payment.relay, clock)?;
+        self.finish_payment(&client, payment, false).await.map(Some)
+    }
+
     /// As [`Wallet::finish_payment`], for a payment that was recorded before. `None` where it was refused, so that another
     /// can be made.
     pub(super) async fn finish_recorded(

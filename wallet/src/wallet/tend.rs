@@ -1,20 +1,40 @@
-//! What the wallet does by itself: renewals that are due, and inquiries that may end a doubt.
+//! What the wallet does by itself, each thing at a moment of its own and never two beside each other (spending.md, "What a
+//! wallet contacts, and when").
 //!
-//! It rides on commands that call nobody else (`scrip balance` and the like). A call to the vendor beside a payment would tie the buyer
-//! to the spender, and beside a purchase it would show the vendor how much is left of an earlier one.
+//! [`Chore`] is the list of all such things. [`Wallet::tend`] does the first that is due, and no other: one purpose, one party. It
+//! rides on commands that call nobody else (`scrip balance` and the like), and `scrip tend` is for a timer. Moments are drawn here
+//! and kept in one record; a chore says only between what bounds. To add one:
+//!
+//! 1. a variant of [`Chore`], with what tells it from others of its kind;
+//! 2. in `todos`, which reads records and calls nobody: a [`Todo`] as long as there is something to do. When it is seen for the
+//!    first time its moment is drawn from `first`; when it is done, from `again` for the next attempt, which is on disk before the
+//!    call. What is no longer there is forgotten. What must be done by some time has a `first` that ends well before it;
+//! 3. in `perform`: the work, at most one conversation with one party. What failed and may go well later is an entry of
+//!    [`Tended::errors`].
+//!
+//! Every use of [`Wallet::network`] is a call: for [`Privacy::quiet`] seconds after it no chore is done.
 
-use scrip_protocol::manifest::Manifest;
-use serde::Serialize;
+use scrip_protocol::{
+    address::RelayAddress,
+    manifest::Manifest,
+    time::{SECONDS_PER_DAY, UnixSeconds},
+};
+use serde::{Serialize, Serializer};
 
-use super::{Doubtful, Inquired, Renewed, Wallet, inquire::SETTLES_AFTER, renew::renews};
+use super::{
+    Bought, Doubtful, Inquired, LeaseReport, Renewed, Wallet, inquire::SETTLES_AFTER, renew::renews,
+};
 use crate::{
     error::WalletError,
-    records::{CertificateRecord, CertificateState, ManifestRecord, TendingRecord},
+    privacy::{Privacy, Span, draw},
+    records::{
+        CertificateRecord, CertificateState, Chore, ManifestRecord, Moment, PaymentRecord,
+        PaymentState, Purchase, RelayRecord, TendingRecord,
+    },
     store::Changes,
 };
 
-/// Seconds between two attempts: without a network, commands should not wait for one each time.
-const PAUSE: u64 = 6 * 3_600;
+const HOUR: u64 = 3_600;
 
 /// What was done.
 #[derive(Debug, Default, Serialize)]
@@ -23,29 +43,166 @@ pub struct Tended {
     pub inquired: Option<Inquired>,
     /// What was renewed, if anything was due.
     pub renewed: Option<Renewed>,
+    /// The lease that an open payment made or extended.
+    pub leases: Vec<LeaseReport>,
+    /// An open purchase that came to its end.
+    pub purchases: Vec<Bought>,
+    /// The relay that was asked about its offer.
+    pub offer: Option<RelayAddress>,
+    /// What is still open or failed, with its reason.
+    #[serde(serialize_with = "messages")]
+    pub errors: Vec<WalletError>,
+    /// When something is due next.
+    pub next: Option<UnixSeconds>,
+}
+
+fn messages<S: Serializer>(errors: &[WalletError], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(errors.iter().map(ToString::to_string))
+}
+
+/// Something that there is to do.
+pub(super) struct Todo {
+    pub(super) chore: Chore,
+    /// Until its moment, from when it is first seen.
+    pub(super) first: Span,
+    /// Until the next attempt.
+    pub(super) again: Span,
+}
+
+/// What [`Wallet::tend`] does now, and when there is something next.
+struct Plan {
+    due: Option<Chore>,
+    next: Option<UnixSeconds>,
 }
 
 impl Wallet {
-    /// Renews what is due and asks about what may be settled, at most every six hours. Calls nobody where nothing is due.
+    /// Does the first thing that is due, if anything is, and calls nobody else.
     ///
     /// # Errors
-    /// [`WalletError`]; nothing is lost, and the next time goes on.
+    /// [`WalletError`]; nothing is lost, and a later time goes on.
     pub async fn tend(&self) -> Result<Tended, WalletError> {
-        let record = self.tending().await?;
-        let now = self.now();
-        let rested = record.tried.is_none_or(|tried| now < tried || tried.plus(PAUSE) <= now);
-        if !rested || !(self.inquiries_are_due().await? || self.renewals_are_due().await?) {
-            return Ok(Tended::default());
-        }
-        let tried = TendingRecord { tried: Some(now), ..record };
-        self.store.commit(Changes::default().put(&tried)).await?;
-        self.tend_now(Doubtful::Keep).await
+        let Plan { due, next } = self.plan().await?;
+        let tended = match due {
+            Some(chore) => self.perform(chore).await?,
+            None => Tended::default(),
+        };
+        Ok(Tended { next, ..tended })
     }
 
-    /// The same, at any time.
+    /// What there is to do, that which matters most first. Calls nobody.
+    async fn todos(&self) -> Result<Vec<Todo>, WalletError> {
+        let privacy = self.privacy().await;
+        let mut todos = Vec::new();
+        let add = |todos: &mut Vec<Todo>, chore, first, again| {
+            todos.push(Todo { chore, first, again });
+        };
+        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
+            add(&mut todos, Chore::Inquiries, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
+        }
+        if self.renewals_are_due().await? {
+            add(&mut todos, Chore::Renewals, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
+        }
+        for id in self.open_payments().await? {
+            let soon = 600..=2 * HOUR;
+            add(&mut todos, Chore::Payment(id), privacy.span(soon.clone()), soon);
+        }
+        for grant in self.open_purchases().await? {
+            let soon = 600..=4 * HOUR;
+            add(&mut todos, Chore::Purchase(grant), privacy.span(soon.clone()), soon);
+        }
+        for relay in self.store.all::<RelayRecord>().await? {
+            // Not at once at any level: it was asked when it was added, and each has a moment of its own.
+            let days = match privacy {
+                Privacy::Off | Privacy::Normal => SECONDS_PER_DAY..=7 * SECONDS_PER_DAY,
+                Privacy::High => 2 * SECONDS_PER_DAY..=14 * SECONDS_PER_DAY,
+            };
+            add(&mut todos, Chore::Offer(relay.address), days.clone(), days);
+        }
+        Ok(todos)
+    }
+
+    /// One chore: one purpose, one party.
+    async fn perform(&self, chore: Chore) -> Result<Tended, WalletError> {
+        let mut tended = Tended::default();
+        match chore {
+            Chore::Inquiries => {
+                tended.inquired = Some(self.inquire_where(may_be_settled).await?);
+            }
+            Chore::Renewals => tended.renewed = Some(self.renew(Doubtful::Keep).await?),
+            Chore::Payment(id) => match self.repeat_payment(id).await {
+                Ok(lease) => tended.leases = self.reports(lease.into_iter().collect()).await?,
+                Err(error) => tended.errors.push(error),
+            },
+            Chore::Purchase(grant) => match self.go_on_with_purchase(grant).await {
+                Ok(bought) => tended.purchases.extend(bought),
+                Err(error) => tended.errors.push(error),
+            },
+            Chore::Offer(address) => {
+                let network = self.network().await;
+                match self.meet(&network, &address).await {
+                    Ok(_) => tended.offer = Some(address),
+                    Err(error) => tended.errors.push(error),
+                }
+            }
+        }
+        Ok(tended)
+    }
+
+    /// Gives each thing its moment, and puts off what is done now, so that neither a crash nor a network that is away makes every
+    /// command try again.
+    async fn plan(&self) -> Result<Plan, WalletError> {
+        let todos = self.todos().await?;
+        let quiet = self.privacy().await.quiet();
+        let mut entropy = self.environment.entropy.clone();
+        let _alone = self.tending.lock().await;
+        let record = self.tending().await?;
+        let now = self.now();
+        let mut moments: Vec<Moment> = Vec::with_capacity(todos.len());
+        for todo in &todos {
+            // A clock that was wrong may have put it anywhere.
+            let latest = now.plus(*todo.first.end().max(todo.again.end()));
+            let known = record.moments.iter().find(|one| one.chore == todo.chore);
+            let at = match known.filter(|one| one.at <= latest) {
+                Some(moment) => moment.at,
+                None => now.plus(draw(&todo.first, &mut entropy)),
+            };
+            moments.push(Moment { chore: todo.chore.clone(), at });
+        }
+        let rested = record.called.map(|at| at.plus(quiet)).filter(|_| quiet > 0);
+        let rests = rested.is_some_and(|until| now < until && until.0 - now.0 <= quiet);
+        let due = moments.iter().position(|one| one.at <= now).filter(|_| !rests);
+        if let Some(at) = due {
+            moments[at].at = now.plus(draw(&todos[at].again, &mut entropy));
+        }
+        let next = moments.iter().map(|one| one.at).min();
+        let next = next.map(|at| rested.map_or(at, |until| at.max(until)));
+        let due = due.map(|at| moments[at].chore.clone());
+        if moments != record.moments {
+            let changed = TendingRecord { moments, ..record };
+            self.store.commit(Changes::default().put(&changed)).await?;
+        }
+        Ok(Plan { due, next })
+    }
+
+    /// Notes that somebody is called: what the wallet does by itself keeps away from that.
+    pub(super) async fn note_call(&self) -> Result<(), WalletError> {
+        if self.privacy().await.quiet() == 0 {
+            return Ok(());
+        }
+        let _alone = self.tending.lock().await;
+        let record = self.tending().await?;
+        let now = self.now();
+        if record.called != Some(now) {
+            let changed = TendingRecord { called: Some(now), ..record };
+            self.store.commit(Changes::default().put(&changed)).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is due at the vendor, at any time.
     pub(super) async fn tend_now(&self, doubtful: Doubtful) -> Result<Tended, WalletError> {
         let mut tended = Tended::default();
-        if self.inquiries_are_due().await? {
+        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
             tended.inquired = Some(self.inquire_where(may_be_settled).await?);
         }
         if self.renewals_are_due().await? {
@@ -59,6 +216,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError::Store`].
     pub async fn set_inquiries(&self, inquiries: bool) -> Result<(), WalletError> {
+        let _alone = self.tending.lock().await;
         let record = TendingRecord { inquiries, ..self.tending().await? };
         Ok(self.store.commit(Changes::default().put(&record)).await?)
     }
@@ -67,8 +225,20 @@ impl Wallet {
         Ok(self.store.get(&[]).await?.unwrap_or_default())
     }
 
-    async fn inquiries_are_due(&self) -> Result<bool, WalletError> {
-        Ok(self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty())
+    /// Payments without a definite answer. Those that were open when a backup was made wait for `scrip resume`.
+    async fn open_payments(&self) -> Result<Vec<scrip_protocol::id::PaymentId>, WalletError> {
+        let old = self.copied().await?.map(|copy| copy.payments).unwrap_or_default();
+        let payments = self.store.all::<PaymentRecord>().await?.into_iter();
+        let open = payments.filter(|one| matches!(one.state, PaymentState::InFlight { .. }));
+        Ok(open.map(|one| one.id).filter(|id| !old.contains(id)).collect())
+    }
+
+    /// Purchases that did not come to their end; second parts that are due are begun first, which calls nobody.
+    async fn open_purchases(&self) -> Result<Vec<u32>, WalletError> {
+        let _one_at_a_time = self.buying.lock().await;
+        self.begin_rests().await?;
+        let purchases = self.store.all::<Purchase>().await?;
+        Ok(purchases.iter().filter(|one| super::buy::is_open(one)).map(|one| one.grant).collect())
     }
 
     /// By the manifest that the wallet has.
@@ -88,7 +258,7 @@ impl Wallet {
 
 /// Whether an answer about it would tell something new: it was never asked about, or long enough ago. One that has expired may have been
 /// renewed, and is asked about once.
-fn may_be_settled(one: &CertificateRecord, now: scrip_protocol::time::UnixSeconds) -> bool {
+fn may_be_settled(one: &CertificateRecord, now: UnixSeconds) -> bool {
     match one.unrecorded {
         None => true,
         Some(first) => first.plus(SETTLES_AFTER) <= now && now < one.spend_until,
