@@ -1,6 +1,6 @@
 //! Operators under contract.
 
-use scrip_protocol::{check::check_key_encoding, id::OperatorId, keys::PublicKey};
+use scrip_protocol::{id::OperatorId, keys::PublicKey};
 use scrip_runtime::clock::Clock;
 
 use crate::{
@@ -54,7 +54,6 @@ pub async fn add(
     if !printable || name.chars().count() > MAX_NAME {
         return Err(AddOperatorError::Name);
     }
-    check_key_encoding(key.as_bytes()).map_err(|_| AddOperatorError::Key)?;
     let id = OperatorId::of(key);
     let act = Act::by(actor, clock.now(), Action::OperatorAdd, name).detail(id.to_string());
     match store.add_operator(&id, key, name, clock.today(), &act).await? {

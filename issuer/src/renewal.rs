@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, sync::Arc};
 use scrip_protocol::{
     check::{Rejection, Spend, check_batch, check_inquiry},
     inquiry::{Inquiry, InquiryAnswer, InquiryResult},
-    keys::PublicKey,
     manifest::{DenominationKey, Manifest},
     redemption::ConflictProof,
     renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
@@ -110,7 +109,7 @@ impl Issuer {
         }
         let result = |(name, item): (_, &RenewalItem)| match records.get(name) {
             Some(Recorded::Renewed(renewal)) => Ok(RenewalResult::Renewed(renewal.clone())),
-            Some(Recorded::Spent(spend)) => Ok(RenewalResult::Spent(proof(&item.token, spend))),
+            Some(Recorded::Spent(spend)) => Ok(RenewalResult::Spent(proof(&item.token, spend)?)),
             // What was recorded a moment ago was dropped: its epoch ended meanwhile.
             None => Err(RenewalError::Closed),
         };
@@ -136,7 +135,7 @@ impl Issuer {
         let records = self.inner.store.recorded(&[name]).await?;
         let result = match records.get(&name) {
             Some(Recorded::Renewed(renewal)) => InquiryResult::Renewed(renewal.clone()),
-            Some(Recorded::Spent(spend)) => InquiryResult::Spent(proof(&inquiry.token, spend)),
+            Some(Recorded::Spent(spend)) => InquiryResult::Spent(proof(&inquiry.token, spend)?),
             None if key.windows().redeems_at(time) => InquiryResult::Unrecorded,
             None => InquiryResult::Expired,
         };
@@ -258,10 +257,10 @@ fn check_unrecorded<'a>(
     Ok(Checked { item, old, new, private })
 }
 
-fn proof(token: &Token, spend: &RecordedSpend) -> ConflictProof {
-    ConflictProof {
-        certificate_key: PublicKey::from_bytes(token.nonce),
+fn proof(token: &Token, spend: &RecordedSpend) -> Result<ConflictProof, Rejection> {
+    Ok(ConflictProof {
+        certificate_key: token.certificate_key()?,
         other_binding: spend.binding,
         other_signature: spend.signature,
-    }
+    })
 }

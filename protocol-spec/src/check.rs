@@ -5,7 +5,7 @@ use rand_core::{CryptoRng, RngCore};
 
 use crate::hash::Label;
 use crate::inquiry::Inquiry;
-use crate::keys::{PublicKey, Signature, message};
+use crate::keys::{BadKey, PublicKey, Signature, message};
 use crate::manifest::DenominationKey;
 use crate::spend::Binding;
 use crate::token::Token;
@@ -36,52 +36,19 @@ pub enum Rejection {
     SpendSignature,
 }
 
-/// The order of curve25519's field, little-endian: 2^255 − 19.
-const P: [u8; 32] = {
-    let mut p = [0xff; 32];
-    p[0] = 0xed;
-    p[31] = 0x7f;
-    p
-};
-
-/// The y coordinates of the points of small order (order 1, 2, 4 and 8), little-endian.
-const SMALL_ORDER_Y: [[u8; 32]; 5] = [
-    // y = 1, the identity
-    {
-        let mut y = [0; 32];
-        y[0] = 1;
-        y
-    },
-    // y = −1, order 2
-    {
-        let mut y = P;
-        y[0] = 0xec;
-        y
-    },
-    // y = 0, order 4
-    [0; 32],
-    // order 8
-    *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
-    *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
-];
-
-/// Whether 32 bytes can be a certificate key: y reduced, and not of small order (keys.md, "The certificate"). Decided by
-/// the bytes alone; that they are a point at all is found by the signature check.
-///
-/// # Errors
-/// [`Rejection::CertificateKey`].
-pub fn check_key_encoding(key: &[u8; 32]) -> Result<(), Rejection> {
-    let mut y = *key;
-    y[31] &= 0x7f;
-    let reduced = y.iter().rev().lt(P.iter().rev());
-    if reduced && !SMALL_ORDER_Y.contains(&y) { Ok(()) } else { Err(Rejection::CertificateKey) }
+impl From<BadKey> for Rejection {
+    fn from(BadKey: BadKey) -> Self {
+        Self::CertificateKey
+    }
 }
 
-fn check_certificate(token: &Token, key: &DenominationKey) -> Result<(), Rejection> {
-    check_key_encoding(&token.nonce)?;
+/// The certificate's key, once that and the vendor's signature over it are known to be good.
+fn check_certificate(token: &Token, key: &DenominationKey) -> Result<PublicKey, Rejection> {
+    let certificate_key = token.certificate_key()?;
     key.public()
         .verify(&token.signed_part(), &token.authenticator)
-        .map_err(|_| Rejection::CertificateSignature)
+        .map_err(|_| Rejection::CertificateSignature)?;
+    Ok(certificate_key)
 }
 
 /// Checks one certificate.
@@ -89,8 +56,7 @@ fn check_certificate(token: &Token, key: &DenominationKey) -> Result<(), Rejecti
 /// # Errors
 /// The first [`Rejection`], in the order of verification.md.
 pub fn check_one(spend: &Spend<'_>) -> Result<(), Rejection> {
-    check_certificate(spend.token, spend.key)?;
-    PublicKey::from_bytes(spend.token.nonce)
+    check_certificate(spend.token, spend.key)?
         .verify(Label::Spend, spend.binding.as_bytes(), spend.signature)
         .map_err(|_| Rejection::SpendSignature)
 }
@@ -100,8 +66,7 @@ pub fn check_one(spend: &Spend<'_>) -> Result<(), Rejection> {
 /// # Errors
 /// The first [`Rejection`].
 pub fn check_inquiry(inquiry: &Inquiry, key: &DenominationKey) -> Result<(), Rejection> {
-    check_certificate(&inquiry.token, key)?;
-    PublicKey::from_bytes(inquiry.token.nonce)
+    check_certificate(&inquiry.token, key)?
         .verify(Label::Inquiry, &inquiry.signed_part(), &inquiry.signature)
         .map_err(|_| Rejection::SpendSignature)
 }
@@ -113,8 +78,8 @@ pub fn check_batch(
     spends: &[Spend<'_>],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Vec<Result<(), Rejection>> {
-    let mut results: Vec<_> =
-        spends.iter().map(|spend| check_certificate(spend.token, spend.key)).collect();
+    let checked = |spend: &Spend<'_>| check_certificate(spend.token, spend.key).map(|_| ());
+    let mut results: Vec<_> = spends.iter().map(checked).collect();
     let queued: Vec<(usize, zebra::batch::Item)> = spends
         .iter()
         .enumerate()
@@ -141,7 +106,3 @@ fn batch_item(spend: &Spend<'_>) -> zebra::batch::Item {
     let message = message(Label::Spend, spend.binding.as_bytes());
     zebra::batch::Item::from((key, signature, &message))
 }
-
-#[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;

@@ -1,5 +1,7 @@
 //! The TLS presentation language (RFC 8446, section 3), as far as the protocol uses it.
 
+use crate::keys::{BadKey, PublicKey};
+
 /// Why bytes are not the structure that they should be. The sender's fault, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -21,6 +23,9 @@ pub enum DecodeError {
     /// A value that the specification does not define.
     #[error("the field `{0}` has a value that is not defined")]
     BadValue(&'static str),
+    /// 32 bytes that nobody's key can be (keys.md, "Public keys").
+    #[error("the field `{0}` is no key: not the canonical encoding of a point of large order")]
+    BadKey(&'static str),
 }
 
 /// Reads a structure from its bytes, front to back.
@@ -47,6 +52,11 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(*head)
+    }
+
+    /// A public key, in the field of this name.
+    pub(crate) fn key(&mut self, field: &'static str) -> Result<PublicKey, DecodeError> {
+        PublicKey::from_bytes(self.array()?).map_err(|BadKey| DecodeError::BadKey(field))
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::blind::{BlindError, Blinded};
-use crate::check::check_key_encoding;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::credits::{Credits, Exponent};
 use crate::hash::{Label, hash};
 use crate::id::{KeyId, OperatorId, VendorId};
-use crate::keys::{Signature, SigningKey};
+use crate::keys::{PublicKey, Signature, SigningKey};
 use crate::limits::{ISSUANCE_ITEM, MAX_ISSUANCE, MAX_PACK, RSA, TOKEN};
 use crate::manifest::{DenominationKey, Manifest};
 use crate::seed::{Counter, WalletSeed};
@@ -243,13 +242,15 @@ impl Certificate {
     /// Puts a stored token and its key together again.
     ///
     /// # Errors
-    /// [`OtherCertificateKey`] where they do not belong together, or the key could not be spent.
+    /// [`OtherCertificateKey`] where they do not belong together.
     pub fn from_parts(token: Token, key: SigningKey) -> Result<Self, OtherCertificateKey> {
         let belongs = key.public().as_bytes() == &token.nonce;
-        if !belongs || check_key_encoding(&token.nonce).is_err() {
-            return Err(OtherCertificateKey);
-        }
-        Ok(Self { token, key })
+        if belongs { Ok(Self { token, key }) } else { Err(OtherCertificateKey) }
+    }
+
+    /// The key that it is spent with, and known by.
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// The public part.

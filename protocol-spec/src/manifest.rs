@@ -358,10 +358,10 @@ fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestEr
     if reader.u16()? != FORMAT {
         return Err(DecodeError::BadValue("format").into());
     }
-    let root_key = PublicKey::from_bytes(reader.array()?);
+    let root_key = reader.key("root_key")?;
     let version = reader.u64()?;
     let issuer_name = reader.vec8()?;
-    let receipt_key = PublicKey::from_bytes(reader.array()?);
+    let receipt_key = reader.key("receipt_key")?;
     let epochs = Reader::elements(reader.vec24()?, read_epoch)?;
     let body_len = bytes.len() - reader.remaining();
     let signature = Signature::from_bytes(reader.array()?);

@@ -233,7 +233,7 @@ impl ConflictProof {
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            certificate_key: PublicKey::from_bytes(reader.array()?),
+            certificate_key: reader.key("certificate_key")?,
             other_binding: Binding::from_bytes(reader.array()?),
             other_signature: Signature::from_bytes(reader.array()?),
         })

@@ -127,12 +127,14 @@ impl ResourceRequest {
         if days == 0 {
             return Err(DecodeError::BadValue("days"));
         }
-        let mut key = || reader.array().map(PublicKey::from_bytes);
         let kind = match code {
-            1 => ResourceKind::Queue { recipient_key: key()?, sender_key: key()? },
+            1 => ResourceKind::Queue {
+                recipient_key: reader.key("recipient_key")?,
+                sender_key: reader.key("sender_key")?,
+            },
             2 => ResourceKind::Chunk {
-                owner_key: key()?,
-                reader_key: key()?,
+                owner_key: reader.key("owner_key")?,
+                reader_key: reader.key("reader_key")?,
                 size_class: SizeClass::from_code(reader.u8()?)
                     .ok_or(DecodeError::BadValue("size_class"))?,
                 digest: reader.array()?,

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::KeyId;
+use crate::keys::{BadKey, PublicKey};
 use crate::limits::{RSA, TOKEN};
 
 /// Blind RSA (2048-bit), RFC 9578, section 8.2.1.
@@ -12,7 +13,7 @@ pub const TOKEN_TYPE: u16 = 0x0002;
 /// A token (RFC 9578, section 6.3). In scrip its nonce is a certificate key, and it is called a certificate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The Ed25519 public key whose holder may spend it.
+    /// The Ed25519 public key whose holder may spend it, if it is one: [`Token::certificate_key`].
     pub nonce: [u8; 32],
     /// SHA-256 of the vendor's challenge.
     pub challenge_digest: [u8; 32],
@@ -59,6 +60,14 @@ impl Token {
             key_id: KeyId::from_bytes(reader.array()?),
             authenticator: reader.array()?,
         })
+    }
+
+    /// The key whose holder may spend it.
+    ///
+    /// # Errors
+    /// [`BadKey`]: nobody can.
+    pub fn certificate_key(&self) -> Result<PublicKey, BadKey> {
+        PublicKey::from_bytes(self.nonce)
     }
 
     /// `token_input` of RFC 9578, section 6.1: what the vendor signs blindly.

@@ -8,7 +8,7 @@ use curve25519_dalek::constants::EIGHT_TORSION;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use scrip_protocol::check::{Rejection, Spend, check_batch, check_one};
-use scrip_protocol::keys::{PublicKey, Signature};
+use scrip_protocol::keys::Signature;
 use scrip_protocol::payment::Evidence;
 use scrip_protocol::redemption::{ConflictProof, ConflictProofError};
 use world::World;
@@ -116,7 +116,7 @@ fn a_conflict_proof_is_by_this_key_on_another_binding() {
     let (here, elsewhere) = (bind(1), bind(2));
     let nonce = certificate.token().nonce;
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce),
+        certificate_key: certificate.key(),
         other_binding: elsewhere.binding,
         other_signature: elsewhere.item.signature,
     };

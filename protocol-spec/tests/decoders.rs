@@ -188,7 +188,7 @@ fn conflict(world: &World) -> ConflictProof {
     let elsewhere = world.paid_request(std::slice::from_ref(&certificate), 99);
     let evidence = &elsewhere.payment.evidence(&elsewhere.resource_request)[0];
     ConflictProof {
-        certificate_key: scrip_protocol::keys::PublicKey::from_bytes(certificate.token().nonce),
+        certificate_key: certificate.key(),
         other_binding: evidence.binding,
         other_signature: evidence.item.signature,
     }

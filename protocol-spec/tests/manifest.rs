@@ -4,7 +4,9 @@
 
 mod world;
 
+use scrip_protocol::DecodeError;
 use scrip_protocol::credits::Exponent;
+use scrip_protocol::hash::Label;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
@@ -17,6 +19,30 @@ use world::{World, windows};
 
 fn open(body: &ManifestBody, world: &World) -> Result<(), ManifestError> {
     Manifest::open(&body.sign(&world.root), &world.vendor_id()).map(drop)
+}
+
+/// A key under which everybody can sign would make the vendor's signatures nobody's.
+#[test]
+fn a_manifest_names_no_key_of_small_order_and_none_in_another_encoding() {
+    let world = World::new();
+    let signed = world.body.sign(&world.root);
+    let receipt = world.body.receipt_key;
+    let at = signed.windows(32).position(|bytes| bytes == receipt.as_bytes()).unwrap();
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let mut unreduced = [0xff; 32];
+    unreduced[31] = 0x7f;
+    for (field, at) in [("root_key", 2), ("receipt_key", at)] {
+        for bad in [[0; 32], identity, unreduced, [0xff; 32]] {
+            let mut bytes = signed.clone();
+            bytes[at..at + 32].copy_from_slice(&bad);
+            let length = bytes.len() - 64;
+            let signature = world.root.sign(Label::Manifest, &bytes[..length]);
+            bytes[length..].copy_from_slice(signature.as_bytes());
+            let opened = Manifest::open(&bytes, &world.vendor_id()).map(drop);
+            assert_eq!(opened, Err(ManifestError::Decode(DecodeError::BadKey(field))));
+        }
+    }
 }
 
 #[test]

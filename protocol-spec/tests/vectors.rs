@@ -10,7 +10,6 @@ use scrip_protocol::hash::Label;
 use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
 use scrip_protocol::inquiry::{InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::Blinding;
-use scrip_protocol::keys::PublicKey;
 use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest};
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
@@ -294,7 +293,7 @@ fn redemption() {
     let own = paid.payment.evidence(&paid.resource_request);
     let other = elsewhere.payment.evidence(&elsewhere.resource_request).remove(0);
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(own[0].item.token.nonce),
+        certificate_key: own[0].item.token.certificate_key().unwrap(),
         other_binding: other.binding,
         other_signature: other.item.signature,
     };
@@ -340,7 +339,7 @@ fn renewal() {
     let world = World::new();
     let (old, item, renewal, new) = world.renewal();
     let binding = item.binding(&world.vendor_id());
-    let old_key = PublicKey::from_bytes(old.token().nonce);
+    let old_key = old.key();
     renewal.verify(&world.vendor_id(), &old_key).unwrap();
     // What a relay is shown that was paid with the same certificate.
     let proof = ConflictProof {

@@ -15,7 +15,7 @@ use std::{collections::HashSet, sync::Arc};
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
     DecodeError,
-    check::{Rejection, Spend, check_batch, check_key_encoding, check_one},
+    check::{Rejection, Spend, check_batch, check_one},
     credits::{Credits, Exponent},
     id::{OperatorId, PaymentId, VendorId},
     manifest::{DenominationKey, KeyUse, Manifest},
@@ -185,7 +185,7 @@ impl Addressed {
             values.push(key.value());
         }
         for item in &payment.items {
-            check_key_encoding(&item.token.nonce)?;
+            item.token.certificate_key().map_err(Rejection::from)?;
         }
         Ok(Inspected { credits: Credits::total(values), received, manifest })
     }

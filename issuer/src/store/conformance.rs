@@ -332,7 +332,10 @@ async fn tokens_stay_within_the_pack(stores: &[Store]) {
 async fn operators_are_distinct(stores: &[Store]) {
     let store = &stores[0];
     let add = |number: u8, name: &'static str, store: Store| async move {
-        let (id, key) = (OperatorId::from_bytes([number; 32]), PublicKey::from_bytes([number; 32]));
+        let (id, key) = (
+            OperatorId::from_bytes([number; 32]),
+            PublicKey::from_bytes([number; 32]).expect("a key"),
+        );
         store.add_operator(&id, &key, name, TODAY, &act()).await.unwrap()
     };
     assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Added);

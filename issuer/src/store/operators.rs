@@ -131,7 +131,7 @@ fn operator(row: &AnyRow) -> Result<OperatorRow, TxError> {
     Ok(OperatorRow {
         id: OperatorId::from_bytes(rows::bytes(row, "operator_id", "operators")?),
         number: row.try_get("number")?,
-        key: PublicKey::from_bytes(rows::bytes(row, "public_key", "operators")?),
+        key: rows::key(row, "public_key", "operators")?,
         name: row.try_get("name")?,
         added: Day(rows::integer(row, "added_day", "operators")?),
     })

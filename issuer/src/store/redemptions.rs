@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use scrip_protocol::{
     credits::Exponent,
     id::BatchDigest,
-    keys::{PublicKey, Signature},
+    keys::{BadKey, Signature},
     redemption::{ConflictProof, InvalidReason, ItemResult, RedemptionItem},
     spend::Binding,
     time::Day,
@@ -187,11 +187,14 @@ fn decide(
             (_, None, Some(winner)) if winner.binding == spend.binding => {
                 ItemResult::AlreadyAccepted
             }
-            (_, None, Some(winner)) => ItemResult::DoubleSpent(ConflictProof {
-                certificate_key: PublicKey::from_bytes(spend.item.token.nonce),
-                other_binding: winner.binding,
-                other_signature: winner.signature,
-            }),
+            (_, None, Some(winner)) => match spend.item.token.certificate_key() {
+                Ok(certificate_key) => ItemResult::DoubleSpent(ConflictProof {
+                    certificate_key,
+                    other_binding: winner.binding,
+                    other_signature: winner.signature,
+                }),
+                Err(BadKey) => ItemResult::Invalid(InvalidReason::CertificateKey),
+            },
             // A recordable spend that is neither recorded now nor before: its row went between two statements,
             // because its epoch was dropped. That is what "expired" says.
             (false, None, None) => ItemResult::Expired,

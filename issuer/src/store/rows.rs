@@ -1,5 +1,6 @@
 //! From rows to the types of the protocol.
 
+use scrip_protocol::keys::{BadKey, PublicKey};
 use sqlx::{Row, any::AnyRow};
 
 use super::{StoreError, TxError};
@@ -12,6 +13,12 @@ pub(super) fn bytes<const N: usize>(
 ) -> Result<[u8; N], TxError> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map_err(|_| StoreError::Damaged { table }.into())
+}
+
+/// A public key's column.
+pub(super) fn key(row: &AnyRow, column: &str, table: &'static str) -> Result<PublicKey, TxError> {
+    let key = PublicKey::from_bytes(bytes(row, column, table)?);
+    key.map_err(|BadKey| StoreError::Damaged { table }.into())
 }
 
 /// An integer column that fits `T`.

@@ -184,7 +184,7 @@ async fn a_certificate_is_renewed_once_whatever_is_asked_for_later() {
     assert_ne!(other.blinded.blinded_message, first.blinded.blinded_message);
     assert_eq!(results(ask(&vendor.issuer, vec![other]).await), recorded);
     let renewal = renewal(&recorded[0]);
-    let old = PublicKey::from_bytes(first.token.nonce);
+    let old = first.token.certificate_key().unwrap();
     renewal.verify(&vendor.issuer.vendor_id(), &old).unwrap();
     assert!(renewal.verify(&VendorId::from_bytes([1; 32]), &old).is_err());
     assert_eq!(vendor.issuer.status().await.unwrap().credits_renewed.0, 1);

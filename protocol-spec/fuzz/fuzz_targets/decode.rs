@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
-use scrip_protocol::keys::PublicKey;
+use scrip_protocol::keys::{PublicKey, SigningKey};
 use scrip_protocol::ledger::{BatchReceipt, Leaf, OwnLeaves, SignedLedgerQuery};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
@@ -31,6 +31,10 @@ fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
     }
 }
 
+fn key() -> PublicKey {
+    SigningKey::from_seed(&[3; 32]).public()
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -43,9 +47,9 @@ fuzz_target!(|input: &[u8]| {
         5 => same(ResourceRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
         6 => same(ConflictProof::decode(bytes).ok().map(|p| p.encode()), bytes),
         7 => same(LeaseStatus::decode(bytes).ok().map(|l| l.encode()), bytes),
-        8 => drop(SignedBatch::decode(bytes).map(|b| b.verify(&PublicKey::from_bytes([3; 32])))),
-        9 => drop(RedemptionOutcome::open(bytes, &PublicKey::from_bytes([3; 32]))),
-        10 => drop(Receipt::open(bytes, &PublicKey::from_bytes([3; 32]))),
+        8 => drop(SignedBatch::decode(bytes).map(|b| b.verify(&key()))),
+        9 => drop(RedemptionOutcome::open(bytes, &key())),
+        10 => drop(Receipt::open(bytes, &key())),
         11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
         13 => same(RenewalRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
         14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
@@ -69,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
         }
         _ => {
             drop(Solvency::decode(bytes));
-            drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&PublicKey::from_bytes([3; 32]))));
+            drop(SignedLedgerQuery::decode(bytes).map(|q| q.verify(&key())));
             drop(Problem::from_json(bytes));
             drop(RelayInfo::open(bytes, "", &scrip_protocol::id::OperatorId::from_bytes([0; 32])));
         }

@@ -100,7 +100,7 @@ impl Contract {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let contract = Self {
-            operator_key: PublicKey::from_bytes(reader.array()?),
+            operator_key: reader.key("operator_key")?,
             number: reader.u32()?,
             day: Day(reader.u32()?),
             currency: Currency::read(reader)?,

@@ -55,7 +55,7 @@ fn statement() -> Statement {
 
 fn contract() -> Contract {
     Contract {
-        operator_key: PublicKey::from_bytes([8; 32]),
+        operator_key: PublicKey::from_bytes([8; 32]).unwrap(),
         number: 1,
         day: Day(20_000),
         currency: "XMR".parse().unwrap(),

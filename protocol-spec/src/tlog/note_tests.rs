@@ -188,6 +188,7 @@ fn verifier_keys_have_one_text() {
         (format!("{text}AA="), E::Form),
         (text.trim_end_matches('=').to_owned() + "AAAA", E::Form),
         (format!("{head}+Ag{}", &tail[2..]), E::Algorithm),
+        (format!("{head}+AQ{}", "A".repeat(42)), E::Key),
     ] {
         assert_eq!(text.parse::<VerifierKey>(), Err(error), "{text}");
     }

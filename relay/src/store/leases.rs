@@ -220,8 +220,8 @@ fn lease(row: &SqliteRow) -> Result<LeaseRow, TxError> {
     Ok(LeaseRow {
         number: LeaseNumber(row.try_get("number")?),
         lease_id: ResourceId::from_bytes(rows::bytes(row, "lease_id", TABLE)?),
-        owner_key: PublicKey::from_bytes(rows::bytes(row, "owner_key", TABLE)?),
-        peer_key: PublicKey::from_bytes(rows::bytes(row, "peer_key", TABLE)?),
+        owner_key: rows::key(row, "owner_key", TABLE)?,
+        peer_key: rows::key(row, "peer_key", TABLE)?,
         kind,
         lease_until: UnixSeconds(rows::integer(row, "lease_until", TABLE)?),
         ended_at: ended_at.map(UnixSeconds),

@@ -1,6 +1,9 @@
 //! From rows to the types of the protocol.
 
-use scrip_protocol::time::UnixSeconds;
+use scrip_protocol::{
+    keys::{BadKey, PublicKey},
+    time::UnixSeconds,
+};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::TxError;
@@ -13,6 +16,16 @@ pub(super) fn bytes<const N: usize>(
 ) -> Result<[u8; N], TxError> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map_err(|_| TxError::Damaged { table })
+}
+
+/// A public key's column.
+pub(super) fn key(
+    row: &SqliteRow,
+    column: &str,
+    table: &'static str,
+) -> Result<PublicKey, TxError> {
+    let key = PublicKey::from_bytes(bytes(row, column, table)?);
+    key.map_err(|BadKey| TxError::Damaged { table })
 }
 
 /// An integer column that fits `T`.

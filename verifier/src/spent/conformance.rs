@@ -131,7 +131,7 @@ async fn retries_and_conflicts(store: &dyn SpentStore, vendor: VendorId) {
 
     let evidence = &first.items[1].evidence;
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(2)),
+        certificate_key: PublicKey::from_bytes(nonce(2)).expect("a key"),
         other_binding: evidence.binding,
         other_signature: evidence.item.signature,
     };
@@ -253,7 +253,7 @@ async fn a_batch_goes_its_way(store: &dyn SpentStore, vendor: VendorId) {
     assert_eq!(store.pending_batches_of(payment.payment_id).await.unwrap(), [sent]);
 
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(4)),
+        certificate_key: PublicKey::from_bytes(nonce(4)).expect("a key"),
         other_binding: Binding::from_bytes([8; 32]),
         other_signature: Signature::from_bytes([8; 64]),
     };
@@ -318,7 +318,7 @@ async fn asked_first(store: &dyn SpentStore, vendor: VendorId) {
     assert!(matches!(released, Err(StoreError::NotReleasable)));
 
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(1)),
+        certificate_key: PublicKey::from_bytes(nonce(1)).expect("a key"),
         other_binding: Binding::from_bytes([8; 32]),
         other_signature: Signature::from_bytes([8; 64]),
     };

@@ -140,7 +140,7 @@ impl TestLink {
         let claims = batch.items.iter().map(|item| {
             let binding = item.binding(&batch.vendor_id, &batch.operator_id);
             ItemResult::DoubleSpent(ConflictProof {
-                certificate_key: PublicKey::from_bytes(item.token.nonce),
+                certificate_key: item.token.certificate_key().expect("a key"),
                 other_binding: if own { binding } else { Binding::from_bytes([7; 32]) },
                 other_signature: if own { item.signature } else { Signature::from_bytes([7; 64]) },
             })

@@ -286,7 +286,7 @@ impl TestVendor {
             }
             Some((other, signature, _)) => {
                 let proof = ConflictProof {
-                    certificate_key: PublicKey::from_bytes(item.token.nonce),
+                    certificate_key: item.token.certificate_key().expect("a key"),
                     other_binding: *other,
                     other_signature: *signature,
                 };

@@ -162,7 +162,7 @@ impl FakeRelay {
         let (certificate, (payment_id, ..)) = books.spent.iter().next().unwrap();
         let binding = Binding::from_bytes([8; 32]);
         let proof = ConflictProof {
-            certificate_key: PublicKey::from_bytes(*certificate),
+            certificate_key: PublicKey::from_bytes(*certificate).expect("a key"),
             other_binding: binding,
             other_signature: self.key.sign(Label::Spend, binding.as_bytes()),
         };
@@ -281,7 +281,7 @@ impl FakeRelay {
         for one in &evidence {
             if let Some((_, binding, signature)) = books.spent.get(&one.item.token.nonce) {
                 let proof = ConflictProof {
-                    certificate_key: PublicKey::from_bytes(one.item.token.nonce),
+                    certificate_key: one.item.token.certificate_key().expect("a key"),
                     other_binding: *binding,
                     other_signature: *signature,
                 };

@@ -133,7 +133,7 @@ pub(super) async fn note_connection(
 }
 
 fn proof(key: [u8; 32], other_binding: Binding, other_signature: Signature) -> ConflictProof {
-    let certificate_key = PublicKey::from_bytes(key);
+    let certificate_key = PublicKey::from_bytes(key).expect("a key");
     ConflictProof { certificate_key, other_binding, other_signature }
 }
 

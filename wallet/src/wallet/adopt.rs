@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use scrip_protocol::{
     issuance::Blinding,
-    keys::PublicKey,
     manifest::{DenominationKey, KeyUse, Manifest},
     renewal::Renewal,
 };
@@ -58,7 +57,7 @@ impl Wallet {
             let certificate = blinding.finish(key, &renewal.signed_item())?;
             let token = certificate.token();
             Ok(Heir::Own(Box::new(CertificateRecord {
-                key: PublicKey::from_bytes(token.nonce),
+                key: certificate.key(),
                 token: Blob(certificate.token_bytes().to_vec()),
                 key_id: token.key_id,
                 spend_until: key.windows().spend_until,

@@ -193,7 +193,7 @@ impl Wallet {
         for (position, minted) in (0..).zip(certificates) {
             let token = minted.certificate.token();
             let record = CertificateRecord {
-                key: scrip_protocol::keys::PublicKey::from_bytes(token.nonce),
+                key: minted.certificate.key(),
                 token: Blob(minted.certificate.token_bytes().to_vec()),
                 key_id: token.key_id,
                 exponent: minted.exponent,

@@ -147,20 +147,20 @@ impl Wallet {
         let relay = order.client.address();
         let request = self.sign(&chosen, &relay.id, &order.request.encode())?;
         let id = request.payment_id();
-        let mut changed: Vec<CertificateRecord> = chosen.into_iter().cloned().collect();
         let record = PaymentRecord {
             id,
             relay: relay.clone(),
             operator_key: order.info.operator_key,
             route: order.route,
             credits: paid,
-            certificates: paid_with(&request),
+            certificates: paid_with(&chosen, &request),
             at: self.now(),
             subject: subject(&purpose),
             purpose: Some(purpose),
             state: PaymentState::InFlight { request: Blob(request.encode()) },
         };
         let mut changes = Changes::default().put(&record);
+        let mut changed: Vec<CertificateRecord> = chosen.into_iter().cloned().collect();
         for one in &mut changed {
             let doubtful = one.state == CertificateState::InDoubt;
             one.state = CertificateState::InFlight { payment: id, doubtful };
@@ -200,13 +200,10 @@ impl Wallet {
     }
 }
 
-fn paid_with(request: &PaidRequest) -> Vec<PaidWith> {
+fn paid_with(chosen: &[&CertificateRecord], request: &PaidRequest) -> Vec<PaidWith> {
     let evidence = request.payment.evidence(&request.resource_request);
-    let key = |nonce| scrip_protocol::keys::PublicKey::from_bytes(nonce);
-    evidence
-        .into_iter()
-        .map(|one| PaidWith { key: key(one.item.token.nonce), binding: one.binding })
-        .collect()
+    let chosen = chosen.iter().zip(evidence);
+    chosen.map(|(record, one)| PaidWith { key: record.key, binding: one.binding }).collect()
 }
 
 fn subject(purpose: &Purpose) -> Subject {

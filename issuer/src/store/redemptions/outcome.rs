@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn every_result_comes_back() {
         let proof = ConflictProof {
-            certificate_key: PublicKey::from_bytes([1; 32]),
+            certificate_key: PublicKey::from_bytes([1; 32]).unwrap(),
             other_binding: Binding::from_bytes([2; 32]),
             other_signature: Signature::from_bytes([3; 64]),
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-use crate::id::VendorId;
-use crate::keys::PublicKey;
+use crate::id::{VendorId, serde_as_text};
+use crate::keys::{BadKey, PublicKey};
 
 /// The name of a log or a witness: by custom a URL without its scheme. 1 to 255 bytes, without white space, control characters and plus.
 ///
@@ -50,6 +50,11 @@ pub enum ParseVerifierKeyError {
         "the verifier key is of an algorithm that is not known (Ed25519 is 1, its cosignature 4)"
     )]
     Algorithm,
+    /// Nobody's key: everybody could sign for it, or it has another form too.
+    #[error(
+        "the verifier key is not the canonical encoding of a point of large order; do not trust whoever gave it"
+    )]
+    Key,
     /// The hash is not that of the name and the key: it was changed on its way.
     #[error("the verifier key's hash does not fit its name and key; copy it anew")]
     Hash,
@@ -167,26 +172,11 @@ impl std::str::FromStr for VerifierKey {
             _ => return Err(E::Algorithm),
         };
         let key = PublicKey::from_bytes(key.try_into().map_err(|_| E::Form)?);
+        let key = key.map_err(|BadKey| E::Key)?;
         let this = Self::new(name, algorithm, key);
         if format!("{:08x}", this.id) == hash { Ok(this) } else { Err(E::Hash) }
     }
 }
 
-macro_rules! serde_as_text {
-    ($name:ident) => {
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
 serde_as_text!(KeyName);
 serde_as_text!(VerifierKey);

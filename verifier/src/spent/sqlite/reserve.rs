@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use scrip_protocol::{
     credits::Credits,
     id::{PaymentId, VendorId},
-    keys::{PublicKey, Signature},
+    keys::Signature,
     manifest::KeyUse,
     redemption::ConflictProof,
     spend::Binding,
@@ -117,8 +117,9 @@ fn spend_key(vendor: i64, item: &ReservedItem) -> SpendKey {
 
 /// The proof that `item` was spent before, or `None` where it was spent with the very same binding.
 fn conflict(item: &ReservedItem, spent: &Spent) -> Option<ConflictProof> {
-    (spent.binding != item.evidence.binding).then(|| ConflictProof {
-        certificate_key: PublicKey::from_bytes(item.evidence.item.token.nonce),
+    let certificate_key = item.evidence.item.token.certificate_key().ok()?;
+    (spent.binding != item.evidence.binding).then_some(ConflictProof {
+        certificate_key,
         other_binding: spent.binding,
         other_signature: spent.signature,
     })

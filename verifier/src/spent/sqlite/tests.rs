@@ -190,7 +190,7 @@ async fn a_damaged_conflict_hides_no_other_one() {
     let store = open(&dir).await;
     store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes([1; 32]),
+        certificate_key: PublicKey::from_bytes([1; 32]).unwrap(),
         other_binding: Binding::from_bytes([2; 32]),
         other_signature: Signature::from_bytes([3; 64]),
     };

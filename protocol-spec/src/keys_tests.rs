@@ -1,4 +1,4 @@
-//! The byte rules for certificate keys against the curve itself, and single against batch.
+//! The byte rules for public keys against the curve itself.
 
 use super::*;
 
@@ -24,15 +24,14 @@ fn small_order_encodings() -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn no_encoding_of_a_point_of_small_order_is_a_certificate_key() {
+fn no_encoding_of_a_point_of_small_order_is_a_key() {
     let all = small_order_encodings();
     assert!(all.len() >= 18);
     for encoding in all {
-        assert_eq!(
-            check_key_encoding(&encoding),
-            Err(Rejection::CertificateKey),
-            "{encoding:02x?}"
-        );
+        assert_eq!(PublicKey::from_bytes(encoding), Err(BadKey), "{encoding:02x?}");
+        let text = encode_base64url(&encoding);
+        assert_eq!(text.parse::<PublicKey>(), Err(ParseKeyError::Encoding(BadKey)));
+        assert!(serde_json::from_str::<PublicKey>(&format!("\"{text}\"")).is_err());
     }
 }
 
@@ -41,19 +40,20 @@ fn y_must_be_reduced() {
     for low in 0xed..=0xff_u8 {
         let mut y = P;
         y[0] = low;
-        assert!(check_key_encoding(&y).is_err(), "p + {}", low - 0xed);
+        assert!(PublicKey::from_bytes(y).is_err(), "p + {}", low - 0xed);
         y[31] |= 0x80;
-        assert!(check_key_encoding(&y).is_err());
+        assert!(PublicKey::from_bytes(y).is_err());
     }
     let mut largest = P;
     largest[0] = 0xeb; // p − 2
-    assert!(check_key_encoding(&largest).is_ok());
+    assert!(PublicKey::from_bytes(largest).is_ok());
 }
 
 #[test]
 fn honest_keys_pass() {
     for seed in 0..200 {
-        let key = crate::keys::SigningKey::from_seed(&[seed; 32]);
-        assert!(check_key_encoding(key.public().as_bytes()).is_ok());
+        let key = SigningKey::from_seed(&[seed; 32]).public();
+        assert_eq!(PublicKey::from_bytes(*key.as_bytes()), Ok(key));
+        assert_eq!(key.to_string().parse(), Ok(key));
     }
 }
