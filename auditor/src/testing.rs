@@ -6,7 +6,10 @@ mod keys;
 mod scenario;
 mod writer;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
@@ -18,7 +21,8 @@ use scrip_protocol::{
         RenewalEvidence, Sales, SourceName, Tally, TallyKind, ValueCommitment, origin,
         settlement::Account,
     },
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows},
+    pack::Pack,
     redemption::{ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, batch_digest},
     solvency::{Blinding, commit},
     spend::{Binding, Commitment, binding},
@@ -159,11 +163,17 @@ impl Forger {
             let keys = keys.iter().map(key).collect();
             EpochBody { number: *number, key_use: *key_use, windows: *windows, keys }
         };
+        let exponents = epochs.iter().flat_map(|(_, _, _, keys)| keys.iter());
+        let exponents: BTreeSet<u8> = exponents.map(|(exponent, _)| *exponent).collect();
+        let one_of_each = exponents.into_iter().filter_map(|k| Some((Exponent::new(k)?, 1)));
+        let pack = Pack::new(one_of_each).expect("a manifest with keys");
         let body = ManifestBody {
             root_key: root_key().public(),
             version,
             issuer_name: ISSUER_NAME.to_owned(),
             receipt_key: receipt_key().public(),
+            products: vec![Product::new("all", pack)],
+            operators: Vec::new(),
             epochs: epochs.iter().map(epoch).collect(),
         };
         self.manifests.insert(version, body.sign(&root_key()));

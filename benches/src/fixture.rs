@@ -9,7 +9,8 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows};
+use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows};
+use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{Evidence, Payment};
 use scrip_protocol::seed::{Counter, WalletSeed};
 use scrip_protocol::spend::Salt;
@@ -75,6 +76,11 @@ impl Fixture {
             version: 1,
             issuer_name: "vendor.example".into(),
             receipt_key: root.public(),
+            products: vec![Product::new(
+                "one",
+                Pack::new([(Exponent::new(0).unwrap(), 1)]).unwrap(),
+            )],
+            operators: Vec::new(),
             epochs: vec![EpochBody {
                 number: 1,
                 key_use: KeyUse::Production,

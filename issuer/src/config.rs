@@ -4,7 +4,7 @@ mod template;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
-use scrip_protocol::credits::Exponent;
+use scrip_protocol::{credits::Exponent, manifest};
 use scrip_runtime::{
     config::HumanDuration,
     serve::{ConnectionLimits, Listen, TlsFiles},
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     ledger::WitnessConfig,
-    pack::{Pack, PackError},
+    pack::{self, Pack, PackError},
     sources::{SourcesConfig, secret::Secret},
 };
 
@@ -131,12 +131,10 @@ pub struct SignerConfig {
     pub queue: usize,
 }
 
-/// Denominations and windows of every epoch that is made from now on.
+/// The windows of every epoch that is made from now on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EpochConfig {
-    /// The exponents: a key of exponent k signs certificates of 2^k credits.
-    pub denominations: Vec<Exponent>,
     /// How long the keys sign; a week and a half day at least (keys.md, "On schedule").
     pub issue_for: HumanDuration,
     /// How long after that their certificates can still be spent.
@@ -158,6 +156,7 @@ pub struct EpochConfig {
 #[serde(deny_unknown_fields)]
 pub struct Product {
     /// What each buyer gets at once.
+    #[serde(deserialize_with = "pack::from_table")]
     pub pack: Pack,
     /// What each buyer gets later, so that a refund in the meantime costs less.
     #[serde(default)]
@@ -169,6 +168,7 @@ pub struct Product {
 #[serde(deny_unknown_fields)]
 pub struct ProductRest {
     /// What each buyer gets then.
+    #[serde(deserialize_with = "pack::from_table")]
     pub pack: Pack,
     /// How long after the purchase.
     pub after: HumanDuration,
@@ -225,7 +225,6 @@ impl Default for LedgerConfig {
 impl Default for EpochConfig {
     fn default() -> Self {
         Self {
-            denominations: (0..=12).filter_map(Exponent::new).collect(),
             issue_for: HumanDuration(30 * DAY),
             spend_for: HumanDuration(365 * DAY),
             renew_for: HumanDuration(30 * DAY),
@@ -276,6 +275,20 @@ impl Config {
     ) -> Result<(), PackError> {
         self.products.insert(name.to_owned(), Product { pack: Pack::new(counts)?, rest: None });
         Ok(())
+    }
+
+    /// What is sold, as the manifest lists it. The keys of every epoch are of the denominations that these have.
+    pub fn products(&self) -> Vec<manifest::Product> {
+        let listed = |(name, product): (&String, &Product)| manifest::Product {
+            name: name.clone(),
+            on_sale: true,
+            pack: product.pack.clone(),
+            rest: product
+                .rest
+                .as_ref()
+                .map(|rest| manifest::ProductRest { after: rest.after.0, pack: rest.pack.clone() }),
+        };
+        self.products.iter().map(listed).collect()
     }
 
     /// `host[:port]` for the vendor's address.

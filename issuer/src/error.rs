@@ -1,9 +1,6 @@
 //! Why an issuer is not made, does not start, or does not change its keys.
 
-use scrip_protocol::{
-    credits::Exponent,
-    manifest::{ManifestError, SuccessionError},
-};
+use scrip_protocol::manifest::{ManifestError, SuccessionError};
 use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
 use crate::{
@@ -21,9 +18,6 @@ pub enum InitError {
     /// The database has an issuer in it.
     #[error("the database has an issuer in it already; use it, or give another `database`")]
     AlreadyInitialised,
-    /// No denomination, too many, or one twice.
-    #[error("`epoch.denominations` must list from 1 to 32 different exponents; correct it")]
-    Denominations,
     /// The epochs are too short.
     #[error(transparent)]
     EpochsTooShort(#[from] EpochsTooShort),
@@ -32,7 +26,7 @@ pub enum InitError {
     KeyGeneration,
     /// What was configured makes no valid manifest.
     #[error(
-        "no manifest can be made of this: {0}; correct `--name` or the durations under `[epoch]`"
+        "no manifest can be made of this: {0}; correct `--name`, the durations under `[epoch]`, or the `[products]`"
     )]
     Manifest(#[from] ManifestError),
     /// The database failed.
@@ -63,14 +57,6 @@ pub enum StartError {
     KeyMissing {
         /// Its name.
         name: String,
-    },
-    /// A product asks for a denomination that no key has.
-    #[error("the product `{product}` contains 2^{}, which no key signs; correct its pack, or `epoch.denominations`", exponent.get())]
-    ProductWithoutKey {
-        /// The product.
-        product: String,
-        /// The denomination.
-        exponent: Exponent,
     },
     /// A source cannot be used as it is configured.
     #[error(transparent)]

@@ -42,7 +42,7 @@ impl Issuer {
 pub(crate) fn answer(grant: &GrantRow) -> GrantAnswer {
     GrantAnswer {
         product: grant.product.clone(),
-        pack: grant.pack.to_entries(),
+        pack: grant.pack.clone(),
         credits: grant.pack.credits(),
         minted: grant.minted != Minted::Nothing,
         test: grant.test,

@@ -5,7 +5,7 @@ use scrip_protocol::{
     address::VendorAddress,
     id::VendorId,
     keys::SigningKey,
-    manifest::{Manifest, ManifestBody},
+    manifest::{Manifest, ManifestBody, denominations},
     time::UnixSeconds,
 };
 use scrip_runtime::{
@@ -14,7 +14,7 @@ use scrip_runtime::{
 };
 
 use crate::{
-    config::{Config, EpochConfig},
+    config::Config,
     epochs::{check_length, first},
     error::InitError,
     keys::{RECEIPT, ROOT, Vault, make_epoch},
@@ -51,7 +51,7 @@ pub async fn init(
     // Before the work of making keys, to find a wrong URL at once.
     let store = Store::open(&config.database, config.database_connections, true).await?;
     let name = options.issuer_name.clone().unwrap_or_else(|| authority.clone());
-    let material = make(&config.epoch, name, options.seal_params, passphrase, now, rng)?;
+    let material = make(config, name, options.seal_params, passphrase, now, rng)?;
     let stored = store.initialise(&material).await?;
     store.close().await;
     if !stored {
@@ -62,7 +62,7 @@ pub async fn init(
 
 /// Makes all keys, and the manifest that lists them.
 fn make(
-    epoch: &EpochConfig,
+    config: &Config,
     issuer_name: String,
     seal_params: SealParams,
     passphrase: &Passphrase,
@@ -75,9 +75,11 @@ fn make(
     let receipt = SigningKey::generate(rng);
     let mut keys =
         vec![vault.seal(ROOT, root.seed(), rng), vault.seal(RECEIPT, receipt.seed(), rng)];
+    let products = config.products();
+    let exponents = denominations(&products);
     let (mut epochs, mut last_bytes) = (Vec::new(), [false; 256]);
-    for (number, new) in (FIRST_EPOCH..).zip(first(epoch, now)) {
-        let made = make_epoch(number, new, epoch, &vault, &mut last_bytes, rng)?;
+    for (number, new) in (FIRST_EPOCH..).zip(first(&config.epoch, now)) {
+        let made = make_epoch(number, new, &exponents, &vault, &mut last_bytes, rng)?;
         keys.extend(made.sealed);
         epochs.push(made.epoch);
     }
@@ -87,6 +89,8 @@ fn make(
         version: 1,
         issuer_name,
         receipt_key: receipt.public(),
+        products,
+        operators: Vec::new(),
         epochs,
     };
     let manifest = body.sign(&root);

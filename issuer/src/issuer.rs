@@ -30,7 +30,6 @@ use crate::{
     ledger::{self, Ledger, Storage, Witnesses},
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
-    rotation::check_products,
     signer::{Signer, raw},
     sources::{Failing, Sources},
     store::{Store, StoreError},
@@ -105,7 +104,6 @@ impl Issuer {
         let store = Store::open(&config.database, config.database_connections, false).await?;
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
         let ring = Ring::read(&store, &vault, None, clock.now()).await?;
-        check_products(&config)?;
         check_length(&config.epoch)?;
         let witnesses = Witnesses::new(&config.ledger.witnesses)?;
         let storage = Storage::open(&config.ledger, ledger::beside(&config.database).as_deref())?;

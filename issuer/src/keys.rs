@@ -1,5 +1,7 @@
 //! Making, sealing and opening the issuer's keys.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
@@ -16,7 +18,6 @@ use scrip_runtime::{
 use zeroize::Zeroizing;
 
 use crate::{
-    config::EpochConfig,
     epochs::NewEpoch,
     error::{InitError, StartError},
     signer::{BadKey, Operations, raw},
@@ -146,27 +147,19 @@ pub(crate) struct MadeEpoch {
 pub(crate) fn make_epoch(
     number: u32,
     new: NewEpoch,
-    config: &EpochConfig,
+    exponents: &BTreeSet<Exponent>,
     vault: &Vault,
     last_bytes: &mut [bool; 256],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<MadeEpoch, InitError> {
     let (mut keys, mut sealed) = (Vec::new(), Vec::new());
-    for exponent in exponents(config)? {
+    for exponent in exponents.iter().copied() {
         let key = generate_distinct(last_bytes)?;
         sealed.push(vault.seal(&denomination(number, exponent), &key.private, rng));
         keys.push((exponent, key.modulus));
     }
     let NewEpoch { key_use, windows } = new;
     Ok(MadeEpoch { epoch: EpochBody { number, key_use, windows, keys }, sealed })
-}
-
-/// The configured exponents, ascending.
-fn exponents(config: &EpochConfig) -> Result<Vec<Exponent>, InitError> {
-    let mut exponents = config.denominations.clone();
-    exponents.sort_unstable();
-    let distinct = exponents.windows(2).all(|pair| pair[0] != pair[1]);
-    if distinct && !exponents.is_empty() { Ok(exponents) } else { Err(InitError::Denominations) }
 }
 
 #[cfg(test)]

@@ -1,174 +1,22 @@
-//! Packs: how many certificates of which denomination a product has.
+//! Packs as the configuration writes them: a table of counts by exponent.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
-use scrip_protocol::{
-    credits::{Credits, Exponent},
-    issuance::PackEntry,
-    limits::MAX_PACK,
-};
-use serde::{Deserialize, Serialize};
+use scrip_protocol::credits::Exponent;
+use serde::{Deserialize, Deserializer, de};
 
-/// A pack: the counts per exponent. Never empty, never more than [`MAX_PACK`] certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "BTreeMap<String, u16>", into = "BTreeMap<String, u16>")]
-pub struct Pack(BTreeMap<Exponent, u16>);
+pub use scrip_protocol::pack::{Pack, PackError};
 
-/// Why counts are no pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PackError {
-    /// A key is no exponent.
-    #[error("the keys of a pack are exponents from 0 to 31, its values counts of at least 1")]
-    BadEntry,
-    /// No certificate at all, or more than the protocol allows.
-    #[error("a pack has from 1 to {MAX_PACK} certificates")]
-    BadSize,
-}
-
-impl Pack {
-    /// A pack with these counts; entries of zero are left out.
-    ///
-    /// # Errors
-    /// [`PackError::BadSize`].
-    pub fn new(counts: impl IntoIterator<Item = (Exponent, u16)>) -> Result<Self, PackError> {
-        let mut pack = BTreeMap::new();
-        for (exponent, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            let sum: &mut u16 = pack.entry(exponent).or_default();
-            *sum = sum.checked_add(count).ok_or(PackError::BadSize)?;
-        }
-        let size: usize = pack.values().map(|count| usize::from(*count)).sum();
-        if (1..=MAX_PACK).contains(&size) { Ok(Self(pack)) } else { Err(PackError::BadSize) }
-    }
-
-    /// The entries, ascending by exponent.
-    pub fn entries(&self) -> impl Iterator<Item = (Exponent, u16)> + '_ {
-        self.0.iter().map(|(exponent, count)| (*exponent, *count))
-    }
-
-    /// How many certificates of one denomination.
-    pub fn count(&self, exponent: Exponent) -> u16 {
-        self.0.get(&exponent).copied().unwrap_or(0)
-    }
-
-    /// How many certificates in all.
-    pub fn size(&self) -> usize {
-        self.0.values().map(|count| usize::from(*count)).sum()
-    }
-
-    /// What all its certificates together are worth.
-    pub fn credits(&self) -> Credits {
-        let amount = |(exponent, count): (Exponent, u16)| {
-            Credits(exponent.value().0.saturating_mul(count.into()))
-        };
-        Credits::total(self.entries().map(amount))
-    }
-
-    /// The entries, as the protocol lists them.
-    pub fn to_entries(&self) -> Vec<PackEntry> {
-        self.entries().map(|(exponent, count)| PackEntry { exponent, count }).collect()
-    }
-
-    /// This pack, `quantity` times.
-    ///
-    /// # Errors
-    /// [`PackError::BadSize`] where that is nothing, or too much.
-    pub fn times(&self, quantity: u16) -> Result<Self, PackError> {
-        let entries = self.entries().map(|(exponent, count)| {
-            Ok((exponent, count.checked_mul(quantity).ok_or(PackError::BadSize)?))
-        });
-        Self::new(entries.collect::<Result<Vec<_>, PackError>>()?)
-    }
-
-    /// Whether `exponents`, in any order, are exactly this pack.
-    pub fn matches(&self, exponents: impl IntoIterator<Item = Exponent>) -> bool {
-        let mut counts: BTreeMap<Exponent, usize> = BTreeMap::new();
-        for exponent in exponents {
-            *counts.entry(exponent).or_default() += 1;
-        }
-        let wanted = self.entries().map(|(exponent, count)| (exponent, usize::from(count)));
-        counts.into_iter().eq(wanted)
-    }
-}
-
-/// `exponent:count`, separated by commas: the form in the database.
-impl fmt::Display for Pack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (exponent, count)) in self.entries().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{}:{count}", exponent.get())?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for Pack {
-    type Err = PackError;
-
-    fn from_str(text: &str) -> Result<Self, PackError> {
-        let entries = text.split(',').map(|entry| {
-            let (exponent, count) = entry.split_once(':').ok_or(PackError::BadEntry)?;
-            let count = count.parse().map_err(|_| PackError::BadEntry)?;
-            Ok((parse_exponent(exponent)?, count))
-        });
-        Self::new(entries.collect::<Result<Vec<_>, PackError>>()?)
-    }
-}
-
-/// TOML's keys are strings.
-impl TryFrom<BTreeMap<String, u16>> for Pack {
-    type Error = PackError;
-
-    fn try_from(entries: BTreeMap<String, u16>) -> Result<Self, PackError> {
-        let entries =
-            entries.into_iter().map(|(exponent, count)| Ok((parse_exponent(&exponent)?, count)));
-        Self::new(entries.collect::<Result<Vec<_>, PackError>>()?)
-    }
-}
-
-impl From<Pack> for BTreeMap<String, u16> {
-    fn from(pack: Pack) -> Self {
-        pack.entries().map(|(exponent, count)| (exponent.get().to_string(), count)).collect()
-    }
-}
-
-fn parse_exponent(text: &str) -> Result<Exponent, PackError> {
-    text.parse().ok().and_then(Exponent::new).ok_or(PackError::BadEntry)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn k(exponent: u8) -> Exponent {
-        Exponent::new(exponent).unwrap()
-    }
-
-    #[test]
-    fn a_pack_has_one_text() {
-        let pack = Pack::new([(k(3), 1), (k(0), 7), (k(5), 0)]).unwrap();
-        assert_eq!(pack.to_string(), "0:7,3:1");
-        assert_eq!("0:7,3:1".parse(), Ok(pack.clone()));
-        assert_eq!((pack.size(), pack.credits(), pack.count(k(5))), (8, Credits(15), 0));
-    }
-
-    #[test]
-    fn only_the_exact_counts_match() {
-        let pack = Pack::new([(k(0), 2), (k(4), 1)]).unwrap();
-        assert!(pack.matches([k(4), k(0), k(0)]));
-        for other in
-            [vec![], vec![k(0), k(0)], vec![k(0), k(4), k(4)], vec![k(0), k(0), k(4), k(1)]]
-        {
-            assert!(!pack.matches(other));
-        }
-    }
-
-    #[test]
-    fn sizes_and_entries_are_bounded() {
-        assert_eq!(Pack::new([]), Err(PackError::BadSize));
-        assert_eq!(Pack::new([(k(0), MAX_PACK as u16 + 1)]), Err(PackError::BadSize));
-        assert_eq!(Pack::new([(k(0), u16::MAX), (k(0), 1)]), Err(PackError::BadSize));
-        for text in ["", "0", "32:1", "0:-1", "0:1;1:1"] {
-            assert!(text.parse::<Pack>().is_err(), "{text}");
-        }
-    }
+/// `{ 0 = 8, 1 = 4 }`; TOML's keys are strings.
+///
+/// # Errors
+/// The deserializer's; of counts that are no pack too.
+pub(crate) fn from_table<'de, D: Deserializer<'de>>(from: D) -> Result<Pack, D::Error> {
+    let table = BTreeMap::<String, u16>::deserialize(from)?;
+    let entries = table.into_iter().map(|(exponent, count)| {
+        let exponent = exponent.parse().ok().and_then(Exponent::new);
+        Ok((exponent.ok_or(PackError::BadEntry)?, count))
+    });
+    let entries: Result<Vec<_>, PackError> = entries.collect();
+    entries.and_then(Pack::new).map_err(de::Error::custom)
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    manifest::{Manifest, ManifestBody},
+    manifest::{Manifest, ManifestBody, denominations},
     time::UnixSeconds,
 };
 use scrip_runtime::{passphrase::Passphrase, random::RngFactory, steps::Steps};
 
 use crate::{
-    config::{Config, EpochConfig},
+    config::Config,
     epochs::{self, Change, Needs, NewEpoch},
     error::{InitError, RotateError, StartError},
     issuer::Issuer,
@@ -60,7 +60,6 @@ impl<'a> Rotation<'a> {
         change: Change,
         now: UnixSeconds,
     ) -> Result<Option<Manifest>, RotateError> {
-        check_products(self.config)?;
         epochs::check_length(&self.config.epoch).map_err(StartError::EpochsTooShort)?;
         for _ in 0..ATTEMPTS {
             let (vendor_id, bytes) = self.store.manifest().await?;
@@ -92,9 +91,9 @@ impl<'a> Rotation<'a> {
     ) -> Result<ManifestVersion, RotateError> {
         let root = self.store.sealed_keys(ROOT).await?.into_iter().next();
         let root = root.ok_or_else(|| StartError::KeyMissing { name: ROOT.into() })?;
-        let (vault, rng, epoch) = (self.vault.clone(), self.rng.clone(), self.config.epoch.clone());
+        let (vault, rng) = (self.vault.clone(), self.rng.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let maker = Maker { held: &held, vault: &vault, root: &root, config: &epoch, now };
+            let maker = Maker { held: &held, vault: &vault, root: &root, now };
             maker.make(body, &new, &mut &mut *rng())
         });
         made.await.map_err(|_| StartError::Interrupted)?
@@ -153,7 +152,6 @@ struct Maker<'a> {
     held: &'a Manifest,
     vault: &'a Vault,
     root: &'a SealedKey,
-    config: &'a EpochConfig,
     now: UnixSeconds,
 }
 
@@ -164,10 +162,11 @@ impl Maker<'_> {
         new: &[NewEpoch],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<ManifestVersion, RotateError> {
+        let exponents = denominations(&body.products);
         let (mut keys, mut last_bytes) = (Vec::new(), self.last_bytes());
         for new in new {
             let number = body.epochs.last().map_or(0, |epoch| epoch.number) + 1;
-            let made = make_epoch(number, *new, self.config, self.vault, &mut last_bytes, rng)?;
+            let made = make_epoch(number, *new, &exponents, self.vault, &mut last_bytes, rng)?;
             body.epochs.push(made.epoch);
             keys.extend(made.sealed);
         }
@@ -193,19 +192,4 @@ impl Maker<'_> {
         }
         taken
     }
-}
-
-/// A pack that the next keys cannot sign would be sold and never delivered.
-pub(crate) fn check_products(config: &Config) -> Result<(), StartError> {
-    for (name, product) in &config.products {
-        let unsigned = product
-            .pack
-            .entries()
-            .map(|(exponent, _)| exponent)
-            .find(|exponent| !config.epoch.denominations.contains(exponent));
-        if let Some(exponent) = unsigned {
-            return Err(StartError::ProductWithoutKey { product: name.clone(), exponent });
-        }
-    }
-    Ok(())
 }

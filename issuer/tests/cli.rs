@@ -109,7 +109,7 @@ fn a_vendor_is_made_run_and_looked_at() {
     // The books can be read while the issuer runs.
     let status = json(&printed(directory, &["status", "--json"]));
     assert_eq!(status["address"], address);
-    assert_eq!(status["denominations"].as_array().unwrap().len(), 13);
+    assert_eq!(status["denominations"].as_array().unwrap().len(), 8);
     assert_eq!(status["vouchers"]["total"], 4);
     assert!(printed(directory, &["status"]).contains("vouchers 4, used 0; grants 0, minted 0"));
     let (code, log) = server.stop();
@@ -178,7 +178,7 @@ fn keys_are_listed_rotated_and_revoked_beside_a_running_issuer() {
         (&1.into(), &"issuing".into())
     );
     assert_eq!(before["next"]["issue_from"], before["epochs"][0]["issue_until"]);
-    assert_eq!(before["epochs"][0]["exponents"].as_array().unwrap().len(), 13);
+    assert_eq!(before["epochs"][0]["exponents"].as_array().unwrap().len(), 8);
 
     let rotated = printed(directory, &["keys", "rotate"]);
     assert!(

@@ -59,7 +59,7 @@ fn split<'a>(text: &'a str, scheme: &'static str) -> Result<(&'a str, &'a str), 
 }
 
 /// `host[:port]` of RFC 3986 without user information, narrow enough to be pasted into a URL.
-fn is_authority(text: &str) -> bool {
+pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port),

@@ -4,34 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::blind::{BlindError, Blinded};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::credits::{Credits, Exponent};
+use crate::credits::Credits;
 use crate::hash::{Label, hash};
 use crate::id::{KeyId, OperatorId, VendorId};
 use crate::keys::{PublicKey, Signature, SigningKey};
 use crate::limits::{ISSUANCE_ITEM, MAX_ISSUANCE, MAX_PACK, RSA, TOKEN};
 use crate::manifest::{DenominationKey, Manifest};
+use crate::pack::Pack;
 use crate::seed::{Counter, WalletSeed};
 use crate::spend::{Binding, Commitment, binding};
 use crate::time::{Day, UnixSeconds};
 use crate::token::{Token, token_input};
-
-/// How many certificates of a denomination a pack holds.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct PackEntry {
-    /// The denomination.
-    pub exponent: Exponent,
-    /// How many certificates.
-    pub count: u16,
-}
 
 /// The answer about a grant.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct GrantAnswer {
     /// The product that was bought.
     pub product: String,
-    /// What may be issued, ascending by exponent.
-    pub pack: Vec<PackEntry>,
+    /// What may be issued.
+    pub pack: Pack,
     /// The pack's worth.
     pub credits: Credits,
     /// Whether anything of it was issued.

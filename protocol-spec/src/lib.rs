@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod media;
+pub mod pack;
 pub mod payment;
 pub mod problem;
 pub mod purchase;
@@ -34,6 +35,7 @@ pub mod seed;
 #[cfg(feature = "solvency")]
 pub mod solvency;
 pub mod spend;
+pub mod text;
 pub mod time;
 pub mod tlog;
 pub mod token;

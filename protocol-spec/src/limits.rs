@@ -8,6 +8,12 @@ pub const ISSUE_GRACE: u64 = 900;
 pub const MAX_ROTATIONS: usize = 4;
 /// The seconds of that period.
 pub const ROTATION_PERIOD: u64 = 30 * 86_400;
+/// Products of a manifest, those that are no longer sold included.
+pub const MAX_PRODUCTS: usize = 256;
+/// Operators of a manifest.
+pub const MAX_OPERATORS: usize = 4_096;
+/// Addresses of an operator.
+pub const MAX_ADDRESSES: usize = 8;
 /// Certificates of one issuance request.
 pub const MAX_PACK: usize = 512;
 /// Certificates of one payment.

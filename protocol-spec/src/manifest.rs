@@ -1,5 +1,7 @@
 //! The key manifest (keys.md): every denomination key of a vendor with its windows, signed by the root key.
 
+mod operators;
+mod products;
 mod schedule;
 mod succession;
 mod windows;
@@ -9,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::credits::{Credits, Exponent};
 use crate::hash::{Label, hash};
-use crate::id::{KeyId, ManifestDigest, VendorId};
+use crate::id::{KeyId, ManifestDigest, OperatorId, VendorId};
 use crate::keys::{PublicKey, Signature, SigningKey};
 use crate::limits::{MAX_MANIFEST, RSA};
 use crate::rsa::TokenPublicKey;
@@ -17,12 +19,14 @@ use crate::time::UnixSeconds;
 use crate::token::TokenChallenge;
 
 pub use self::{
+    operators::{Classes, Operator},
+    products::{Product, ProductRest, denominations},
     schedule::OffSchedule,
     succession::SuccessionError,
     windows::{KeyUse, Windows},
 };
 
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 const KEY: usize = 1 + RSA;
 
 /// An epoch as it stands in a manifest that is being made.
@@ -56,6 +60,10 @@ pub struct ManifestBody {
     pub issuer_name: String,
     /// The key that signs redemption outcomes.
     pub receipt_key: PublicKey,
+    /// What is sold and was ever sold, ascending by name.
+    pub products: Vec<Product>,
+    /// Whose relays take the certificates, ascending by key.
+    pub operators: Vec<Operator>,
     /// All epochs, ascending by number.
     pub epochs: Vec<EpochBody>,
 }
@@ -70,6 +78,8 @@ impl ManifestBody {
             .u64(self.version)
             .vec8(self.issuer_name.as_bytes())
             .put(self.receipt_key.as_bytes())
+            .nested(3, |writer| self.products.iter().for_each(|product| product.write(writer)))
+            .nested(3, |writer| self.operators.iter().for_each(|operator| operator.write(writer)))
             .nested(3, |writer| self.epochs.iter().for_each(|epoch| write_epoch(writer, epoch)));
         let signature = root_key.sign(Label::Manifest, writer.as_bytes());
         writer.put(signature.as_bytes());
@@ -111,7 +121,7 @@ fn read_epoch(reader: &mut Reader<'_>) -> Result<EpochBody, DecodeError> {
 }
 
 /// Why a manifest is refused. The vendor's fault, or that of whoever stands between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// It does not parse.
     #[error("the manifest does not parse: {0}")]
@@ -125,6 +135,32 @@ pub enum ManifestError {
     /// The issuer name is empty or not printable ASCII.
     #[error("the issuer name is not printable ASCII")]
     IssuerName,
+    /// There are too many products, or they are not in ascending order.
+    #[error("the products are too many or out of order")]
+    Products,
+    /// A product has a name that cannot be typed.
+    #[error("a product has the name {name:?}, which is none")]
+    ProductName {
+        /// The name.
+        name: String,
+    },
+    /// There are too many operators, or they are not in ascending order.
+    #[error("the operators are too many or out of order")]
+    Operators,
+    /// An operator's name cannot be printed or is another's, or its addresses are none.
+    #[error("the operator {id} has a name or addresses that it must not have")]
+    Operator {
+        /// Whose.
+        id: OperatorId,
+    },
+    /// A key is of a denomination that no product has: it could only mark whoever is given it.
+    #[error("epoch {epoch} has a key of {} that no product has", exponent.value())]
+    UnusedKey {
+        /// The epoch's number.
+        epoch: u32,
+        /// The key's exponent.
+        exponent: Exponent,
+    },
     /// The epochs or the keys of an epoch are not in ascending order.
     #[error("epoch {epoch} or its keys are out of order")]
     Order {
@@ -225,6 +261,8 @@ pub struct Manifest {
     challenge: TokenChallenge,
     challenge_digest: [u8; 32],
     receipt_key: PublicKey,
+    products: Vec<Product>,
+    operators: Vec<Operator>,
     epochs: Vec<Epoch>,
     keys: BTreeMap<KeyId, DenominationKey>,
 }
@@ -236,6 +274,8 @@ impl Manifest {
     /// [`ManifestError`] names the first rule that it breaks.
     pub fn open(bytes: &[u8], vendor: &VendorId) -> Result<Self, ManifestError> {
         let body = read_body(bytes, vendor)?;
+        products::check(&body.products)?;
+        operators::check(&body.operators)?;
         let mut previous = None;
         for epoch in &body.epochs {
             check_epoch(epoch, previous)?;
@@ -243,6 +283,7 @@ impl Manifest {
         }
         schedule::check_order(&body.epochs)?;
         let keys = collect_keys(&body.epochs)?;
+        products::check_use(&body.products, &body.epochs)?;
         let challenge = TokenChallenge { issuer_name: body.issuer_name };
         Ok(Self {
             bytes: bytes.to_vec(),
@@ -254,6 +295,8 @@ impl Manifest {
             challenge,
             receipt_key: body.receipt_key,
             epochs: body.epochs.iter().map(EpochBody::epoch).collect(),
+            products: body.products,
+            operators: body.operators,
             keys,
         })
     }
@@ -278,6 +321,8 @@ impl Manifest {
             version: self.version,
             issuer_name: self.challenge.issuer_name.clone(),
             receipt_key: self.receipt_key,
+            products: self.products.clone(),
+            operators: self.operators.clone(),
             epochs: self.epochs.iter().map(epoch).collect(),
         }
     }
@@ -315,6 +360,21 @@ impl Manifest {
     /// The key that signs redemption outcomes.
     pub fn receipt_key(&self) -> &PublicKey {
         &self.receipt_key
+    }
+
+    /// What is sold and was ever sold, ascending by name.
+    pub fn products(&self) -> &[Product] {
+        &self.products
+    }
+
+    /// The product of this name, on sale or not.
+    pub fn product(&self, name: &str) -> Option<&Product> {
+        self.products.iter().find(|product| product.name == name)
+    }
+
+    /// Whose relays take the vendor's certificates, ascending by key.
+    pub fn operators(&self) -> &[Operator] {
+        &self.operators
     }
 
     /// Its epochs, ascending by number.
@@ -362,6 +422,8 @@ fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestEr
     let version = reader.u64()?;
     let issuer_name = reader.vec8()?;
     let receipt_key = reader.key("receipt_key")?;
+    let products = Reader::elements(reader.vec24()?, Product::read)?;
+    let operators = Reader::elements(reader.vec24()?, Operator::read)?;
     let epochs = Reader::elements(reader.vec24()?, read_epoch)?;
     let body_len = bytes.len() - reader.remaining();
     let signature = Signature::from_bytes(reader.array()?);
@@ -377,7 +439,7 @@ fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestEr
         Ok(name) if printable => name.to_owned(),
         _ => return Err(ManifestError::IssuerName),
     };
-    Ok(ManifestBody { root_key, version, issuer_name, receipt_key, epochs })
+    Ok(ManifestBody { root_key, version, issuer_name, receipt_key, products, operators, epochs })
 }
 
 fn check_epoch(epoch: &EpochBody, previous: Option<u32>) -> Result<(), ManifestError> {

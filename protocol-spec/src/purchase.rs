@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::credits::Credits;
 use crate::hash::{Label, hash};
 use crate::id::{GrantId, VendorId};
-use crate::issuance::PackEntry;
 use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
+use crate::pack::Pack;
 
 /// `POST /v1/grants`: turns a purchase into a grant. The JSON field `source` says which.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -237,7 +237,7 @@ pub struct OfferedProduct {
     /// Its name.
     pub product: String,
     /// What is issued at once, ascending by exponent.
-    pub pack: Vec<PackEntry>,
+    pub pack: Pack,
     /// What that is worth.
     pub credits: Credits,
     /// What is issued later.
@@ -251,7 +251,7 @@ pub struct OfferedProduct {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct OfferedRest {
     /// What is issued then.
-    pub pack: Vec<PackEntry>,
+    pub pack: Pack,
     /// What that is worth.
     pub credits: Credits,
     /// Seconds from the purchase.

@@ -10,10 +10,12 @@ use scrip_protocol::hash::Label;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
-use scrip_protocol::limits::{MAX_ROTATIONS, ROTATION_PERIOD};
+use scrip_protocol::limits::{MAX_ADDRESSES, MAX_PRODUCTS, MAX_ROTATIONS, ROTATION_PERIOD};
 use scrip_protocol::manifest::{
-    EpochBody, KeyUse, Manifest, ManifestBody, ManifestError, SuccessionError, Windows,
+    EpochBody, KeyUse, Manifest, ManifestBody, ManifestError, Operator, Product, ProductRest,
+    SuccessionError, Windows,
 };
+use scrip_protocol::pack::Pack;
 use scrip_protocol::time::{Day, UnixSeconds};
 use world::{World, windows};
 
@@ -91,6 +93,103 @@ fn each_rule_has_its_error() {
         Err(ManifestError::Collision { epoch: 8 }),
         "the same key in another epoch"
     );
+}
+
+#[test]
+fn products_and_operators_have_their_rules() {
+    let world = World::new();
+    let change = |change: &dyn Fn(&mut ManifestBody)| {
+        let mut body = world.body.clone();
+        change(&mut body);
+        open(&body, &world)
+    };
+    let k = |k| Exponent::new(k).unwrap();
+    // Every key has a product, in its first part or its second.
+    let unused = Err(ManifestError::UnusedKey { epoch: 7, exponent: k(2) });
+    let two_and = |rest| Product { rest: Some(rest), ..world::product(2) };
+    let later = |after, exponent| {
+        two_and(ProductRest { after, pack: Pack::new([(k(exponent), 1)]).unwrap() })
+    };
+    assert_eq!(change(&|b| b.products = vec![world::product(2)]), unused);
+    assert_eq!(change(&|b| b.products = vec![later(1, 1)]), unused);
+    assert_eq!(change(&|b| b.products = vec![later(1, 2)]), Ok(()));
+    let undated = ManifestError::Decode(DecodeError::BadValue("rest_after"));
+    assert_eq!(change(&|b| b.products = vec![later(0, 2)]), Err(undated));
+    let named = |name: &str| Product { name: name.into(), ..world::product(3) };
+    assert_eq!(change(&|b| b.products.push(named("a"))), Err(ManifestError::Products));
+    assert_eq!(change(&|b| b.products.push(named("starter"))), Err(ManifestError::Products));
+    let many = |n: usize| (0..n).map(|at| named(&format!("p{at:03}"))).collect();
+    assert_eq!(change(&|b| b.products = many(MAX_PRODUCTS)), Ok(()));
+    assert_eq!(change(&|b| b.products = many(MAX_PRODUCTS + 1)), Err(ManifestError::Products));
+    for name in ["", "A", "a b", "x\u{202e}"] {
+        let wrong = Err(ManifestError::ProductName { name: name.into() });
+        assert_eq!(change(&|b| b.products = vec![named(name)]), wrong);
+    }
+    let id = world.operator_id();
+    let wrong = Err(ManifestError::Operator { id });
+    assert_eq!(change(&|b| b.operators[0].name = "Relay \u{200b}One".into()), wrong);
+    assert_eq!(change(&|b| b.operators[0].name = "\u{1b}[2J".into()), wrong);
+    assert_eq!(change(&|b| b.operators[0].addresses.clear()), wrong);
+    let addresses = |n: usize| (0..n).map(|at| format!("relay-{at}.example")).collect();
+    assert_eq!(change(&|b| b.operators[0].addresses = addresses(MAX_ADDRESSES)), Ok(()));
+    assert_eq!(change(&|b| b.operators[0].addresses = addresses(MAX_ADDRESSES + 1)), wrong);
+    assert_eq!(change(&|b| b.operators[0].addresses = vec!["a".into(), "a".into()]), wrong);
+    for address in ["", "a/b", "user@a", "a:0", "https://a"] {
+        assert_eq!(change(&|b| b.operators[0].addresses[0] = address.into()), wrong, "{address}");
+    }
+    let operators = |names: &[&str]| {
+        let named = |(seed, name): (u8, &&str)| Operator {
+            name: (*name).into(),
+            ..world::listed(&SigningKey::from_seed(&[seed; 32]))
+        };
+        let mut all: Vec<Operator> = (10..).zip(names).map(named).collect();
+        all.sort_by_key(|operator| *operator.key.as_bytes());
+        all
+    };
+    assert_eq!(change(&|b| b.operators = operators(&["One", "Two"])), Ok(()));
+    let same = change(&|b| b.operators = operators(&["One", "oNE"]));
+    assert!(matches!(same, Err(ManifestError::Operator { .. })), "{same:?}");
+    let unordered = change(&|b| {
+        b.operators = operators(&["One", "Two"]);
+        b.operators.reverse();
+    });
+    assert_eq!(unordered, Err(ManifestError::Operators));
+}
+
+#[test]
+fn what_is_not_defined_is_refused() {
+    let world = World::new();
+    let good = world.manifest.bytes();
+    let at = |needle: &[u8]| good.windows(needle.len()).position(|part| part == needle).unwrap();
+    let (on_sale, classes) = (at(b"starter") + 7, at(b"Relay One") + 9 + 32);
+    for (at, values, field) in [(on_sale, 2..=255, "on_sale"), (classes, 4..=255, "classes")] {
+        for value in [*values.start(), 7, *values.end()] {
+            let mut bytes = good[..good.len() - 64].to_vec();
+            bytes[at] = value;
+            let signature = world.root.sign(Label::Manifest, &bytes);
+            bytes.extend_from_slice(signature.as_bytes());
+            let wrong = Err(ManifestError::Decode(DecodeError::BadValue(field)));
+            assert_eq!(Manifest::open(&bytes, &world.vendor_id()).map(drop), wrong);
+        }
+    }
+}
+
+#[test]
+fn a_product_is_what_it_was_and_operators_come_and_go() {
+    let world = World::new();
+    let held = Manifest::open(&two_epochs(&world).sign(&world.root), &world.vendor_id()).unwrap();
+    let follow = |change: &dyn Fn(&mut ManifestBody)| {
+        successor(&world, change).may_follow(&held, UnixSeconds(0))
+    };
+    let broken = Err(SuccessionError::Product { name: "starter".into() });
+    let other = |name: &str| Product { name: name.into(), ..world::product(4) };
+    assert_eq!(follow(&|b| b.products[0].on_sale = false), Ok(()));
+    assert_eq!(follow(&|b| b.products.insert(0, other("new"))), Ok(()));
+    assert_eq!(follow(&|b| b.products = vec![other("new")]), broken);
+    assert_eq!(follow(&|b| b.products = vec![other("starter")]), broken);
+    assert_eq!(follow(&|b| b.products[0].rest = Some(world::rest(1))), broken);
+    assert_eq!(follow(&|b| b.operators.clear()), Ok(()));
+    assert_eq!(follow(&|b| b.operators[0].addresses[0] = "elsewhere.example".into()), Ok(()));
 }
 
 #[test]
@@ -225,7 +324,7 @@ fn epochs_stay_and_new_ones_come_last() {
     assert_eq!(follow(&|b| drop(b.epochs.pop())), gone(9));
     assert_eq!(follow(&|b| b.epochs[0].keys.truncate(1)), gone(7));
     assert_eq!(follow(&|b| drop(b.epochs[1].keys.splice(0..0, stranger(0, 1).keys))), gone(9));
-    assert_eq!(follow(&|b| b.epochs[1].keys[0].0 = Exponent::new(5).unwrap()), gone(9));
+    assert_eq!(follow(&|b| b.epochs[1].keys[0].0 = Exponent::new(1).unwrap()), gone(9));
     assert_eq!(follow(&|b| b.epochs[1].key_use = KeyUse::Test), gone(9));
     assert_eq!(follow(&|b| b.issuer_name = "other".into()), Err(SuccessionError::IssuerName));
     let same = Err(SuccessionError::Version { held: 1, offered: 1 });

@@ -97,8 +97,11 @@ fn derivation() {
     );
 }
 
-/// Where the `use` of the first epoch stands, after the head with the issuer name, the length of the epochs and its number.
-const USE_AT: usize = 2 + 32 + 8 + (1 + "vendor.example".len()) + 32 + 3 + 4;
+/// Where the `use` of the first epoch stands: the epochs are last before the signature.
+fn use_at(world: &World) -> usize {
+    let keys = world.body.epochs[0].keys.len() * 257;
+    world.manifest.bytes().len() - 64 - keys - 2 - 5 * 8 - 1
+}
 
 /// The manifest with a signature over what it says now.
 fn resigned(world: &World, mut manifest: Vec<u8>) -> Vec<u8> {
@@ -119,8 +122,8 @@ fn manifest() {
     cases.push(("cut by a byte", good[..good.len() - 1].to_vec()));
     cases.push(("a byte too long", [&good[..], &[0]].concat()));
     let mut format = good.clone();
-    format[1] = 1;
-    cases.push(("format 1, which had no use and no renewal", format));
+    format[1] = 2;
+    cases.push(("format 2, which had no products and no operators", format));
     let signed = |change: &dyn Fn(&mut scrip_protocol::manifest::ManifestBody)| {
         let mut body = world.body.clone();
         change(&mut body);
@@ -137,7 +140,7 @@ fn manifest() {
     ));
     cases.push(("test keys", signed(&|b| b.epochs[0].key_use = KeyUse::Test)));
     let mut use_0 = good.clone();
-    use_0[USE_AT] = 0;
+    use_0[use_at(&world)] = 0;
     cases.push(("use 0", resigned(&world, use_0)));
     cases.push((
         "spend_until before issue_until",
@@ -160,6 +163,25 @@ fn manifest() {
     cases.push(("an epoch after the other", second(KeyUse::Production, 30)));
     cases.push(("two epochs at one time", second(KeyUse::Production, 29)));
     cases.push(("test keys at the same time", second(KeyUse::Test, 0)));
+    cases.push(("no product", signed(&|b| b.products.clear())));
+    cases.push(("a key that no product has", signed(&|b| b.products = vec![world::product(2)])));
+    cases.push(("a product that no key has", signed(&|b| b.products = vec![world::product(9)])));
+    cases.push(("a product twice", signed(&|b| b.products.push(b.products[0].clone()))));
+    cases.push(("a product off sale", signed(&|b| b.products[0].on_sale = false)));
+    cases.push(("a name in capitals", signed(&|b| b.products[0].name = "Starter".into())));
+    cases.push(("a second part", signed(&|b| b.products[0].rest = Some(world::rest(1)))));
+    cases.push(("a second part at once", signed(&|b| b.products[0].rest = Some(world::rest(0)))));
+    cases.push(("no operator", signed(&|b| b.operators.clear())));
+    cases.push(("an operator twice", signed(&|b| b.operators.push(b.operators[0].clone()))));
+    cases.push((
+        "an operator's name that runs backwards",
+        signed(&|b| b.operators[0].name = "Relay\u{202e}enO".into()),
+    ));
+    cases.push((
+        "an address that is none",
+        signed(&|b| b.operators[0].addresses[0] = "user@relay.example".into()),
+    ));
+    cases.push(("no address", signed(&|b| b.operators[0].addresses.clear())));
     cases.push(("an epoch twice", signed(&|b| b.epochs.push(b.epochs[0].clone()))));
     let cases: Vec<_> = cases.into_iter().map(|(comment, bytes)| {
         let result = match Manifest::open(&bytes, &world.vendor_id()) {
@@ -207,6 +229,11 @@ fn succession() {
                 b.epochs[0].windows.issue_until.0 -= 1;
             }),
         ),
+        ("a product gone", signed(&|b| b.products[0].name = "other".into())),
+        ("a product's pack changed", signed(&|b| b.products[0].pack = world::product(4).pack)),
+        ("a second part added", signed(&|b| b.products[0].rest = Some(world::rest(1)))),
+        ("a product off sale", signed(&|b| b.products[0].on_sale = false)),
+        ("no operator any more", signed(&|b| b.operators.clear())),
         ("a key gone", signed(&|b| b.epochs[0].keys.truncate(2))),
         ("an epoch gone", signed(&|b| b.epochs.clear())),
         ("another issuer name", signed(&|b| b.issuer_name = "other.example".into())),

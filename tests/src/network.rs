@@ -50,8 +50,6 @@ pub struct Plan {
     pub database: Option<String>,
     /// Where relays find the vendor, if not directly.
     pub vendor_seen_at: Option<SocketAddr>,
-    /// The largest denomination's exponent.
-    pub largest: u8,
     /// When it begins.
     pub start: UnixSeconds,
     /// Whether the vendor has test keys.
@@ -66,7 +64,6 @@ impl Default for Plan {
             relays: 2,
             database: None,
             vendor_seen_at: None,
-            largest: 4,
             start: START,
             test_keys: false,
             vendor: |_| {},
@@ -107,7 +104,7 @@ impl Network {
         // What is in a server's database has its ledger in a directory that is given; another one's lies beside the file.
         let ledger = issuer_dir.join("ledger").to_string_lossy().into_owned();
         let ledger = plan.database.is_some().then_some(ledger);
-        let mut config = issuer_config(plan.database.unwrap_or(own), plan.largest)?;
+        let mut config = issuer_config(plan.database.unwrap_or(own))?;
         config.ledger.store = ledger;
         config.epoch.test_keys = plan.test_keys;
         (plan.vendor)(&mut config);
@@ -250,12 +247,10 @@ impl Network {
     }
 }
 
-/// A vendor on loopback that sells [`PRODUCT`], with denominations from 1 to 2^`largest` credits: few, because making RSA keys takes
-/// time.
-fn issuer_config(database: String, largest: u8) -> Result<IssuerConfig, Failure> {
+/// A vendor on loopback that sells [`PRODUCT`], of denominations from 1 to 16 credits: few, because making RSA keys takes time.
+fn issuer_config(database: String) -> Result<IssuerConfig, Failure> {
     let mut config = IssuerConfig::new(database);
     config.listen = free_address()?;
-    config.epoch.denominations = (0..=largest).filter_map(Exponent::new).collect();
     config.products.clear();
     config.set_product(PRODUCT, (0..=4).filter_map(Exponent::new).map(|exponent| (exponent, 2)))?;
     Ok(config)

@@ -149,9 +149,6 @@ pub enum WalletError {
     /// The vendor promised certificates that no key signs now.
     #[error("the vendor issues no certificates of {} now", .0.value())]
     NoIssuingKey(Exponent),
-    /// The grant's pack is larger than a request may be.
-    #[error("the vendor's pack has more certificates than one request may ask for")]
-    PackTooLarge,
     /// A denomination key is malformed. The vendor's fault.
     #[error("a key of the vendor is malformed: {0}")]
     Blind(#[from] BlindError),
@@ -471,7 +468,7 @@ impl WalletError {
             Self::NoIssuingKey(_) | Self::KeysRefused => {
                 "try again later with `scrip resume`; if it stays so, ask the vendor"
             }
-            Self::PackTooLarge | Self::Blind(_) | Self::Finish(_) | Self::OtherAnswer => {
+            Self::Blind(_) | Self::Finish(_) | Self::OtherAnswer => {
                 "nothing is lost: ask the vendor, then run `scrip resume`"
             }
             Self::VoucherUsedHere => "see `scrip history`; if it is not finished, run `scrip resume`",

@@ -29,6 +29,6 @@ pub use self::seal::OpenChunkError;
 pub(crate) use self::{
     cut::{Piece, pieces},
     descriptor::{INLINE_MAX, descriptor_length, fitting_class},
-    name::{is_plain_name, is_unseen},
+    name::is_plain_name,
     seal::{FileKeys, capacity},
 };

@@ -9,7 +9,8 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     keys::SigningKey,
     ledger::{TallyKind, ValueCommitment},
-    manifest::{EpochBody, ManifestBody, Windows},
+    manifest::{EpochBody, ManifestBody, Product, Windows},
+    pack::Pack,
     solvency::{Blinding, PrivateBooks, commit},
     time::UnixSeconds,
     tlog::cosignature::cosign,
@@ -92,6 +93,11 @@ impl Vendor {
             version,
             issuer_name: "vendor.example".into(),
             receipt_key: self.receipt.public(),
+            products: vec![Product::new(
+                "one",
+                Pack::new([(Exponent::new(0).unwrap(), 1)]).unwrap(),
+            )],
+            operators: Vec::new(),
             epochs: vec![
                 epoch(1, KeyUse::Production),
                 epoch(2, KeyUse::Production),

@@ -123,13 +123,9 @@ impl CliError {
                 | AuditorError::Unknown { .. },
             )
             | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
-            | Self::Init(InitError::Denominations | InitError::Manifest(_))
-            | Self::Start(StartError::ProductWithoutKey { .. } | StartError::Witnesses(_))
-            | Self::Rotate(
-                RotateError::Change(_)
-                | RotateError::Keys(StartError::ProductWithoutKey { .. })
-                | RotateError::Make(InitError::Denominations),
-            )
+            | Self::Init(InitError::Manifest(_))
+            | Self::Start(StartError::Witnesses(_))
+            | Self::Rotate(RotateError::Change(_))
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::File(_)
             | Self::Auditor(_)

@@ -63,13 +63,12 @@ database = {database}
 # access_key_id = "AKIA"
 # secret_access_key = ""
 
-# The epochs of keys; what is changed here holds for those that are made after it. A key of exponent
-# k signs certificates of 2^k credits. It signs for `issue_for`; its certificates can be spent for
+# The epochs of keys; what is changed here holds for those that are made after it. Each has a key for
+# each denomination that a product has. It signs for `issue_for`; its certificates can be spent for
 # `spend_for` after that, exchanged for new ones in the last `renew_for` of it, and redeemed for
 # `redeem_for` after it. What was redeemed is kept for `keep_for` after that, and the sums for ever.
 # Wallets buy nothing where more than four epochs begin in 30 days: `issue_for` is 180 hours at least.
 # [epoch]
-# denominations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 # issue_for = "30d"
 # spend_for = "365d"
 # renew_for = "30d"
@@ -83,8 +82,9 @@ database = {database}
 # Without test keys such purchases are refused.
 # test_keys = false
 
-# What is sold: exponent = number of certificates. Everybody who buys a product gets this same pack,
-# so that the amount says nothing; a change holds for vouchers that are made after it.
+# What is sold: exponent = number of certificates of 2^exponent credits each. The products are part of the
+# manifest, so that wallets see that everybody who buys one gets the same. What a name stands for never
+# changes: to sell something else, choose another name. What is removed here is no longer sold.
 [products.starter]
 pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
 

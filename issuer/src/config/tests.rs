@@ -76,7 +76,6 @@ fn variables_reach_every_kind_of_key() {
     let env = [
         ("SCRIP_ISSUER_LISTEN", "127.0.0.1:0"),
         ("SCRIP_ISSUER_SIGNER__THREADS", "3"),
-        ("SCRIP_ISSUER_EPOCH__DENOMINATIONS", "[0, 1]"),
         ("SCRIP_ISSUER_EPOCH__ISSUE_FOR", "5d"),
         ("SCRIP_ISSUER_PRODUCTS__BIG__PACK", "{ 3 = 7 }"),
         ("SCRIP_ISSUER_SOURCES__STRIPE__WEBHOOK_SECRETS", "[\"whsec_1\"]"),
@@ -85,7 +84,6 @@ fn variables_reach_every_kind_of_key() {
     ];
     let config = load_text(&written(), &env).unwrap();
     assert_eq!((config.listen.port(), config.signer.threads), (0, 3));
-    assert_eq!(config.epoch.denominations.len(), 2);
     assert_eq!(config.epoch.issue_for, HumanDuration(5 * DAY));
     assert_eq!(config.products["big"].pack.size(), 7);
     assert_eq!(config.sources.stripe.as_ref().unwrap().products["big"].amount, 999);

@@ -18,10 +18,10 @@ impl Issuer {
             let sources = self.inner.sources.iter().filter(|source| source.is_offered());
             OfferedProduct {
                 product: name.clone(),
-                pack: product.pack.to_entries(),
+                pack: product.pack.clone(),
                 credits: product.pack.credits(),
                 rest: product.rest.as_ref().map(|rest| OfferedRest {
-                    pack: rest.pack.to_entries(),
+                    pack: rest.pack.clone(),
                     credits: rest.pack.credits(),
                     after: rest.after.0,
                 }),

@@ -82,7 +82,6 @@ impl Setup {
         config.listen.set_port(0);
         config.public_authority = Some("vendor.test".into());
         config.ledger.lease = LEASE;
-        config.epoch.denominations = (0..=2).filter_map(k).collect();
         config.set_product("starter", counts(&[(0, 4), (1, 2), (2, 1)]))?;
         config.set_product("single", counts(&[(1, 1)]))?;
         Ok(Self { config, clock: ManualClock::new(NOW), steps: Steps::none() })

@@ -7,7 +7,7 @@ use scrip_runtime::{passphrase::Passphrase, sealed::SealedError, steps::Steps};
 use super::support::*;
 use crate::{
     InitError, Issuer, StartError,
-    testing::{LEDGER_STEPS, Setup, TestIssuer, TestIssuerError, rng_factory},
+    testing::{LEDGER_STEPS, Setup, TestIssuerError, rng_factory},
 };
 
 #[tokio::test]
@@ -83,16 +83,6 @@ async fn a_vendor_is_made_once_and_opened_where_it_is() {
     let again = setup.init().await.err().unwrap();
     assert!(matches!(again, TestIssuerError::Init(InitError::AlreadyInitialised)), "{again}");
     assert_eq!(setup.open().await.unwrap().issuer.vendor_id(), vendor.issuer.vendor_id());
-}
-
-#[tokio::test]
-async fn a_product_that_no_key_signs_is_refused_at_the_start() {
-    let vendor = TestIssuer::start().await.unwrap();
-    let mut setup = Setup::sqlite(vendor.directory().unwrap()).unwrap();
-    setup.config.set_product("large", [(k(9), 1)]).unwrap();
-    let error = setup.open().await.err().unwrap();
-    assert!(matches!(error, TestIssuerError::Start(StartError::ProductWithoutKey { .. })));
-    assert!(error.to_string().contains("`large` contains 2^9"), "{error}");
 }
 
 #[tokio::test]

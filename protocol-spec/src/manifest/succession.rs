@@ -1,10 +1,10 @@
 //! What a newer manifest may change of an older one (keys.md, "From one version to the next").
 
-use super::{KeyUse, Manifest, Windows};
+use super::{KeyUse, Manifest, Windows, products};
 use crate::time::{SECONDS_PER_DAY, UnixSeconds};
 
 /// Why a manifest may not take the place of the one that is held. The vendor's fault: it broke what it had signed before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SuccessionError {
     /// They are of two vendors.
     #[error("the two manifests are of different vendors")]
@@ -20,6 +20,12 @@ pub enum SuccessionError {
     /// The issuer name is another one, so that no certificate would answer the challenge any more.
     #[error("the issuer name has changed")]
     IssuerName,
+    /// A product is gone, or what it promises is another thing.
+    #[error("the product `{name}` is gone, or its content has changed")]
+    Product {
+        /// Its name.
+        name: String,
+    },
     /// An epoch is gone, or its keys or their use are others.
     #[error("epoch {epoch} is gone, or its keys or their use have changed")]
     Keys {
@@ -84,6 +90,7 @@ impl Manifest {
         if self.challenge_digest != held.challenge_digest {
             return Err(SuccessionError::IssuerName);
         }
+        products::may_follow(&self.products, &held.products)?;
         for known in &held.epochs {
             let epoch = known.number;
             let found = self.epochs.iter().find(|offered| offered.number == epoch);

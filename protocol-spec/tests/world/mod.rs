@@ -7,7 +7,10 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, Certificate, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows};
+use scrip_protocol::manifest::{
+    Classes, EpochBody, KeyUse, Manifest, ManifestBody, Operator, Product, ProductRest, Windows,
+};
+use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{PaidRequest, Payment};
 use scrip_protocol::renewal::{Renewal, RenewalItem};
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
@@ -50,6 +53,27 @@ pub fn windows(from: Day) -> Windows {
     }
 }
 
+/// A product with one certificate of each of the first `n` denominations.
+pub fn product(n: u8) -> Product {
+    let one_of_each = (0..n).map(|k| (Exponent::new(k).unwrap(), 1));
+    Product::new("starter", Pack::new(one_of_each).unwrap())
+}
+
+/// A second part of two certificates of one credit.
+pub fn rest(after: u64) -> ProductRest {
+    ProductRest { after, pack: Pack::new([(Exponent::new(0).unwrap(), 2)]).unwrap() }
+}
+
+/// The operator with this key, in a manifest.
+pub fn listed(operator: &SigningKey) -> Operator {
+    Operator {
+        name: "Relay One".into(),
+        key: operator.public(),
+        classes: Classes::ALL,
+        addresses: vec!["relay.example:7000".into()],
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let secrets: Vec<_> = published("rfc9578-type2.rust.json")
@@ -75,6 +99,8 @@ impl World {
             version: 1,
             issuer_name: "vendor.example".into(),
             receipt_key: receipt.public(),
+            products: vec![product(3)],
+            operators: vec![listed(&SigningKey::from_seed(&[3; 32]))],
             epochs: vec![EpochBody {
                 number: 7,
                 key_use: KeyUse::Production,

@@ -22,7 +22,8 @@ use scrip_protocol::{
     issuance::Certificate,
     keys::{PublicKey, Signature, SigningKey},
     ledger::{Leaf, Redemption},
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows},
+    pack::Pack,
     payment::{PaidRequest, Payment},
     redemption::{
         ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionItem,
@@ -78,6 +79,8 @@ impl TestVendor {
             version: 1,
             issuer_name: format!("vendor-{number}.example"),
             receipt_key: receipt.public(),
+            products: vec![product()],
+            operators: Vec::new(),
             epochs: (0..EPOCHS).map(|at| epoch(at, keys)).collect(),
         };
         let manifest = Mutex::new(body.sign(&root));
@@ -298,6 +301,13 @@ impl TestVendor {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One certificate of each denomination.
+#[expect(clippy::expect_used, reason = "tests are told so")]
+fn product() -> Product {
+    let one_of_each = (0..DENOMINATIONS as u8).filter_map(|k| Some((Exponent::new(k)?, 1)));
+    Product::new("one-of-each", Pack::new(one_of_each).expect("a pack"))
 }
 
 fn epoch(at: usize, keys: &[KeyPair]) -> EpochBody {

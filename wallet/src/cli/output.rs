@@ -5,10 +5,10 @@ use std::{
     io::{self, Write},
 };
 
+use scrip_protocol::text::is_unseen;
 use serde::Serialize;
 
 use super::error::CliError;
-use crate::file::is_unseen;
 
 /// Where results go, and in which form.
 #[derive(Clone, Copy)]

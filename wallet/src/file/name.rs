@@ -1,5 +1,7 @@
 //! Names of files that come from somebody else.
 
+use scrip_protocol::text::is_unseen;
+
 /// The longest name of a file, in bytes.
 pub(crate) const MAX_NAME: usize = 255;
 
@@ -16,23 +18,6 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
         && !name.ends_with(|c: char| c == '.' || c.is_whitespace())
         && !name.contains(forbidden)
         && !is_device(name)
-}
-
-/// Whether `c` is not seen itself and steers a terminal, or changes the order or the look of what is around it.
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 fn is_device(name: &str) -> bool {

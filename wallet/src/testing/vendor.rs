@@ -22,10 +22,11 @@ use scrip_protocol::{
     address::VendorAddress,
     credits::{Credits, Exponent},
     id::{GrantId, KeyId, VendorId},
-    issuance::{GrantAnswer, IssuanceAnswer, IssuanceRequest, PackEntry, SignedItem},
+    issuance::{GrantAnswer, IssuanceAnswer, IssuanceRequest, SignedItem},
     keys::SigningKey,
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows},
     media,
+    pack::Pack,
     problem::ProblemType,
     purchase::GrantRequest,
     seed::GrantSecret,
@@ -44,6 +45,8 @@ use super::{
 const RSA_KEYS: &str = include_str!("rsa_keys.txt");
 /// Certificates of each denomination in the pack: 2^0 … 2^3.
 const PACK: [u16; 4] = [4, 3, 2, 4];
+/// The product that has it.
+const PRODUCT: &str = "test-pack";
 
 struct Rsa {
     modulus: [u8; 256],
@@ -168,6 +171,8 @@ impl FakeVendor {
             version: books.manifest_version,
             issuer_name: books.issuer_name.clone(),
             receipt_key: SigningKey::from_seed(&[2; 32]).public(),
+            products: vec![Product::new(PRODUCT, pack())],
+            operators: Vec::new(),
             epochs,
         };
         Manifest::open(&body.sign(&self.root), &self.id()).unwrap()
@@ -202,17 +207,19 @@ impl FakeVendor {
     }
 
     fn answer(&self, grant: &GrantId, books: &Books) -> GrantAnswer {
-        let entry =
-            |(k, count): (u8, u16)| PackEntry { exponent: Exponent::new(k).unwrap(), count };
         GrantAnswer {
-            product: "test pack".to_owned(),
-            pack: (0..).zip(PACK).map(entry).collect(),
+            product: PRODUCT.to_owned(),
+            pack: pack(),
             credits: Self::pack_value(),
             minted: books.minted.contains_key(grant),
             test: false,
             rest: None,
         }
     }
+}
+
+fn pack() -> Pack {
+    Pack::new((0..).zip(PACK).map(|(k, count)| (Exponent::new(k).unwrap(), count))).unwrap()
 }
 
 fn rsa_key(line: &str) -> Rsa {

@@ -311,7 +311,7 @@ pub(super) fn bought(purchase: &Purchase, answer: &GrantAnswer) -> Bought {
     Bought {
         product: answer.product.clone(),
         credits: answer.credits,
-        certificates: answer.pack.iter().map(|entry| usize::from(entry.count)).sum(),
+        certificates: answer.pack.size(),
         test: answer.test,
         at: purchase.at,
     }

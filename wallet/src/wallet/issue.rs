@@ -8,7 +8,6 @@ use std::sync::Arc;
 use scrip_protocol::{
     id::KeyId,
     issuance::{Blinding, Certificate, GrantAnswer, IssuanceAnswer, IssuanceRequest},
-    limits::MAX_PACK,
     manifest::{KeyUse, Manifest},
     problem::ProblemType,
     seed::{Counter, WalletSeed},
@@ -137,14 +136,11 @@ impl Wallet {
         let now = self.now();
         let key_use = if answer.test { KeyUse::Test } else { KeyUse::Production };
         let mut keys = Vec::new();
-        for entry in &answer.pack {
+        for (exponent, count) in answer.pack.entries() {
             let key = manifest
-                .issuing(key_use, entry.exponent, now)
-                .ok_or(WalletError::NoIssuingKey(entry.exponent))?;
-            keys.extend(std::iter::repeat_n(key.id(), entry.count.into()));
-            if keys.len() > MAX_PACK {
-                return Err(WalletError::PackTooLarge);
-            }
+                .issuing(key_use, exponent, now)
+                .ok_or(WalletError::NoIssuingKey(exponent))?;
+            keys.extend(std::iter::repeat_n(key.id(), count.into()));
         }
         Ok(keys)
     }
