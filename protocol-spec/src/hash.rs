@@ -37,6 +37,7 @@ labels! {
     Spend => "scrip/v1 spend",
     PaymentId => "scrip/v1 payment id",
     Receipt => "scrip/v1 receipt",
+    Refusal => "scrip/v1 refusal",
     RelayInfo => "scrip/v1 relay info",
     Command => "scrip/v1 command",
     RedemptionBatch => "scrip/v1 redemption batch",

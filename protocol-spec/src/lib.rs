@@ -28,6 +28,7 @@ pub mod problem;
 pub mod purchase;
 pub mod receipt;
 pub mod redemption;
+pub mod refusal;
 pub mod renewal;
 pub mod resource;
 pub mod rsa;

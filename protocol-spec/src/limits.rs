@@ -38,6 +38,8 @@ pub const MAX_SOLVENCY: usize = 1 << 20;
 pub const REDEEM_WITHIN: u64 = 7 * 86_400;
 /// Bytes of a receipt.
 pub const MAX_RECEIPT: usize = 8_192;
+/// Bytes of a refusal: operator, payment, the name of a problem, signature.
+pub const MAX_REFUSAL: usize = 32 + 32 + 1 + 64 + 64;
 /// Bytes of a lease status: what a lease can gather in receipts.
 pub const MAX_LEASE_STATUS: usize = 1 << 20;
 /// The largest exponent of a denomination.

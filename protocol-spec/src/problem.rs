@@ -47,7 +47,8 @@ macro_rules! problems {
                 match self { $( Self::$variant => Fault::$fault, )* }
             }
 
-            /// Whether, as the answer to a paid request, it is a promise that no certificate of the payment was taken (spending.md, "The retry rule").
+            /// Whether it says that nothing was taken. As the answer to a paid request that is a promise only where it is signed
+            /// (spending.md, "Refusals").
             pub const fn nothing_taken(self) -> bool {
                 match self { $( Self::$variant => problems!(@taken $taken), )* }
             }
@@ -192,6 +193,9 @@ pub struct Problem {
     /// Of `certificate-spent`: the [`ConflictProof`](crate::redemption::ConflictProof) of one such certificate, base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
+    /// As the answer to a paid request: the signed [`Refusal`](crate::refusal::Refusal), base64url. Without it nothing is promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 impl Problem {
@@ -206,6 +210,7 @@ impl Problem {
             operator_id: None,
             vendors: Vec::new(),
             conflict: None,
+            refusal: None,
         }
     }
 

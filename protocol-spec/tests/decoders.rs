@@ -16,11 +16,13 @@ use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::{MAX_BATCH_ITEMS, MAX_PACK, MAX_PAYMENT_ITEMS, MAX_RENEWAL_ITEMS};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
+use scrip_protocol::problem::ProblemType;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
     ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
     batch_digest,
 };
+use scrip_protocol::refusal::{Accusation, Refusal};
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, CommandAuth, LeaseStatus, ResourceRequest};
 use scrip_protocol::spend::Binding;
@@ -142,6 +144,14 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
             }),
         ),
         (
+            "refusal",
+            refusal(&world).sign(&world.operator),
+            Box::new(move |b| {
+                let key = SigningKey::from_seed(&[3; 32]);
+                Refusal::open(b, &operator_key).ok().map(|r| r.sign(&key))
+            }),
+        ),
+        (
             "lease status",
             lease.encode(),
             Box::new(|b| LeaseStatus::decode(b).ok().map(|l| l.encode())),
@@ -220,6 +230,14 @@ fn receipt(world: &World) -> Receipt {
         lease_until: TODAY.start(),
         credits: 4,
         detail: vec![2; 24],
+    }
+}
+
+fn refusal(world: &World) -> Refusal {
+    Refusal {
+        operator_id: world.operator_id(),
+        payment_id: world.paid_request(&[world.certificate(0, 0)], 9).payment_id(),
+        problem: ProblemType::StorageFull,
     }
 }
 
@@ -328,6 +346,7 @@ proptest! {
         let _ = LeaseStatus::decode(&bytes);
         let _ = IssuanceRequest::decode(&bytes);
         let _ = ConflictProof::decode(&bytes);
+        let _ = Accusation::from_json(&bytes);
         let _ = RenewalRequest::decode(&bytes);
         let _ = RenewalAnswer::decode(&bytes);
         let _ = Inquiry::decode(&bytes);

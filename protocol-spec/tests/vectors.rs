@@ -12,11 +12,13 @@ use scrip_protocol::inquiry::{InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::Blinding;
 use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest};
 use scrip_protocol::payment::PaidRequest;
+use scrip_protocol::problem::ProblemType;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
     ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
     batch_digest,
 };
+use scrip_protocol::refusal::Refusal;
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, ResourceRequest};
 use scrip_protocol::seed::Counter;
@@ -267,6 +269,11 @@ fn spending() {
         "certificate_key": hex(e.item.token.nonce), "commitment": hex(e.item.commitment.as_bytes()),
         "binding": hex(e.binding.as_bytes()), "signature": hex(e.item.signature.as_bytes()),
     })).collect();
+    let refusal = Refusal {
+        operator_id: world.operator_id(),
+        payment_id: paid.payment_id(),
+        problem: ProblemType::StorageFull,
+    };
     let bytes = paid.encode();
     let negatives: Vec<_> = negatives(&bytes)
         .into_iter()
@@ -284,6 +291,7 @@ fn spending() {
             "request_digest": hex(request_digest(&paid.resource_request).as_bytes()),
             "items": items, "payment_id": hex(paid.payment_id().as_bytes()),
             "paid_request": hex(&bytes), "undecodable": negatives,
+            "refusal": {"problem": refusal.problem.name(), "bytes": hex(refusal.sign(&world.operator))},
         }),
     );
 }

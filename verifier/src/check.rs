@@ -19,9 +19,9 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{OperatorId, PaymentId, VendorId},
     manifest::{DenominationKey, KeyUse, Manifest},
-    payment::{Evidence, PaidRequest},
+    payment::{Evidence, PaidRequest, PaymentItem},
     spend::{Binding, payment_id},
-    time::UnixSeconds,
+    time::{Day, UnixSeconds},
 };
 
 pub use self::refusal::Refusal;
@@ -121,6 +121,31 @@ impl Received {
         &self.request.resource_request
     }
 
+    /// The UTC day that the payment names.
+    pub fn day(&self) -> Day {
+        self.request.payment.day
+    }
+
+    /// Each certificate key with its binding, in the order of the payment.
+    pub fn bindings(&self) -> Vec<([u8; 32], Binding)> {
+        self.evidence.iter().map(|one| (one.item.token.nonce, one.binding)).collect()
+    }
+
+    /// Whether checks 4, 7, 9 and 10, and of check 6 what does not change with time, all pass: only then is this a payment that
+    /// its holder made, so that a refusal of it is signed (verification.md, "Refusals"). As expensive as [`Priced::verify`].
+    pub fn is_genuine(self, manifest: &Manifest, rng: &mut (impl RngCore + CryptoRng)) -> bool {
+        let Self { request, evidence, .. } = self;
+        let items = &request.payment.items;
+        let looks_right = are_different(items)
+            && items.iter().all(|item| {
+                item.token.challenge_digest == *manifest.challenge_digest()
+                    && item.token.certificate_key().is_ok()
+            });
+        looks_right
+            && denomination_keys(&evidence, manifest)
+                .is_ok_and(|keys| check_signatures(&evidence, &keys, rng).is_ok())
+    }
+
     /// Check 3: the vendor is one of those that `accepts` names, and the payment is for `operator`.
     ///
     /// # Errors
@@ -159,8 +184,7 @@ impl Addressed {
     ) -> Result<Inspected, Refusal> {
         let received = self.0;
         let payment = &received.request.payment;
-        let mut keys = HashSet::with_capacity(payment.items.len());
-        if !payment.items.iter().all(|item| keys.insert(item.token.nonce)) {
+        if !are_different(&payment.items) {
             return Err(Refusal::DuplicateCertificate);
         }
         if !payment.day.is_adjacent_to(now.day()) {
@@ -242,6 +266,11 @@ impl Priced {
             certificates,
         })
     }
+}
+
+fn are_different(items: &[PaymentItem]) -> bool {
+    let mut keys = HashSet::with_capacity(items.len());
+    items.iter().all(|item| keys.insert(item.token.nonce))
 }
 
 fn denomination_keys<'m>(

@@ -5,7 +5,9 @@
 //! What it answers decides what becomes of the payment:
 //!
 //! - `2xx`: committed. Status, content type and body (at most `MAX_RECEIPT` bytes) are stored with the payment, then sent.
-//! - a problem document that takes nothing, or any other `4xx`: released, then sent. The server must not have provisioned.
+//! - a problem document that takes nothing, or any other `4xx`, which becomes `request-refused`: the payment is refused for good, its
+//!   certificates are free, and the problem is sent with the operator's signature. The server must not have provisioned, and is not
+//!   asked to again.
 //! - everything else, a panic included: the reservation stays, and the client is told to repeat its request.
 //!
 //! A client that hangs up changes nothing once its request is read: what follows runs to its end. Where too many payments

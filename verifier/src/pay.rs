@@ -1,9 +1,11 @@
-//! The path of a paid request, verification.md 1 to 14: check, reserve, provision, commit or release.
+//! The path of a paid request, verification.md 1 to 14: check, reserve, provision, commit or refuse.
 //!
 //! What a crash leaves behind: before the reservation nothing; after it a reservation, which a retry continues and
-//! [`Verifier::recover`] settles; after the commit the answer, which every retry gets.
+//! [`Verifier::recover`] settles; after the commit or the refusal the answer, which every retry gets. A refusal promises that nothing is
+//! ever taken, so it is signed once it is on disk and not before; what is not signed promises nothing.
 
 mod ask_first;
+mod refuse;
 
 use std::sync::Arc;
 
@@ -31,17 +33,32 @@ pub(crate) enum Provisioned {
     /// It provisioned, and this is the answer to every retry.
     Done(StoredAnswer),
     /// It provisioned nothing and never will for this payment.
-    Nothing(StoredAnswer),
+    Nothing(Problem),
     /// Nobody knows.
     Unknown(Problem),
 }
 
 /// Why a payment has no answer of the server's.
 enum Stop {
-    /// The client is told.
+    /// The client is told, and nothing is promised.
     Problem(Box<Problem>),
+    /// The client is told that the payment is refused for good, if that can be promised.
+    Refused(Box<Problem>, Genuine),
     /// The payment has an answer already.
     Answered(StoredAnswer),
+}
+
+/// Whether all signatures of a payment are known to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Genuine {
+    Verified,
+    NotVerified,
+}
+
+impl Stop {
+    fn refused(problem: impl Into<Problem>, genuine: Genuine) -> Self {
+        Self::Refused(Box::new(problem.into()), genuine)
+    }
 }
 
 impl From<Problem> for Stop {
@@ -92,6 +109,9 @@ where
     let answer = match run(&verifier, received, &*price, provision).await {
         Ok(answer) | Err(Stop::Answered(answer)) => answer,
         Err(Stop::Problem(problem)) => StoredAnswer::problem(&problem),
+        Err(Stop::Refused(problem, genuine)) => {
+            refuse::refuse(&verifier, &body, *problem, genuine).await
+        }
     };
     lead.finish(&answer);
     answer
@@ -134,7 +154,9 @@ async fn known(verifier: &Verifier, received: &Received) -> Result<Option<Reserv
         return Ok(None);
     }
     match verifier.store.find(received.payment_id()).await? {
-        Some(KnownPayment::Committed(answer)) => Err(Stop::Answered(answer)),
+        Some(KnownPayment::Committed(answer) | KnownPayment::Refused(answer)) => {
+            Err(Stop::Answered(answer))
+        }
         Some(KnownPayment::Reserved(reserved)) => Ok(Some(reserved)),
         None => Ok(None),
     }
@@ -148,7 +170,7 @@ async fn check<'v, P: Price>(
 ) -> Result<(CheckedPayment, &'v VendorPolicy), Stop> {
     let vendor = received.vendor_id();
     let manifest = verifier.manifests.held(&vendor);
-    let refused = |refusal: Refusal| refuse(verifier, refusal);
+    let refused = |refusal: Refusal| stop_of(verifier, refusal);
     let addressed =
         received.accepted_from(|_| manifest.is_some(), &verifier.operator_id()).map_err(refused)?;
     let (Some(manifest), Some(policy)) = (manifest, verifier.policy(&vendor)) else {
@@ -156,22 +178,25 @@ async fn check<'v, P: Price>(
     };
     let (accept_test, now) = (policy.accept_test, verifier.now());
     let inspected = Addressed::inspect(addressed, manifest, accept_test, now).map_err(refused)?;
-    let quote: Quote = price.quote(inspected.resource_request()).await?;
+    let quote = price.quote(inspected.resource_request()).await;
+    let quote: Quote = quote.map_err(|problem| Stop::refused(problem, Genuine::NotVerified))?;
     let priced = inspected.for_price(quote).map_err(refused)?;
     let checked = verify_signatures(verifier, priced).await?.map_err(refused)?;
     Ok((checked, policy))
 }
 
-fn refuse(verifier: &Verifier, refusal: Refusal) -> Stop {
-    match refusal {
-        Refusal::PaymentTooLow { quote, .. } => {
-            verifier.with_terms(refusal.problem(), quote).into()
-        }
+fn stop_of(verifier: &Verifier, refusal: Refusal) -> Stop {
+    let problem = match refusal {
+        Refusal::PaymentTooLow { quote, .. } => verifier.with_terms(refusal.problem(), quote),
         Refusal::KeyUnknown => {
             verifier.manifests.want_refresh(); // the vendor may have begun an epoch
-            refusal.problem().into()
+            refusal.problem()
         }
-        _ => refusal.problem().into(),
+        _ => refusal.problem(),
+    };
+    match refusal.depends_on_the_relay() {
+        true => Stop::refused(problem, Genuine::NotVerified),
+        false => problem.into(),
     }
 }
 
@@ -205,8 +230,18 @@ async fn reserve(
     match outcome {
         ReserveOutcome::New(reserved) | ReserveOutcome::Retry(reserved) => Ok(reserved),
         ReserveOutcome::Committed(answer) => Err(Stop::Answered(answer)),
-        ReserveOutcome::SpentElsewhere { proof } => Err(spent(proof.as_ref()).into()),
-        ReserveOutcome::OverLimit => Err(ProblemType::VendorLimit.into()),
+        ReserveOutcome::Refused(answer) => Err(Stop::Answered(answer)),
+        ReserveOutcome::SpentElsewhere { proof } => {
+            Err(Stop::refused(spent(proof.as_ref()), Genuine::Verified))
+        }
+        ReserveOutcome::OverLimit => {
+            Err(Stop::refused(ProblemType::VendorLimit, Genuine::Verified))
+        }
+        ReserveOutcome::BindingRefused => {
+            let detail = "a certificate is bound as in a payment that was refused";
+            let problem = Problem::new(ProblemType::RequestRefused).detail(detail);
+            Err(Stop::refused(problem, Genuine::Verified))
+        }
     }
 }
 
@@ -239,7 +274,7 @@ fn paid_with(reserved: &ReservedPayment, counts: impl Fn(EvidenceState) -> bool)
     }
 }
 
-/// Checks 13 and 14: commit, release, or leave the reservation for the next attempt.
+/// Checks 13 and 14: commit, refuse, or leave the reservation for the next attempt.
 async fn settle(
     verifier: &Verifier,
     reserved: &ReservedPayment,
@@ -247,12 +282,7 @@ async fn settle(
 ) -> Result<StoredAnswer, Stop> {
     match provisioned {
         Provisioned::Done(answer) => Ok(verifier.commit(reserved.payment_id, answer).await?),
-        Provisioned::Nothing(answer) => match verifier.release(reserved.payment_id).await {
-            Ok(()) => Ok(answer),
-            // The vendor has recorded the spend: "nothing taken" would be a lie. The next attempt may succeed.
-            Err(StoreError::NotReleasable) => Err(ProblemType::ProvisioningFailed.into()),
-            Err(error) => Err(error.into()),
-        },
+        Provisioned::Nothing(problem) => Err(Stop::refused(problem, Genuine::Verified)),
         Provisioned::Unknown(problem) => Err(problem.into()),
     }
 }

@@ -7,7 +7,10 @@
 //! - [`SpentStore::reserve`] decides atomically: of any number of reservations that share a certificate, in any order
 //!   and at the same time, exactly one succeeds, and no more than the limit is unredeemed at any time;
 //! - a reservation stores the evidence of every certificate before it succeeds;
-//! - `reserved → committed` or `reserved → released`, nothing else, and the first answer that is committed stays.
+//! - `reserved → committed`, `reserved → released` or `reserved → refused`, nothing else, and the first answer that is
+//!   committed or refused stays;
+//! - a binding is taken or refused, never both: what was refused is never reserved, under whatever payment, for as long as
+//!   the day of the payment could let it pass.
 
 mod error;
 mod records;
@@ -27,9 +30,9 @@ pub use self::{
     error::StoreError,
     records::{
         AnsweredBatch, BatchNumber, Conflict, ConflictNumber, EarningsRow, EvidenceNumber,
-        EvidenceState, KnownPayment, NewBatch, OutcomeRecord, PendingBatch, RedeemableItem,
-        Reservation, ReserveOutcome, ReservedCertificate, ReservedItem, ReservedPayment,
-        VendorTotals, Waiting,
+        EvidenceState, KnownPayment, MOST_REFUSALS, NewBatch, NewRefusal, OutcomeRecord,
+        PendingBatch, RedeemableItem, RefuseOutcome, Reservation, ReserveOutcome,
+        ReservedCertificate, ReservedItem, ReservedPayment, VendorTotals, Waiting,
     },
     sqlite::{Books, SqliteStore},
 };
@@ -49,6 +52,11 @@ pub trait SpentStore: Send + Sync + 'static {
     /// Stores the answer to a reserved payment, which makes its evidence redeemable. Gives the answer that counts: the one
     /// that was committed first.
     fn commit(&self, payment: PaymentId, answer: StoredAnswer) -> StoreFuture<'_, StoredAnswer>;
+
+    /// Refuses a payment for good, in one transaction with the release of its reservation where there is one.
+    ///
+    /// Fails with [`StoreError::NotReleasable`] for a reservation that was shown to the vendor.
+    fn refuse(&self, refusal: NewRefusal) -> StoreFuture<'_, RefuseOutcome>;
 
     /// Forgets a reservation: its certificates are free again. A payment that is not known is released already.
     ///
@@ -95,7 +103,7 @@ pub trait SpentStore: Send + Sync + 'static {
     fn reported(&self, conflict: ConflictNumber) -> StoreFuture<'_, ()>;
 
     /// Drops certificates of epochs whose `redeem_until` lies at or before `now`, and what belongs to them, as far as the vendor
-    /// has decided about them. Gives how many were dropped; call it again until there are none, for it takes a slice at a
+    /// has decided about them; and refusals of payments whose day is long past. Gives how many were dropped; call it again until there are none, for it takes a slice at a
     /// time, not to hold up payments.
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, u64>;
 

@@ -8,7 +8,8 @@
 //! | batch of a payment that is redeemed first | `verifier.ask.before`, `verifier.ask.persisted` |
 //! | the server's provision | `verifier.provision.before`, `verifier.provision.after` |
 //! | commit | `verifier.commit.before`, `verifier.commit.after` |
-//! | release | `verifier.release.before`, `verifier.release.after` |
+//! | release, by a recovery | `verifier.release.before`, `verifier.release.after` |
+//! | refusal, with the release where there is a reservation | `verifier.refuse.before`, `verifier.refuse.after` |
 //! | batches of the redeemer | `redeemer.batch.before`, `redeemer.batch.persisted` |
 //! | exchange with a vendor | `redeemer.batch.sending`, `redeemer.answer.received`, `redeemer.answer.recorded` |
 //! | telling the server of a conflict | `redeemer.conflict.before`, `redeemer.conflict.told`, `redeemer.conflict.recorded` |

@@ -14,6 +14,7 @@ use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::Problem;
 use scrip_protocol::receipt::Receipt;
 use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
+use scrip_protocol::refusal::{Accusation, Refusal};
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
 use scrip_protocol::solvency::Solvency;
@@ -49,7 +50,11 @@ fuzz_target!(|input: &[u8]| {
         7 => same(LeaseStatus::decode(bytes).ok().map(|l| l.encode()), bytes),
         8 => drop(SignedBatch::decode(bytes).map(|b| b.verify(&key()))),
         9 => drop(RedemptionOutcome::open(bytes, &key())),
-        10 => drop(Receipt::open(bytes, &key())),
+        10 => {
+            drop(Receipt::open(bytes, &key()));
+            drop(Refusal::open(bytes, &key()));
+            drop(Accusation::from_json(bytes).map(|accusation| accusation.open()));
+        }
         11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
         13 => same(RenewalRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
         14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),

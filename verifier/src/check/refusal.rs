@@ -78,6 +78,28 @@ impl From<Rejection> for Refusal {
 }
 
 impl Refusal {
+    /// Whether the payment may be one that its holder made, and that would be taken at another time or for another price. What
+    /// can never be taken, or cannot be told, is refused without a signature (verification.md, "Refusals").
+    pub const fn depends_on_the_relay(&self) -> bool {
+        match self {
+            Self::DayOutOfRange
+            | Self::KeyOutsideWindow
+            | Self::TestCertificate
+            | Self::PaymentTooLow { .. }
+            | Self::PaymentTooHigh { .. } => true,
+            Self::TooLarge
+            | Self::Malformed(_)
+            | Self::WrongVendor
+            | Self::WrongOperator
+            | Self::DuplicateCertificate
+            | Self::ChallengeMismatch
+            | Self::KeyUnknown
+            | Self::CertificateKey
+            | Self::CertificateSignature
+            | Self::SpendSignature => false,
+        }
+    }
+
     /// The problem that the client is answered with.
     pub const fn problem_type(&self) -> ProblemType {
         match self {

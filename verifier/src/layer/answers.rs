@@ -98,9 +98,12 @@ pub(super) async fn sort<R: Body>(response: Response<R>) -> Provisioned {
     let document =
         answer.content_type.starts_with(media::PROBLEM).then(|| Problem::from_json(&answer.body));
     match document.flatten() {
-        Some(problem) if problem.problem.nothing_taken() => Provisioned::Nothing(answer),
+        Some(problem) if problem.problem.nothing_taken() => Provisioned::Nothing(problem),
         Some(problem) => Provisioned::Unknown(problem),
-        None if parts.status.is_client_error() => Provisioned::Nothing(answer),
+        None if parts.status.is_client_error() => {
+            let detail = format!("the server answered {}", parts.status.as_u16());
+            Provisioned::Nothing(Problem::new(ProblemType::RequestRefused).detail(detail))
+        }
         None => Provisioned::Unknown(ProblemType::ProvisioningFailed.into()),
     }
 }

@@ -5,9 +5,9 @@
 
 use scrip_protocol::problem::ProblemType;
 
-use super::{Stop, paid_with, spent};
+use super::{Stop, paid_with, refuse::signed, spent};
 use crate::{
-    provisions::{Paid, StoredAnswer},
+    provisions::Paid,
     redeemer::{exchange, new_batch},
     spent::{EvidenceState, KnownPayment, ReservedPayment},
     verifier::Verifier,
@@ -29,7 +29,9 @@ pub(super) async fn ask(verifier: &Verifier, reserved: &ReservedPayment) -> Resu
         }
     }
     match verifier.store.find(reserved.payment_id).await? {
-        Some(KnownPayment::Committed(answer)) => Err(Stop::Answered(answer)),
+        Some(KnownPayment::Committed(answer) | KnownPayment::Refused(answer)) => {
+            Err(Stop::Answered(answer))
+        }
         Some(KnownPayment::Reserved(now)) => match decided(verifier, &now).await? {
             Some(paid) => Ok(paid),
             None => Err(ProblemType::VendorUnreachable.into()),
@@ -61,9 +63,10 @@ async fn decided(verifier: &Verifier, reserved: &ReservedPayment) -> Result<Opti
     if !paid.certificates.is_empty() {
         return Ok(Some(paid));
     }
-    // Nothing is left. The refusal is kept as the payment's answer: a retry asks nobody again.
+    // Nothing is left. The refusal is kept as the payment's answer: a retry asks nobody again, and no other payment can have
+    // its certificates with these bindings.
     let conflicts = verifier.store.conflicts_of(reserved.payment_id).await?;
     let refusal = spent(conflicts.first().map(|conflict| &conflict.proof));
-    let answer = StoredAnswer::problem(&refusal);
+    let answer = signed(verifier, reserved.payment_id, refusal);
     Err(Stop::Answered(verifier.commit(reserved.payment_id, answer).await?))
 }

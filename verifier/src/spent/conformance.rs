@@ -16,8 +16,9 @@ use scrip_protocol::{
 };
 
 use super::{
-    EvidenceState, KnownPayment, NewBatch, OutcomeRecord, PendingBatch, Reservation,
-    ReserveOutcome, ReservedItem, ReservedPayment, SpentStore, StoreError, Waiting,
+    EvidenceState, KnownPayment, MOST_REFUSALS, NewBatch, NewRefusal, OutcomeRecord, PendingBatch,
+    RefuseOutcome, Reservation, ReserveOutcome, ReservedItem, ReservedPayment, SpentStore,
+    StoreError, Waiting,
 };
 use crate::provisions::StoredAnswer;
 
@@ -39,6 +40,8 @@ pub async fn run(store: Arc<dyn SpentStore>) {
     a_batch_goes_its_way(&*store, vendor(6)).await;
     asked_first(&*store, vendor(7)).await;
     closed_epochs_are_dropped(&*store, vendor(8)).await;
+    refused_is_never_taken(&*store, vendor(9)).await;
+    refusals_are_bounded_and_pruned(&*store, vendor(10)).await;
 }
 
 /// A vendor's id for tests.
@@ -173,6 +176,76 @@ async fn release_frees(store: &dyn SpentStore, vendor: VendorId) {
     assert!(!store.reserved(AT).await.unwrap().iter().any(|one| one.vendor_id == vendor));
     let released = store.release(second.payment_id).await;
     assert!(matches!(released, Err(StoreError::NotReleasable)));
+}
+
+fn refusal(reservation: &Reservation, text: &str) -> NewRefusal {
+    let bindings = reservation.items.iter();
+    NewRefusal {
+        payment_id: reservation.payment_id,
+        day: AT.day(),
+        bindings: bindings
+            .map(|item| (item.evidence.item.token.nonce, item.evidence.binding))
+            .collect(),
+        answer: answer(text),
+    }
+}
+
+async fn refuse(store: &dyn SpentStore, reservation: &Reservation, text: &str) -> RefuseOutcome {
+    store.refuse(refusal(reservation, text)).await.unwrap()
+}
+
+/// The payment, its bindings in whatever payment, and the first answer; reserved before or not.
+async fn refused_is_never_taken(store: &dyn SpentStore, vendor: VendorId) {
+    let first = reservation(vendor, 301, &[1, 2]);
+    reserve_new(store, &first).await;
+    assert_eq!(refuse(store, &first, "a").await, RefuseOutcome::Refused(answer("a")));
+    assert_eq!(unredeemed(store, vendor).await, Credits::ZERO, "released with it");
+    assert_eq!(refuse(store, &first, "b").await, RefuseOutcome::Refused(answer("a")));
+    assert_eq!(reserve(store, &first).await, ReserveOutcome::Refused(answer("a")));
+    let found = store.find(first.payment_id).await.unwrap();
+    assert_eq!(found, Some(KnownPayment::Refused(answer("a"))));
+    let late = store.commit(first.payment_id, answer("late")).await;
+    assert!(matches!(late, Err(StoreError::NotReserved)));
+    store.release(first.payment_id).await.unwrap();
+    assert_eq!(reserve(store, &first).await, ReserveOutcome::Refused(answer("a")));
+
+    // One of its bindings, under another name.
+    let mut part = reservation(vendor, 301, &[2]);
+    part.payment_id = PaymentId::from_bytes([0xed; 32]);
+    assert_eq!(reserve(store, &part).await, ReserveOutcome::BindingRefused);
+    assert_eq!(refuse(store, &part, "c").await, RefuseOutcome::Refused(answer("c")));
+    // The certificates, bound anew.
+    let second = reservation(vendor, 302, &[1, 2]);
+    reserve_new(store, &second).await;
+    store.commit(second.payment_id, answer("x")).await.unwrap();
+    assert_eq!(refuse(store, &second, "d").await, RefuseOutcome::Committed(answer("x")));
+    let mut taken = reservation(vendor, 302, &[1]);
+    taken.payment_id = PaymentId::from_bytes([0xec; 32]);
+    assert_eq!(refuse(store, &taken, "e").await, RefuseOutcome::Taken);
+    assert_eq!(store.find(taken.payment_id).await.unwrap(), None);
+    // A payment that was never reserved, of certificates that were spent for something else.
+    let third = reservation(vendor, 303, &[1, 2]);
+    assert_eq!(refuse(store, &third, "f").await, RefuseOutcome::Refused(answer("f")));
+    assert_eq!(unredeemed(store, vendor).await, Credits(4));
+}
+
+async fn refusals_are_bounded_and_pruned(store: &dyn SpentStore, vendor: VendorId) {
+    for at in 0..MOST_REFUSALS as u16 {
+        let payment = reservation(vendor, 400 + at, &[7_001]);
+        assert!(matches!(refuse(store, &payment, "r").await, RefuseOutcome::Refused(_)));
+    }
+    let more = reservation(vendor, 499, &[7_002, 7_001]);
+    reserve_new(store, &more).await;
+    assert_eq!(refuse(store, &more, "r").await, RefuseOutcome::Full);
+    assert_eq!(unredeemed(store, vendor).await, Credits::ZERO, "released all the same");
+    assert_eq!(store.find(more.payment_id).await.unwrap(), None);
+    // While the day of the payment could let it pass, also by a clock that is some days wrong, a refusal is there.
+    let first = reservation(vendor, 400, &[7_001]);
+    while store.prune(AT.plus(20 * 86_400)).await.unwrap() > 0 {}
+    assert!(matches!(reserve(store, &first).await, ReserveOutcome::Refused(_)));
+    while store.prune(AT.plus(40 * 86_400)).await.unwrap() > 0 {}
+    assert_eq!(store.find(first.payment_id).await.unwrap(), None);
+    assert!(matches!(refuse(store, &more, "r").await, RefuseOutcome::Refused(_)));
 }
 
 /// 64 payments at once with one certificate in common, and one more of their own.

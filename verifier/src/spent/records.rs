@@ -6,6 +6,7 @@ use scrip_protocol::{
     manifest::KeyUse,
     payment::Evidence,
     redemption::{ConflictProof, ItemResult, RedemptionItem},
+    spend::Binding,
     time::{Day, UnixSeconds},
 };
 
@@ -116,6 +117,10 @@ pub enum ReserveOutcome {
     },
     /// The payment would bring what is unredeemed above the limit.
     OverLimit,
+    /// The payment was refused before, with this answer.
+    Refused(StoredAnswer),
+    /// A certificate is bound as in a payment that was refused, and so can never be taken with that binding.
+    BindingRefused,
 }
 
 /// What is known of a payment.
@@ -125,7 +130,40 @@ pub enum KnownPayment {
     Reserved(ReservedPayment),
     /// It was answered.
     Committed(StoredAnswer),
+    /// It was refused: nothing of it is ever taken.
+    Refused(StoredAnswer),
 }
+
+/// A payment that is to be refused for good. Its signatures were verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRefusal {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The day that it names: long after it, the payment is refused anyway, and the refusal can be forgotten.
+    pub day: Day,
+    /// Each certificate key with its binding.
+    pub bindings: Vec<([u8; 32], Binding)>,
+    /// The signed answer, which every retry gets.
+    pub answer: StoredAnswer,
+}
+
+/// What came of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefuseOutcome {
+    /// The payment is refused for good, with this answer: the one that was stored first.
+    Refused(StoredAnswer),
+    /// The payment was taken, and has this answer.
+    Committed(StoredAnswer),
+    /// A certificate was taken with the same binding in another payment, so that nothing may be promised of it. A reservation
+    /// of this payment was released.
+    Taken,
+    /// The store keeps no more refusals of one of the certificates now. A reservation of the payment was released, and it may be
+    /// taken later.
+    Full,
+}
+
+/// How many refusals are kept of one certificate. Without a limit, one certificate could fill the disk.
+pub const MOST_REFUSALS: usize = 16;
 
 /// A payment that is reserved and not yet answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod batches;
 mod migrations;
 mod prune;
 mod reads;
+mod refuse;
 mod reserve;
 mod rows;
 mod settle;
@@ -40,9 +41,9 @@ use self::{
     writer::{Job, Pending, Writer},
 };
 use super::{
-    BatchNumber, Conflict, ConflictNumber, EarningsRow, KnownPayment, NewBatch, OutcomeRecord,
-    PendingBatch, RedeemableItem, Reservation, ReserveOutcome, ReservedPayment, SpentStore,
-    StoreError, StoreFuture, VendorTotals, Waiting,
+    BatchNumber, Conflict, ConflictNumber, EarningsRow, KnownPayment, NewBatch, NewRefusal,
+    OutcomeRecord, PendingBatch, RedeemableItem, RefuseOutcome, Reservation, ReserveOutcome,
+    ReservedPayment, SpentStore, StoreError, StoreFuture, VendorTotals, Waiting,
 };
 use crate::provisions::StoredAnswer;
 
@@ -159,6 +160,10 @@ impl SpentStore for SqliteStore {
 
     fn commit(&self, payment: PaymentId, answer: StoredAnswer) -> StoreFuture<'_, StoredAnswer> {
         self.write(Commit { payment, answer }, Job::Commit)
+    }
+
+    fn refuse(&self, refusal: NewRefusal) -> StoreFuture<'_, RefuseOutcome> {
+        self.write(refusal, Job::Refuse)
     }
 
     fn release(&self, payment: PaymentId) -> StoreFuture<'_, ()> {

@@ -14,9 +14,9 @@ use scrip_protocol::{
 use crate::{
     provisions::StoredAnswer,
     spent::{
-        BatchNumber, Conflict, ConflictNumber, EarningsRow, KnownPayment, NewBatch, OutcomeRecord,
-        PendingBatch, RedeemableItem, Reservation, ReserveOutcome, ReservedPayment, SpentStore,
-        StoreError, StoreFuture, VendorTotals, Waiting,
+        BatchNumber, Conflict, ConflictNumber, EarningsRow, KnownPayment, NewBatch, NewRefusal,
+        OutcomeRecord, PendingBatch, RedeemableItem, RefuseOutcome, Reservation, ReserveOutcome,
+        ReservedPayment, SpentStore, StoreError, StoreFuture, VendorTotals, Waiting,
     },
 };
 
@@ -74,6 +74,10 @@ impl SpentStore for FaultyStore {
 
     fn commit(&self, payment: PaymentId, answer: StoredAnswer) -> StoreFuture<'_, StoredAnswer> {
         self.write("commit", self.inner.commit(payment, answer))
+    }
+
+    fn refuse(&self, refusal: NewRefusal) -> StoreFuture<'_, RefuseOutcome> {
+        self.write("refuse", self.inner.refuse(refusal))
     }
 
     fn release(&self, payment: PaymentId) -> StoreFuture<'_, ()> {

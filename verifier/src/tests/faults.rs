@@ -1,9 +1,7 @@
 //! Every durable write of a payment, failed and lost, and failed and kept: the client repeats its bytes, with and without
 //! a restart in between, and the payment is provisioned exactly once and counted exactly once.
 
-use http::StatusCode;
-
-use super::{server::Mood, *};
+use super::*;
 use crate::testing::Fault;
 
 async fn fails_once(method: &'static str, fault: Fault, restart: bool) {
@@ -35,31 +33,6 @@ async fn a_reservation_or_a_commit_that_fails_is_made_good_by_the_retry() {
             for restart in [false, true] {
                 fails_once(method, fault, restart).await;
             }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_release_that_fails_promises_nothing() {
-    for fault in [Fault::Lost, Fault::Kept] {
-        for restart in [false, true] {
-            let mut world = World::new().await;
-            let certificate = world.certificate(2);
-            let payment = world.payment(&[&certificate], b"a thing");
-            world.server.feel(Mood::Answers(StatusCode::UNPROCESSABLE_ENTITY));
-            world.store.fail_next("release", fault);
-            let answer = world.pay(&payment).await;
-            assert_eq!(answer.problem_type(), Some(ProblemType::Internal));
-            if restart {
-                world = world.restart().await;
-                world.verifier.recover(&*world.server).await.unwrap();
-                world.assert_nothing_is_taken().await;
-            }
-            assert_eq!(world.pay(&payment).await.status, 422);
-            world.assert_nothing_is_taken().await;
-            world.server.feel(Mood::Provisions);
-            let other = world.payment(&[&certificate], b"another");
-            assert_eq!(world.pay(&other).await.status, 201);
         }
     }
 }

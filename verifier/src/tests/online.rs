@@ -74,7 +74,9 @@ async fn a_payment_that_was_spent_elsewhere_is_refused_with_the_proof_for_good()
     let payment = world.payment(&[&certificate], b"large");
     let first = world.pay(&payment).await;
     assert_eq!(first.problem_type(), Some(ProblemType::CertificateSpent));
-    let conflict = first.problem.unwrap().conflict.unwrap();
+    let problem = first.problem.unwrap();
+    assert!(problem.refusal.is_some(), "nothing of it was credited, and nothing is sent again");
+    let conflict = problem.conflict.unwrap();
     let proof = ConflictProof::decode(&decode_base64url(&conflict).unwrap()).unwrap();
     let own = payment.payment.evidence(b"large")[0].binding;
     assert_eq!(proof.verify(&certificate.token().nonce, &own), Ok(()));
@@ -121,6 +123,7 @@ async fn a_refusal_after_the_vendor_was_asked_never_says_that_nothing_was_taken(
     world.server.feel(super::server::Mood::Complains(ProblemType::StorageFull));
     let answer = world.pay(&payment).await;
     assert_eq!(answer.problem_type(), Some(ProblemType::ProvisioningFailed));
+    assert!(answer.problem.unwrap().refusal.is_none());
     world.server.feel(super::server::Mood::Provisions);
     assert_eq!(world.pay(&payment).await.status, 201);
 }

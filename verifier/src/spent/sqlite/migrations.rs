@@ -7,11 +7,12 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use crate::spent::StoreError;
 
 /// Every migration, oldest first. A database is at the version of the last one that was applied.
-const MIGRATIONS: [(i64, &str); 4] = [
+const MIGRATIONS: [(i64, &str); 5] = [
     (1, include_str!("migrations/0001_spent.sql")),
     (2, include_str!("migrations/0002_counters.sql")),
     (3, include_str!("migrations/0003_test_keys.sql")),
     (4, include_str!("migrations/0004_receipts.sql")),
+    (5, include_str!("migrations/0005_refusals.sql")),
 ];
 
 /// Brings the database up to date.

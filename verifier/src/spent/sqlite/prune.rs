@@ -3,7 +3,10 @@
 use scrip_protocol::time::UnixSeconds;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::sql::{SqlResult, list, many, number};
+use super::{
+    refuse,
+    sql::{SqlResult, list, many, number},
+};
 
 /// How many certificates are dropped in one transaction.
 const SLICE: i64 = 4_096;
@@ -42,6 +45,10 @@ pub(super) async fn slice(tx: &mut SqliteConnection, now: UnixSeconds) -> SqlRes
             "AND NOT EXISTS (SELECT 1 FROM evidence WHERE number BETWEEN first_item AND last_item)";
         delete(tx, "DELETE FROM payments WHERE number IN", &payments, empty).await?;
         return Ok(items.len() as u64);
+    }
+    let refusals = refuse::prune(tx, now).await?;
+    if refusals > 0 {
+        return Ok(refusals);
     }
     let sql = "-- prune()
         DELETE FROM batches WHERE outcome IS NOT NULL AND answered_day < ?

@@ -1,6 +1,6 @@
 //! Reservations, all of a transaction together: a few statements with many rows, and decisions in between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use scrip_protocol::{
     credits::Credits,
@@ -13,6 +13,7 @@ use scrip_protocol::{
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
+    refuse,
     sql::{SqlResult, bytes, integer, list, many, number, rows, rows_per_statement, take_numbers},
     writer::Pending,
 };
@@ -45,6 +46,8 @@ struct Ledger {
     vendors: HashMap<VendorId, Vendor>,
     payments: HashMap<PaymentId, KnownPayment>,
     spent: HashMap<SpendKey, Spent>,
+    /// Bindings that can never be taken.
+    refused: HashSet<Binding>,
 }
 
 /// Decides about all reservations, in the order in which they came.
@@ -55,7 +58,8 @@ pub(super) async fn all(tx: &mut SqliteConnection, jobs: &mut [Job<'_>]) -> SqlR
     let vendors = vendors(tx, jobs).await?;
     let payments = known_payments(tx, jobs).await?;
     let spent = spent(tx, jobs, &vendors).await?;
-    let mut ledger = Ledger { vendors, payments, spent };
+    let refused = refused(tx, jobs).await?;
+    let mut ledger = Ledger { vendors, payments, spent, refused };
     let mut accepted = Vec::new();
     for (at, job) in jobs.iter_mut().enumerate() {
         let outcome = ledger.decide(&job.input);
@@ -81,10 +85,14 @@ impl Ledger {
             Some(KnownPayment::Committed(answer)) => {
                 return ReserveOutcome::Committed(answer.clone());
             }
+            Some(KnownPayment::Refused(answer)) => return ReserveOutcome::Refused(answer.clone()),
             Some(KnownPayment::Reserved(reserved)) => {
                 return ReserveOutcome::Retry(reserved.clone());
             }
             None => {}
+        }
+        if reservation.items.iter().any(|item| self.refused.contains(&item.evidence.binding)) {
+            return ReserveOutcome::BindingRefused;
         }
         let Some(vendor) = self.vendors.get_mut(&reservation.vendor_id) else {
             return ReserveOutcome::OverLimit; // cannot be: `vendors` has a row for each reservation
@@ -163,15 +171,26 @@ async fn vendors(
     Ok(vendors)
 }
 
+/// Those of the bindings that were refused.
+async fn refused(tx: &mut SqliteConnection, jobs: &[Job<'_>]) -> SqlResult<HashSet<Binding>> {
+    let items = jobs.iter().flat_map(|job| &job.input.items);
+    let bindings: Vec<Binding> = items.map(|item| item.evidence.binding).collect();
+    refuse::among(tx, &bindings).await
+}
+
 /// Those of the payments that have a row.
 async fn known_payments(
     tx: &mut SqliteConnection,
     jobs: &[Job<'_>],
 ) -> SqlResult<HashMap<PaymentId, KnownPayment>> {
     let mut known = HashMap::new();
-    let sql = format!("SELECT payment_id FROM payments WHERE payment_id IN ({})", list(jobs.len()));
+    let ids = list(jobs.len());
+    let sql = format!(
+        "SELECT payment_id FROM payments WHERE payment_id IN ({ids})
+         UNION ALL SELECT payment_id FROM refusals WHERE payment_id IN ({ids})"
+    );
     let mut query = many(sql);
-    for job in jobs {
+    for job in jobs.iter().chain(jobs) {
         query = query.bind(job.input.payment_id.as_bytes().to_vec());
     }
     for row in query.fetch_all(&mut *tx).await? {

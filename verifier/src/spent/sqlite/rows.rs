@@ -11,7 +11,10 @@ use scrip_protocol::{
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::sql::{SqlError, SqlResult, bytes, integer, value};
+use super::{
+    refuse,
+    sql::{SqlError, SqlResult, bytes, integer, value},
+};
 use crate::{
     provisions::StoredAnswer,
     spent::{
@@ -35,7 +38,9 @@ pub(super) async fn find(
         SELECT p.*, v.vendor_id FROM payments AS p JOIN vendors AS v ON v.number = p.vendor
         WHERE p.payment_id = ?";
     let query = sqlx::query(sql).bind(payment.as_bytes().as_slice());
-    let Some(row) = query.fetch_optional(&mut *connection).await? else { return Ok(None) };
+    let Some(row) = query.fetch_optional(&mut *connection).await? else {
+        return Ok(refuse::find(connection, payment).await?.map(KnownPayment::Refused));
+    };
     if row.try_get::<i64, _>("state")? == COMMITTED {
         return Ok(Some(KnownPayment::Committed(answer(&row)?)));
     }

@@ -10,13 +10,16 @@ use tokio::{
 };
 
 use super::{
-    batches, prune, reserve,
+    batches, prune, refuse, reserve,
     settle::{self, Commit},
     sql::SqlResult,
 };
 use crate::{
     provisions::StoredAnswer,
-    spent::{ConflictNumber, NewBatch, OutcomeRecord, Reservation, ReserveOutcome, StoreError},
+    spent::{
+        ConflictNumber, NewBatch, NewRefusal, OutcomeRecord, RefuseOutcome, Reservation,
+        ReserveOutcome, StoreError,
+    },
 };
 
 /// How many jobs may share a transaction.
@@ -49,6 +52,7 @@ impl<I, O> Pending<I, O> {
 pub(super) enum Job {
     Reserve(Pending<Reservation, ReserveOutcome>),
     Commit(Pending<Commit, StoredAnswer>),
+    Refuse(Pending<NewRefusal, RefuseOutcome>),
     Release(Pending<PaymentId, ()>),
     PutBatches(Pending<Vec<NewBatch>, ()>),
     RecordOutcome(Pending<OutcomeRecord, ()>),
@@ -61,6 +65,7 @@ impl Job {
         match self {
             Self::Reserve(pending) => pending.settle(committed),
             Self::Commit(pending) => pending.settle(committed),
+            Self::Refuse(pending) => pending.settle(committed),
             Self::Release(pending) => pending.settle(committed),
             Self::PutBatches(pending) => pending.settle(committed),
             Self::RecordOutcome(pending) => pending.settle(committed),
@@ -145,6 +150,7 @@ async fn transaction(tx: &mut SqliteConnection, jobs: &mut [Job]) -> SqlResult<(
         match job {
             Job::Reserve(job) => reservations.push(job),
             Job::Commit(job) => job.output = Some(settle::commit(tx, &job.input).await?),
+            Job::Refuse(job) => job.output = Some(refuse::refuse(tx, &job.input).await?),
             Job::Release(job) => job.output = Some(settle::release(tx, &job.input).await?),
             Job::PutBatches(job) => job.output = Some(batches::put(tx, &job.input).await?),
             Job::RecordOutcome(job) => job.output = Some(batches::record(tx, &job.input).await?),
