@@ -65,6 +65,12 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Relay(RelayCommand::Remove { relay }) => {
             setup::remove_relay(session, &relay).await
         }
+        Command::Relay(RelayCommand::Forgive { relay }) => {
+            setup::forgive_relay(session, &relay).await
+        }
+        Command::Relay(RelayCommand::Evidence { relay, output }) => {
+            setup::relay_evidence(session, &relay, output.as_deref()).await
+        }
         Command::Buy(arguments) => purchases::buy(session, arguments).await,
         Command::Offer => purchases::offer(session).await,
         Command::Order(arguments) => purchases::order(session, arguments).await,

@@ -200,7 +200,7 @@ pub enum WalletError {
         announced: Credits,
     },
     /// Recorded, perhaps sent, and no definite answer: the certificates are bound until there is one.
-    #[error("the payment {payment} to {relay} got no definite answer: {error}")]
+    #[error("the payment {payment} to {relay} got no definite answer: {}", no_answer(error))]
     PaymentOpen {
         /// The payment.
         payment: PaymentId,
@@ -209,7 +209,7 @@ pub enum WalletError {
         /// What came last.
         error: CallError,
     },
-    /// The relay refused, and took nothing.
+    /// The relay refused, and signed that it took nothing.
     #[error("{relay} refused the payment and took nothing: {error}")]
     PaymentRefused {
         /// The relay.
@@ -217,6 +217,11 @@ pub enum WalletError {
         /// What it said.
         error: CallError,
     },
+    /// The relay's operator was caught, and not forgiven.
+    #[error(
+        "{0} redeemed a certificate of a payment that it had refused under its signature, and is not paid any more"
+    )]
+    RelayCaught(Box<RelayAddress>),
     /// The receipt is not one for this payment. The relay's fault.
     #[error("{relay} gave no valid receipt: {reason}")]
     BadReceipt {
@@ -344,7 +349,7 @@ pub enum WalletError {
     /// A relay proves that a certificate was spent by a payment of this very wallet, which another relay had refused.
     #[error(
         "{relay} refused the payment and took nothing, because {redeemer} redeemed a certificate of a \
-         payment that it had refused, claiming to take nothing"
+         payment that it had refused, and had signed that it took nothing"
     )]
     RedeemedAfterRefusal {
         /// Who has the proof.
@@ -354,6 +359,17 @@ pub enum WalletError {
         /// What the first one said.
         error: CallError,
     },
+}
+
+/// What came last for a payment that stays open.
+fn no_answer(error: &CallError) -> String {
+    match error.problem().is_some_and(|problem| problem.problem.nothing_taken()) {
+        true => format!(
+            "{error}; the relay says that it took nothing, and has not signed that for this payment, so that it may still \
+             take it"
+        ),
+        false => error.to_string(),
+    }
 }
 
 /// Why one copy of a chunk was of no use; another one is tried.
@@ -429,6 +445,10 @@ impl WalletError {
             Self::Shortage(Shortage::Choice(ChoiceError::TooManyItems { .. })) => {
                 "ask for fewer days: the wallet has too much small change for this price"
             }
+            Self::Shortage(Shortage::OnlySeen { .. }) => {
+                "buy more, use the relay that saw them (`scrip balance` names it), or wait for their renewal; with \
+                 --even-seen they pay here too, and both relays together can tell that one wallet paid them"
+            }
             Self::Shortage(Shortage::OnlyDoubtful { .. }) => {
                 "buy more, or risk those with --spend-doubtful: if one was spent before the restore, \
                  the relay will end the lease"
@@ -487,6 +507,10 @@ impl WalletError {
             Self::PaymentOpen { .. } => {
                 "run `scrip resume` later: it sends the same payment again, which is never counted twice"
             }
+            Self::RelayCaught(_) => {
+                "use another relay; `scrip relay evidence` prints what shows its fault, and `scrip relay forgive` lets this \
+                 wallet pay it again"
+            }
             Self::BadReceipt { .. } => {
                 "tell the relay's operator; `scrip resume` asks for the receipt again"
             }
@@ -529,8 +553,8 @@ impl WalletError {
                 "run `scrip resume`: it goes on with the same purchase, which is never made twice"
             }
             Self::RedeemedAfterRefusal { .. } => {
-                "no longer use the relay that redeemed it, and show this message to its vendor; the other \
-                 certificates are free again: try again"
+                "the relay that redeemed it is not paid any more; `scrip relay evidence` prints what shows its fault, for its \
+                 vendor and for others who use it; the other certificates are free again: try again"
             }
         }
         .to_owned()

@@ -56,11 +56,11 @@ pub use self::{
     secret::Secret,
     store::StoreError,
     wallet::{
-        Balance, Bought, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful, Environment,
-        EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, FromBackup, HistoryEntry,
-        HistoryKind, Inquired, LeaseReport, Mailbox, NewQueue, NewWallet, OpenOrder, PutOptions,
-        QueueReport, Received, RelayReport, Renewed, Restored, Resumed, Stored, Tended, Wallet,
-        send_to_queue,
+        Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
+        Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, FromBackup,
+        HistoryEntry, HistoryKind, Inquired, LeaseReport, Mailbox, NewQueue, NewWallet, OpenOrder,
+        PutOptions, QueueReport, Received, RelayReport, Renewed, Restored, Resumed, Seen, Stored,
+        Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

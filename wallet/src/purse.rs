@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scrip_protocol::{credits::Credits, keys::PublicKey, time::UnixSeconds};
+use scrip_protocol::{credits::Credits, id::OperatorId, keys::PublicKey, time::UnixSeconds};
 
 use crate::{
     choice::{ChoiceError, Coin, choose},
@@ -27,6 +27,8 @@ pub(crate) struct Choosable {
     pub(crate) doubtful: bool,
     /// Those of test keys, and no others; else no such.
     pub(crate) test: bool,
+    /// Also those that another operator saw in a payment that it refused.
+    pub(crate) seen: bool,
 }
 
 /// All certificates. Changes go to disk first and are entered here afterwards.
@@ -50,33 +52,41 @@ impl Purse {
         self.0.extend(changed.into_iter().map(|one| (one.key, one)));
     }
 
-    /// Certificates that pay `price`. Doubtful ones only where they may be chosen and the others do not do.
+    /// Certificates that pay `price` to `operator`: those that it saw before go first. Doubtful ones only where they may be chosen
+    /// and the others do not do.
     pub(crate) fn choose(
         &self,
         price: Credits,
         now: UnixSeconds,
         from: Choosable,
+        operator: &OperatorId,
     ) -> Result<Vec<&CertificateRecord>, Shortage> {
-        let held = self.pick(price, now, from, |state| matches!(state, CertificateState::Held));
+        let is_held = |state: &CertificateState| matches!(state, CertificateState::Held);
+        let held = self.pick(price, now, from, operator, is_held);
         let error = match held {
             Ok(chosen) => return Ok(chosen),
             Err(error) => error,
         };
-        let with_doubtful = self.pick(price, now, from, |state| {
+        let with_doubtful = self.pick(price, now, from, operator, |state| {
             matches!(state, CertificateState::Held | CertificateState::InDoubt)
         });
         match with_doubtful {
-            Ok(chosen) if from.doubtful => Ok(chosen),
-            Ok(_) => Err(Shortage::OnlyDoubtful { price }),
+            Ok(chosen) if from.doubtful => return Ok(chosen),
+            Ok(_) => return Err(Shortage::OnlyDoubtful { price }),
+            Err(_) => {}
+        }
+        let with_seen = Choosable { seen: true, ..from };
+        match self.pick(price, now, with_seen, operator, is_held) {
+            Ok(_) => Err(Shortage::OnlySeen { price }),
             Err(_) => Err(Shortage::Choice(error)),
         }
     }
 
-    /// What would be paid for several things, one after the other: before the first is paid, it should be known that
+    /// What would be paid to several operators, one after the other: before the first is paid, it should be known that
     /// there is enough for the last.
     pub(crate) fn rehearse(
         &self,
-        prices: impl IntoIterator<Item = Credits>,
+        prices: impl IntoIterator<Item = (OperatorId, Credits)>,
         now: UnixSeconds,
         from: Choosable,
     ) -> Result<Credits, Shortage> {
@@ -85,27 +95,35 @@ impl Purse {
             CertificateState::InDoubt => from.doubtful,
             _ => false,
         };
-        let mut coins: Vec<Coin> =
-            self.usable(now, from, usable).iter().map(|one| coin(one)).collect();
-        let available = Credits::total(coins.iter().map(|coin| coin.exponent.value()));
-        let prices: Vec<Credits> = prices.into_iter().collect();
-        let price = Credits::total(prices.iter().copied());
+        let prices: Vec<(OperatorId, Credits)> = prices.into_iter().collect();
+        let payable = |one: &&CertificateRecord| {
+            prices.iter().any(|(operator, _)| may_see(one, from, operator))
+        };
+        let mut left = self.usable(now, from, usable);
+        left.retain(payable);
+        let available = Credits::total(left.iter().map(|one| one.value()));
+        let price = Credits::total(prices.iter().map(|(_, price)| *price));
         let short = if available < price {
             Shortage::Choice(ChoiceError::NotEnough { price, available })
         } else {
             Shortage::TooCoarse { price, available }
         };
         let mut paid = Credits::ZERO;
-        for price in prices {
-            let mut chosen = choose(&coins, price).map_err(|error| match error {
+        for (operator, price) in &prices {
+            let (mut here, rest): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|one| may_see(one, from, operator));
+            let coins: Vec<Coin> = here.iter().map(|one| coin(one, operator)).collect();
+            let mut chosen = choose(&coins, *price).map_err(|error| match error {
                 ChoiceError::NotEnough { .. } => short,
                 other => other.into(),
             })?;
             // From the back, so that the positions in front stay what they are.
             chosen.sort_unstable();
             for at in chosen.into_iter().rev() {
-                paid = Credits::total([paid, coins.swap_remove(at).exponent.value()]);
+                paid = Credits::total([paid, here.swap_remove(at).value()]);
             }
+            here.extend(rest);
+            left = here;
         }
         Ok(paid)
     }
@@ -115,10 +133,12 @@ impl Purse {
         price: Credits,
         now: UnixSeconds,
         from: Choosable,
+        operator: &OperatorId,
         usable: impl Fn(&CertificateState) -> bool,
     ) -> Result<Vec<&CertificateRecord>, ChoiceError> {
-        let candidates = self.usable(now, from, usable);
-        let coins: Vec<Coin> = candidates.iter().map(|one| coin(one)).collect();
+        let mut candidates = self.usable(now, from, usable);
+        candidates.retain(|one| may_see(one, from, operator));
+        let coins: Vec<Coin> = candidates.iter().map(|one| coin(one, operator)).collect();
         let chosen = choose(&coins, price)?;
         Ok(chosen.into_iter().filter_map(|at| candidates.get(at).copied()).collect())
     }
@@ -135,8 +155,18 @@ impl Purse {
     }
 }
 
-const fn coin(certificate: &CertificateRecord) -> Coin {
-    Coin { exponent: certificate.exponent, spend_until: certificate.spend_until }
+/// Whether `operator` may be shown the certificate: nobody else saw it before, or the user does not mind.
+fn may_see(certificate: &CertificateRecord, from: Choosable, operator: &OperatorId) -> bool {
+    from.seen || certificate.seen_by.is_empty() || certificate.seen_by.contains(operator)
+}
+
+/// What `operator` saw before goes first, as if it expired now: it is of use nowhere else.
+fn coin(certificate: &CertificateRecord, operator: &OperatorId) -> Coin {
+    let spend_until = match certificate.seen_by.contains(operator) {
+        true => UnixSeconds(0),
+        false => certificate.spend_until,
+    };
+    Coin { exponent: certificate.exponent, spend_until }
 }
 
 /// Why the purse does not pay a price.
@@ -164,6 +194,14 @@ pub enum Shortage {
         price: Credits,
         /// What would be paid.
         paid: Credits,
+    },
+    /// They would, with those that another relay saw in a payment that it refused.
+    #[error(
+        "the price is {price}, and only certificates that another relay saw and refused would pay it"
+    )]
+    OnlySeen {
+        /// What is asked for.
+        price: Credits,
     },
     /// They would, with those that are in doubt since a restore.
     #[error("the price is {price}, and only certificates that are in doubt would pay it")]

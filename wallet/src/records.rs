@@ -13,6 +13,7 @@ use scrip_protocol::{
     keys::{PublicKey, SigningKey},
     problem::ProblemType,
     purchase::{GrantRequest, OrderId},
+    refusal::Accusation,
     resource::{RelayInfo, SizeClass},
     seed::Counter,
     spend::Binding,
@@ -247,6 +248,10 @@ pub(crate) struct CertificateRecord {
     /// Of one in doubt: when the vendor, by its own clock, first knew nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unrecorded: Option<UnixSeconds>,
+    /// The operators that saw it in a payment that they refused. It pays them and nobody else, so that no two of them can tell that
+    /// one wallet paid both; what it is renewed for was seen by nobody.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) seen_by: BTreeSet<OperatorId>,
     /// Of one that was spent elsewhere: the conflict proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) proof: Option<Blob>,
@@ -314,8 +319,14 @@ pub(crate) enum PaymentState {
     InFlight { request: Blob },
     /// The relay gave this receipt.
     Settled { receipt: Blob, at: UnixSeconds },
-    /// The relay promised that nothing was taken; `None` where the request certainly never left.
-    Returned { problem: Option<ProblemType>, at: UnixSeconds },
+    /// The relay promised under its signature that nothing was taken and nothing ever will be; `None` where the request certainly
+    /// never left.
+    Returned {
+        problem: Option<ProblemType>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<Blob>,
+        at: UnixSeconds,
+    },
 }
 
 /// What becomes of the receipt.
@@ -478,6 +489,19 @@ pub(crate) struct CopyRecord {
     pub(crate) payments: BTreeSet<PaymentId>,
 }
 
+/// An operator that redeemed what it had refused, with what shows it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct CaughtRecord {
+    pub(crate) operator_id: OperatorId,
+    /// Where it was paid.
+    pub(crate) relay: RelayAddress,
+    pub(crate) at: UnixSeconds,
+    /// When the user chose to use it again.
+    pub(crate) forgiven: Option<UnixSeconds>,
+    /// One for each payment.
+    pub(crate) accusations: Vec<Accusation>,
+}
+
 /// What the user was told, so that it is not repeated with every command.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct NoticesRecord {
@@ -529,6 +553,7 @@ record! {
     NoticesRecord, Notices, |_one| Vec::new();
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     TendingRecord, Tending, |_one| Vec::new();
+    CaughtRecord, Caught, |caught| caught.operator_id.as_bytes().to_vec();
     RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();
     Purchase, Purchase, |purchase| purchase.grant.to_be_bytes().to_vec();
     CertificateRecord, Certificate, |certificate| certificate.key.as_bytes().to_vec();

@@ -5,6 +5,7 @@ mod agreement;
 mod backup;
 mod balance;
 mod buy;
+mod caught;
 mod doctor;
 mod evidence;
 mod history;
@@ -36,8 +37,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub(crate) use self::queue::may_pass;
 pub use self::{
     backup::FromBackup,
-    balance::{Balance, Denomination, Expiring},
+    balance::{Balance, Denomination, Expiring, Seen},
     buy::Bought,
+    caught::CaughtReport,
     doctor::{Diagnosis, Finding},
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
@@ -118,6 +120,8 @@ pub struct Wallet {
     tending: Mutex<()>,
     /// Whether this process pays with certificates of test keys, and with no others.
     pays_with_test: AtomicBool,
+    /// Whether this process pays with certificates that another relay saw and refused.
+    pays_with_seen: AtomicBool,
     environment: Environment,
 }
 
@@ -216,6 +220,7 @@ impl Wallet {
             storing: Mutex::new(()),
             tending: Mutex::new(()),
             pays_with_test: AtomicBool::new(false),
+            pays_with_seen: AtomicBool::new(false),
             environment,
         }
     }

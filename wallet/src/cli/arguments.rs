@@ -52,6 +52,9 @@ pub(super) struct Common {
     /// Also spend certificates that are in doubt since a restore
     #[arg(long, global = true)]
     pub(super) spend_doubtful: bool,
+    /// Also pay with certificates that another relay saw and refused: both relays together can tell that one wallet paid them
+    #[arg(long, global = true)]
+    pub(super) even_seen: bool,
     /// Pay with certificates of test purchases, and no others: only relays that are run for tests take them
     #[arg(long, global = true)]
     pub(super) test: bool,
@@ -217,6 +220,21 @@ pub(super) enum RelayCommand {
         /// Its address, host, name, or the beginning of its id
         #[arg(allow_hyphen_values = true)]
         relay: String,
+    },
+    /// Pay a relay again that redeemed what it had refused
+    Forgive {
+        /// Its address, host, name, or the beginning of its id
+        #[arg(allow_hyphen_values = true)]
+        relay: String,
+    },
+    /// What shows to others that a relay redeemed what it had refused: `scrip-auditor audit --refusals` judges it
+    Evidence {
+        /// Its address, host, name, or the beginning of its id
+        #[arg(allow_hyphen_values = true)]
+        relay: String,
+        /// Write one file for each payment to this directory, instead of standard output
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
     },
 }
 

@@ -29,6 +29,12 @@ fn show_balance(balance: &Balance) -> String {
             one.credits.0
         ));
     }
+    for seen in &balance.seen {
+        lines.push(format!(
+            "{} were seen by {}, which refused the payment: they pay there, and elsewhere once they are renewed",
+            seen.credits, seen.relay
+        ));
+    }
     let rest = [
         (balance.pending, "bought and not here yet: run `scrip resume`"),
         (balance.in_flight, "in payments without an answer: run `scrip resume`"),
@@ -179,7 +185,9 @@ fn show_leases(leases: &[LeaseReport]) -> String {
         for conflict in &lease.conflicts {
             let verdict = match (&conflict.redeemer, conflict.proven) {
                 (Some(redeemer), _) => {
-                    format!("{redeemer} redeemed it after it had refused the payment")
+                    format!(
+                        "{redeemer} redeemed it after it had refused the payment under its signature"
+                    )
                 }
                 (None, true) => {
                     "the proof holds: a copy of this wallet spent it for something else".to_owned()

@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) doubtful: Doubtful,
     /// Whether certificates of test keys pay, and no others.
     pub(super) test: bool,
+    /// Whether certificates that another relay saw and refused pay, too.
+    pub(super) even_seen: bool,
     pub(super) accept_excess: bool,
     /// Whether the command keeps its distance in time from others.
     pub(super) when: When,
@@ -63,6 +65,7 @@ impl Session {
             accept_excess: common.accept_excess,
             when: if common.now { When::Now } else { When::InTime },
             test: common.test,
+            even_seen: common.even_seen,
             env,
         })
     }
@@ -76,6 +79,7 @@ impl Session {
         let environment = self.environment.clone();
         let wallet = Wallet::open(&self.directory, self.passphrase()?, environment).await?;
         wallet.pay_with_test_certificates(self.test);
+        wallet.pay_with_seen_certificates(self.even_seen);
         if let Some(notice) = wallet.expiry_notice().await? {
             warn_of_expiry(&notice, self.environment.clock.now());
         }
@@ -90,6 +94,12 @@ impl Session {
             note(
                 "warning: certificates in doubt may be spent; where one was spent before, the \
                  relay ends what it pays for",
+            );
+        }
+        if self.even_seen {
+            note(
+                "note: certificates that another relay saw and refused may pay this one; both together can tell that one \
+                 wallet paid them",
             );
         }
         report(&wallet.settle_payments().await?);

@@ -1,8 +1,10 @@
 //! Making a wallet, and what it works with.
 
-use std::io::Read;
+use std::{io::Read, path::Path};
 
-use scrip_protocol::{address::RelayAddress, seed::WalletSeed, time::SECONDS_PER_DAY};
+use scrip_protocol::{
+    address::RelayAddress, refusal::Accusation, seed::WalletSeed, time::SECONDS_PER_DAY,
+};
 use scrip_runtime::{files::write_new_private, sealed::SealParams};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -250,7 +252,16 @@ pub(super) async fn list_relays(session: &Session) -> Result<(), CliError> {
         }
         let rows: Vec<Vec<String>> = relays.iter().map(relay_row).collect();
         let header = ["name", "queue", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "days", "address"];
-        format!("{}Prices are credits for 30 days.", table(&header, &rows))
+        let mut text = format!("{}Prices are credits for 30 days.", table(&header, &rows));
+        for relay in relays {
+            if let Some(at) = relay.caught {
+                text += &format!(
+                    "\n{}: redeemed what it had refused, found on {at}; not paid before `scrip relay forgive`",
+                    relay.name.as_deref().unwrap_or(&relay.address.authority)
+                );
+            }
+        }
+        text
     })
 }
 
@@ -263,6 +274,48 @@ pub(super) async fn remove_relay(session: &Session, relay: &str) -> Result<(), C
         removed: RelayAddress,
     }
     session.output.show(&Removed { removed: address }, |gone| format!("Removed {}.", gone.removed))
+}
+
+pub(super) async fn forgive_relay(session: &Session, relay: &str) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let address = wallet.forgive_relay(relay).await?;
+    wallet.close().await?;
+    #[derive(Serialize)]
+    struct Forgiven {
+        forgiven: RelayAddress,
+    }
+    session.output.show(&Forgiven { forgiven: address }, |one| {
+        format!("{} is paid again. What shows its fault is kept.", one.forgiven)
+    })
+}
+
+/// To standard output, or one file for each payment.
+pub(super) async fn relay_evidence(
+    session: &Session,
+    relay: &str,
+    output: Option<&Path>,
+) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let accusations = wallet.accusations(relay).await?;
+    wallet.close().await?;
+    let Some(directory) = output else {
+        // Each is a line of JSON: it is for programs, and for people to hand on.
+        return session.output.show(&accusations, |accusations| {
+            let line = |one| serde_json::to_string(one).unwrap_or_default();
+            accusations.iter().map(line).collect::<Vec<_>>().join("\n")
+        });
+    };
+    let mut written = Vec::new();
+    for (number, accusation) in accusations.iter().enumerate() {
+        let path = directory.join(format!("refusal-{}.{}", number + 1, Accusation::EXTENSION));
+        let json = serde_json::to_vec_pretty(accusation).unwrap_or_default();
+        std::fs::write(&path, json).map_err(WalletError::io("write", &path))?;
+        written.push(path);
+    }
+    session.output.show(&written, |written| {
+        let line = |path: &std::path::PathBuf| format!("Wrote {}.", path.display());
+        written.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
 }
 
 fn relay_row(relay: &RelayReport) -> Vec<String> {

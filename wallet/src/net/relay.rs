@@ -133,7 +133,7 @@ impl RelayClient {
     /// Sends a paid request and returns the bytes of the receipt, not yet checked.
     ///
     /// # Errors
-    /// [`CallError`]. Only a problem that promises that nothing was taken means that the certificates are free; after
+    /// [`CallError`]. Only a problem with the operator's signed refusal means that the certificates are free; after
     /// everything else the same bytes are to be sent again (spending.md, "The retry rule").
     pub async fn pay(&self, route: Route, paid_request: &[u8]) -> Result<Vec<u8>, CallError> {
         let response = self.post(route, media::PAID_REQUEST, paid_request).await?;

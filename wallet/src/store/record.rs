@@ -23,10 +23,11 @@ pub(crate) enum Kind {
     Tending = 20,
     Copy = 12,
     Notices = 13,
+    Caught = 16,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::NameKey,
         Self::Identity,
         Self::Settings,
@@ -42,6 +43,7 @@ impl Kind {
         Self::Copy,
         Self::Notices,
         Self::Tending,
+        Self::Caught,
     ];
 
     /// The kind with this number; `None` for one of a newer release.
@@ -71,6 +73,7 @@ impl Kind {
             Self::Tending => "tending",
             Self::Copy => "copy",
             Self::Notices => "notices",
+            Self::Caught => "caught relay",
         }
     }
 }

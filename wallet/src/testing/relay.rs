@@ -26,6 +26,7 @@ use scrip_protocol::{
     problem::{Price, Problem, ProblemType},
     receipt::{Receipt, ReceiptEvent},
     redemption::ConflictProof,
+    refusal::Refusal,
     resource::{
         AcceptedVendor, COMMAND_HEADER, Command, CommandAuth, LeaseStatus, PriceList, RelayInfo,
         ResourceKind, ResourceRequest, SIGNATURE_HEADER,
@@ -66,6 +67,10 @@ struct Books {
     held: Option<(u64, ManifestDigest)>,
     /// How often it was asked about itself.
     asked: usize,
+    /// What the next paid requests are refused for, and whether they are taken all the same.
+    refuse_next: VecDeque<(ProblemType, bool)>,
+    /// The payments that were refused, for good.
+    refused: BTreeMap<PaymentId, ProblemType>,
     /// Every chunk is given out with a changed byte.
     corrupt: bool,
 }
@@ -143,6 +148,26 @@ impl FakeRelay {
         let books = self.books.lock().unwrap();
         let spent = books.spent.iter();
         spent.filter(|(key, (_, binding, sig))| !self.vendor.redeem(**key, *binding, *sig)).count()
+    }
+
+    /// The next payment is refused under the operator's signature.
+    pub(crate) fn refuse_next(&self, problem: ProblemType) {
+        self.books.lock().unwrap().refuse_next.push_back((problem, false));
+    }
+
+    /// The next payment is refused under the operator's signature, and taken all the same.
+    pub(crate) fn betray_next(&self, problem: ProblemType) {
+        self.books.lock().unwrap().refuse_next.push_back((problem, true));
+    }
+
+    fn refuse(&self, payment_id: PaymentId, mut problem: Problem) -> Response {
+        if problem.problem.nothing_taken() {
+            let (operator_id, problem_type) = (self.id(), problem.problem);
+            let refusal = Refusal { operator_id, payment_id, problem: problem_type };
+            refusal.attach(&self.key, &mut problem);
+            self.books.lock().unwrap().refused.insert(payment_id, problem_type);
+        }
+        answer_problem(&problem)
     }
 
     pub(crate) fn corrupt(&self) {
@@ -270,11 +295,11 @@ impl FakeRelay {
             return created(receipt.clone());
         }
         let Some(price) = self.price(&request) else {
-            return problem(ProblemType::ResourceNotFound);
+            return self.refuse(id, ProblemType::ResourceNotFound.into());
         };
         let sum = match self.check(paid, price) {
             Ok(sum) => sum,
-            Err(found) => return problem(found),
+            Err(found) => return self.refuse(id, found.into()),
         };
         let mut books = self.books.lock().unwrap();
         let evidence = paid.payment.evidence(&paid.resource_request);
@@ -287,7 +312,8 @@ impl FakeRelay {
                 };
                 let mut found = Problem::new(ProblemType::CertificateSpent);
                 found.conflict = Some(encode_base64url(&proof.encode()));
-                return answer_problem(&found);
+                drop(books);
+                return self.refuse(id, found);
             }
         }
         for one in evidence {
@@ -419,6 +445,18 @@ async fn priced(State(relay): Shared, headers: HeaderMap, body: Bytes) -> Respon
         let Ok(request) = ResourceRequest::decode(&paid.resource_request) else {
             return problem(ProblemType::Malformed);
         };
+        let id = paid.payment_id();
+        let before = relay.books.lock().unwrap().refused.get(&id).copied();
+        if let Some(problem) = before {
+            return relay.refuse(id, problem.into());
+        }
+        let next = relay.books.lock().unwrap().refuse_next.pop_front();
+        if let Some((problem, betrays)) = next {
+            if betrays {
+                relay.provision(&paid, request);
+            }
+            return relay.refuse(id, problem.into());
+        }
         return relay.provision(&paid, request);
     }
     let Ok(request) = ResourceRequest::decode(&body) else {

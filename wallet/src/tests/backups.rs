@@ -96,7 +96,7 @@ async fn a_payment_that_was_refused_since_leaves_its_certificates_in_doubt() {
     wallet.backup(&world.path("backup"), false).await.unwrap();
     let (copy, _) = restored(&world, "copy").await.unwrap();
     let refused = scrip_protocol::problem::ProblemType::StorageFull;
-    world.relays[0].faults.add("POST /v1/queues", Fault::Problem(refused.into()));
+    world.relays[0].refuse_next(refused);
     copy.resume(Doubtful::Keep).await.unwrap();
     let balance = copy.balance().await.unwrap();
     assert_eq!((balance.spendable.0, balance.in_doubt), (0, all));

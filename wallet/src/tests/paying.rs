@@ -54,32 +54,78 @@ async fn a_lost_receipt_is_fetched_with_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn only_a_promise_frees_certificates() {
+async fn only_a_signed_promise_frees_certificates() {
     let world = World::new(1).await;
-    let wallet = world.funded("wallet").await;
-    for found in ProblemType::ALL.iter().copied() {
+    let (wallet, relay) = (world.funded("wallet").await, &world.relays[0]);
+    // Each that stays open takes the wallet a while.
+    for found in ProblemType::ALL.iter().copied().step_by(3) {
         wallet.buy(&format!("GOOD-{}", found.name())).await.unwrap();
         for _ in 0..3 {
-            world.relays[0].faults.add("POST /v1/queues", problem(found));
+            relay.faults.add("POST /v1/queues", problem(found));
         }
-        let result = wallet.create_queue(queue(30)).await;
-        let balance = wallet.balance().await.unwrap();
+        let error = wallet.create_queue(queue(30)).await.unwrap_err();
+        assert!(matches!(error, WalletError::PaymentOpen { .. }), "{found:?}");
+        assert_eq!(error.to_string().contains("not signed"), found.nothing_taken(), "{error}");
+        assert_eq!(wallet.balance().await.unwrap().in_flight, Credits(2), "{found:?}");
+        assert_eq!(wallet.resume(Doubtful::Keep).await.unwrap().leases.len(), 1);
         if !found.nothing_taken() {
-            assert!(matches!(result, Err(WalletError::PaymentOpen { .. })), "{found:?}");
-            assert_eq!(balance.in_flight, Credits(2), "{found:?}");
-            assert_eq!(wallet.resume(Doubtful::Keep).await.unwrap().leases.len(), 1);
             continue;
         }
-        assert!(matches!(result, Err(WalletError::PaymentRefused { .. })), "{found:?}");
-        assert_eq!(balance.in_flight, Credits::ZERO, "{found:?}");
-        // Two of the three faults are left.
-        for _ in 0..2 {
-            assert!(wallet.create_queue(queue(30)).await.is_err());
-        }
-        if found == ProblemType::CertificateSpent {
-            assert_eq!(balance.in_doubt, Credits(2), "a claim without a proof");
-        }
+        relay.refuse_next(found);
+        let error = wallet.create_queue(queue(30)).await.unwrap_err();
+        assert!(matches!(error, WalletError::PaymentRefused { .. }), "{found:?}");
+        let balance = wallet.balance().await.unwrap();
+        assert_eq!((balance.in_flight, balance.in_doubt), (Credits::ZERO, Credits::ZERO));
+        assert_eq!((balance.seen.len(), balance.seen[0].credits), (1, Credits(2)), "{found:?}");
+        // They pay the relay that saw them, and before others.
+        wallet.create_queue(queue(30)).await.unwrap();
+        assert_eq!(wallet.balance().await.unwrap().seen, []);
     }
+}
+
+#[tokio::test]
+async fn what_a_relay_saw_pays_there_or_after_its_renewal() {
+    let world = World::new(2).await;
+    let wallet = world.funded("wallet").await;
+    let at = |relay: usize| NewQueue {
+        relay: Some(world.relays[relay].address()),
+        accept_excess: true,
+        ..queue(30)
+    };
+    let all = wallet.balance().await.unwrap().spendable;
+    world.relays[0].refuse_next(ProblemType::StorageFull);
+    wallet.create_queue(at(0)).await.unwrap_err();
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!(balance.seen[0].relay, world.relays[0].address().authority);
+    assert_eq!((balance.spendable.0, balance.seen[0].credits.0), (all.0 - 2, 2));
+    // Nothing else is left: the other relay is not shown it.
+    let error = loop {
+        if let Err(error) = wallet.create_queue(at(1)).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, WalletError::Shortage(Shortage::OnlySeen { .. })), "{error}");
+    assert!(error.remedy().contains("--even-seen"), "{}", error.remedy());
+    assert_eq!(wallet.balance().await.unwrap().seen[0].credits, Credits(2));
+    wallet.close().await.unwrap();
+    let wallet = world.open("wallet").await;
+    assert!(wallet.create_queue(at(1)).await.unwrap_err().is_shortage());
+    wallet.pay_with_seen_certificates(true);
+    wallet.create_queue(at(1)).await.unwrap();
+    assert_eq!(wallet.balance().await.unwrap().seen, []);
+
+    let world = World::new(2).await;
+    let wallet = world.funded("wallet").await;
+    world.relays[0].refuse_next(ProblemType::StorageFull);
+    wallet
+        .create_queue(NewQueue { relay: Some(world.relays[0].address()), ..queue(30) })
+        .await
+        .unwrap_err();
+    world.vendor.set_version(10, "vendor.test");
+    world.clock.advance(101 * SECONDS_PER_DAY);
+    wallet.renew(Doubtful::Keep).await.unwrap();
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.seen, balance.spendable), (Vec::new(), all), "nobody has seen these");
 }
 
 #[tokio::test]
@@ -183,7 +229,8 @@ async fn a_day_old_payment_that_never_arrived_is_free_again() {
     world.clock.advance(3 * SECONDS_PER_DAY);
     let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
     assert_eq!(resumed.errors[0].problem(), Some(ProblemType::DayOutOfRange));
-    assert_eq!(wallet.balance().await.unwrap().spendable, after(0));
+    let balance = wallet.balance().await.unwrap();
+    assert_eq!((balance.spendable, balance.seen[0].credits), (after(2), Credits(2)));
     let states: Vec<&str> = wallet
         .history()
         .await
@@ -268,18 +315,52 @@ async fn far_more_than_the_price_is_paid_only_where_that_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_relay_that_redeems_what_it_refused_is_named() {
-    let world = World::new(1).await;
-    let wallet = world.funded("wallet").await;
-    world.relays[0].faults.add("POST /v1/queues", Fault::DoneAndLost);
-    world.relays[0].faults.add("POST /v1/queues", problem(ProblemType::VendorLimit));
-    let refused = wallet.create_queue(queue(30)).await;
+async fn a_relay_that_redeems_what_it_refused_is_caught_and_not_paid_again() {
+    let world = World::new(2).await;
+    let (wallet, relay) = (world.funded("wallet").await, &world.relays[0]);
+    let there = || NewQueue { relay: Some(relay.address()), ..queue(30) };
+    relay.betray_next(ProblemType::VendorLimit);
+    let refused = wallet.create_queue(there()).await;
     assert!(matches!(refused, Err(WalletError::PaymentRefused { .. })));
     // The same certificates are chosen again, and now there is a proof.
-    let error = wallet.create_queue(queue(30)).await.unwrap_err();
+    let error = wallet.create_queue(there()).await.unwrap_err();
     assert_eq!(error.problem(), Some(ProblemType::CertificateSpent));
     let WalletError::RedeemedAfterRefusal { redeemer, .. } = &error else { panic!("{error}") };
-    assert_eq!(**redeemer, world.relays[0].address());
+    assert_eq!(**redeemer, relay.address());
     assert!(!error.remedy().contains("copy of this wallet"));
-    wallet.create_queue(queue(30)).await.unwrap();
+
+    let error = wallet.create_queue(there()).await.unwrap_err();
+    assert!(matches!(error, WalletError::RelayCaught(_)), "{error}");
+    for _ in 0..3 {
+        let made = wallet.create_queue(queue(30)).await.unwrap();
+        assert_eq!(made.relay, world.relays[1].address(), "never chosen");
+    }
+    let caught = wallet.caught().await.unwrap();
+    assert_eq!((caught.len(), caught[0].accusations.len()), (1, 1));
+    let json = serde_json::to_vec(&caught[0].accusations[0]).unwrap();
+    let accusation = scrip_protocol::refusal::Accusation::from_json(&json).unwrap();
+    assert_eq!(accusation.open().unwrap().operator_id(), relay.id());
+    let relays = wallet.relays().await.unwrap();
+    let is_caught = |at: usize| {
+        let address = world.relays[at].address();
+        relays.iter().any(|one| one.address == address && one.caught.is_some())
+    };
+    assert_eq!((is_caught(0), is_caught(1)), (true, false));
+    let findings = wallet.diagnose().await.unwrap().findings;
+    assert!(findings.iter().any(|finding| finding.name == "relay.caught"));
+
+    // Until the user says so, also after a restart.
+    wallet.close().await.unwrap();
+    let wallet = world.open("wallet").await;
+    assert!(wallet.create_queue(there()).await.is_err());
+    assert_eq!(wallet.forgive_relay("relay-0").await.unwrap(), relay.address());
+    wallet.create_queue(there()).await.unwrap();
+    assert!(wallet.relays().await.unwrap().iter().all(|one| one.caught.is_none()));
+    assert_eq!(wallet.accusations("relay-0").await.unwrap().len(), 1, "and the evidence stays");
+    // What was forgiven is; the next time is not.
+    relay.betray_next(ProblemType::VendorLimit);
+    wallet.create_queue(there()).await.unwrap_err();
+    wallet.create_queue(there()).await.unwrap_err();
+    assert!(matches!(wallet.create_queue(there()).await, Err(WalletError::RelayCaught(_))));
+    assert_eq!(wallet.accusations("relay-0").await.unwrap().len(), 2);
 }

@@ -63,6 +63,7 @@ impl Wallet {
                 spend_until: key.windows().spend_until,
                 state,
                 unrecorded: None,
+                seen_by: Default::default(),
                 proof: None,
                 ..old
             })))

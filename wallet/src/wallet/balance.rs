@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
+    id::OperatorId,
     purchase::GrantRequest,
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::{Wallet, buy::is_open};
 use crate::{
     error::WalletError,
-    records::{CertificateRecord, CertificateState, Purchase, PurchaseState},
+    records::{CertificateRecord, CertificateState, PaymentRecord, Purchase, PurchaseState},
 };
 
 /// Certificates that expire within this many days are named.
@@ -38,6 +39,15 @@ pub struct Expiring {
     pub credits: Credits,
 }
 
+/// Certificates that one relay saw in a payment that it refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// The relay's host and port, or the operator's id where the relay is not known any more.
+    pub relay: String,
+    /// What they are worth together.
+    pub credits: Credits,
+}
+
 /// What the wallet is worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Balance {
@@ -45,6 +55,8 @@ pub struct Balance {
     pub spendable: Credits,
     /// The same by denomination, ascending.
     pub denominations: Vec<Denomination>,
+    /// Can be spent at one relay alone, which saw them in a payment that it refused; elsewhere after their renewal.
+    pub seen: Vec<Seen>,
     /// Bought, and not yet here: `scrip resume` fetches it.
     pub pending: Credits,
     /// How many purchases the vendor has not confirmed, so that their worth is not known: `scrip resume` goes on with them.
@@ -75,6 +87,8 @@ impl Wallet {
     pub async fn balance(&self) -> Result<Balance, WalletError> {
         let purchases = self.store.all::<Purchase>().await?;
         let now = self.now();
+        let names = self.names_of_operators().await?;
+        let mut seen: BTreeMap<String, Credits> = BTreeMap::new();
         let purse = self.purse.lock().await;
         let mut balance = Balance {
             pending: Credits::total(purchases.iter().filter(|p| is_open(p)).filter_map(promised)),
@@ -101,6 +115,9 @@ impl Wallet {
                 CertificateState::Held | CertificateState::InDoubt if one.spend_until <= now => {
                     &mut balance.expired
                 }
+                CertificateState::Held if !one.seen_by.is_empty() => {
+                    seen.entry(relays_of(one, &names)).or_default()
+                }
                 CertificateState::Held => {
                     spendable.push(one);
                     &mut balance.spendable
@@ -115,8 +132,25 @@ impl Wallet {
         }
         balance.denominations = by_denomination(&spendable);
         balance.expiring = expiring(&spendable, now);
+        balance.seen = seen.into_iter().map(|(relay, credits)| Seen { relay, credits }).collect();
         Ok(balance)
     }
+
+    /// Host and port of each operator that was ever paid.
+    pub(super) async fn names_of_operators(
+        &self,
+    ) -> Result<BTreeMap<OperatorId, String>, WalletError> {
+        let payments = self.store.all::<PaymentRecord>().await?;
+        Ok(payments.into_iter().map(|one| (one.relay.id, one.relay.authority)).collect())
+    }
+}
+
+/// Who saw a certificate.
+fn relays_of(one: &CertificateRecord, names: &BTreeMap<OperatorId, String>) -> String {
+    let name = |operator: &OperatorId| {
+        names.get(operator).cloned().unwrap_or_else(|| operator.to_string())
+    };
+    one.seen_by.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// Second parts that were not asked for yet.

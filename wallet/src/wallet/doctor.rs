@@ -11,7 +11,7 @@ use std::path::Path;
 use scrip_runtime::passphrase::Passphrase;
 use serde::Serialize;
 
-use super::{Doubtful, EvidenceReport, Resumed, Wallet};
+use super::{CaughtReport, Doubtful, EvidenceReport, Resumed, Wallet};
 use crate::{
     entropy::Entropy,
     error::WalletError,
@@ -40,6 +40,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What shows that a vendor or a relay signed what it must not.
     pub evidence: Vec<EvidenceReport>,
+    /// Operators that redeemed what they had refused, with what shows it.
+    pub caught: Vec<CaughtReport>,
 }
 
 /// Records that can be had again, so that nothing is lost with a damaged one.
@@ -65,15 +67,16 @@ impl Wallet {
     pub async fn diagnose(&self) -> Result<Diagnosis, WalletError> {
         let mut findings = damage(&self.store).await?;
         findings.extend(files::check(self.directory()));
-        let mut evidence = Vec::new();
+        let (mut evidence, mut caught) = (Vec::new(), Vec::new());
         // What follows reads records of every kind.
         if findings.iter().all(|finding| finding.name != DAMAGED) {
             findings.extend(self.check_records().await?);
             evidence = self.evidence().await?;
+            caught = self.caught().await?;
         }
         findings.sort_by_key(|finding| !finding.open);
         let healthy = findings.iter().all(|finding| !finding.open);
-        Ok(Diagnosis { healthy, findings, evidence })
+        Ok(Diagnosis { healthy, findings, evidence, caught })
     }
 
     /// Repairs what can be repaired: files, damaged records that can be had again, bindings without a payment; then
@@ -102,7 +105,7 @@ impl Wallet {
         let findings = damage(&store).await?;
         store.close().await?;
         let healthy = findings.is_empty();
-        Ok(Diagnosis { healthy, findings, evidence: Vec::new() })
+        Ok(Diagnosis { healthy, findings, evidence: Vec::new(), caught: Vec::new() })
     }
 }
 

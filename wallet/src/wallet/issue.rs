@@ -199,6 +199,7 @@ impl Wallet {
                 test: minted.test,
                 state,
                 unrecorded: None,
+                seen_by: Default::default(),
                 proof: None,
             };
             // A restore that runs again must not make a spent certificate a doubtful one.

@@ -29,8 +29,8 @@ pub struct Conflict {
     pub certificate: PublicKey,
     /// What the relay took away for it.
     pub credits: Credits,
-    /// The relay that had refused a payment of this wallet with the certificate, said that it took nothing, and redeemed
-    /// it all the same, if it was that.
+    /// The relay that had refused a payment of this wallet with the certificate, under its signature, and redeemed it all the
+    /// same, if it was that.
     pub redeemer: Option<RelayAddress>,
     /// Whether the proof holds: a copy of this wallet spent the certificate for something else. If not, the relay has
     /// signed a false claim, and the receipt proves that.
@@ -292,7 +292,7 @@ impl Wallet {
             });
             let proven =
                 own.is_some_and(|own| proof.verify(own.key.as_bytes(), &own.binding).is_ok());
-            let redeemer = if proven { self.redeemer_after_refusal(&proof).await? } else { None };
+            let redeemer = if proven { self.catch(&proof).await? } else { None };
             conflicts.push(Conflict {
                 certificate: proof.certificate_key,
                 credits: Credits(receipt.credits.into()),

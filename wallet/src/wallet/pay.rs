@@ -101,7 +101,7 @@ impl Wallet {
         doubtful: Doubtful,
     ) -> Result<PaidRequest, WalletError> {
         let purse = self.purse.lock().await;
-        let chosen = purse.choose(price, self.now(), self.choosable(doubtful))?;
+        let chosen = purse.choose(price, self.now(), self.choosable(doubtful), operator)?;
         self.sign(&chosen, operator, resource_request)
     }
 
@@ -111,10 +111,19 @@ impl Wallet {
         self.pays_with_test.store(test, Ordering::Relaxed);
     }
 
+    /// Lets this wallet pay anybody with certificates that another relay saw in a payment that it refused, or no longer. Both
+    /// relays together can then tell that one wallet paid them.
+    pub fn pay_with_seen_certificates(&self, seen: bool) {
+        self.pays_with_seen.store(seen, Ordering::Relaxed);
+    }
+
     /// Which certificates this wallet pays with now.
     pub(super) fn choosable(&self, doubtful: Doubtful) -> Choosable {
-        let test = self.pays_with_test.load(Ordering::Relaxed);
-        Choosable { doubtful: doubtful == Doubtful::Spend, test }
+        Choosable {
+            doubtful: doubtful == Doubtful::Spend,
+            test: self.pays_with_test.load(Ordering::Relaxed),
+            seen: self.pays_with_seen.load(Ordering::Relaxed),
+        }
     }
 
     /// Refuses a relay that would refuse the certificates that this wallet pays with now.
@@ -137,14 +146,15 @@ impl Wallet {
         price: Credits,
         purpose: Purpose,
     ) -> Result<PaymentRecord, WalletError> {
-        self.check_use(order.client.address(), order.info)?;
+        let relay = order.client.address();
+        self.check_use(relay, order.info)?;
+        self.check_honest(relay).await?;
         let purse = self.lock_purse().await;
-        let chosen = purse.choose(price, self.now(), self.choosable(order.doubtful))?;
+        let chosen = purse.choose(price, self.now(), self.choosable(order.doubtful), &relay.id)?;
         let paid = Credits::total(chosen.iter().map(|one| one.value()));
         if !order.accept_excess && is_excessive(paid, price) {
             return Err(Shortage::Excess { price, paid }.into());
         }
-        let relay = order.client.address();
         let request = self.sign(&chosen, &relay.id, &order.request.encode())?;
         let id = request.payment_id();
         let record = PaymentRecord {

@@ -31,6 +31,8 @@ pub struct RelayReport {
     pub max_days: Option<u16>,
     /// When it was added.
     pub added: UnixSeconds,
+    /// When it was found out that it redeemed what it had refused. It is not paid before [`Wallet::forgive_relay`].
+    pub caught: Option<UnixSeconds>,
 }
 
 /// A relay that can be used now.
@@ -51,7 +53,8 @@ impl Wallet {
         self.check_relay(&record).await?;
         self.store.commit(Changes::default().put(&record)).await?;
         self.at("wallet.relay.stored");
-        Ok(report(record))
+        let caught = self.when_caught(&address.id).await?;
+        Ok(report(record, caught))
     }
 
     /// The relays that were added, the oldest first.
@@ -61,7 +64,12 @@ impl Wallet {
     pub async fn relays(&self) -> Result<Vec<RelayReport>, WalletError> {
         let mut relays = self.store.all::<RelayRecord>().await?;
         relays.sort_by(|a, b| (a.added, &a.address).cmp(&(b.added, &b.address)));
-        Ok(relays.into_iter().map(report).collect())
+        let mut reports = Vec::with_capacity(relays.len());
+        for relay in relays {
+            let caught = self.when_caught(&relay.address.id).await?;
+            reports.push(report(relay, caught));
+        }
+        Ok(reports)
     }
 
     /// Forgets a relay. Leases and payments there stay.
@@ -145,6 +153,7 @@ impl Wallet {
         network: &Network,
         address: &RelayAddress,
     ) -> Result<Candidate, WalletError> {
+        self.check_honest(address).await?;
         let client = network.relay(address, self.environment.clock.clone())?;
         let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
         let record = self.remember(address, &said).await?;
@@ -191,7 +200,7 @@ fn for_days(candidate: Candidate, days: u16) -> Result<Candidate, WalletError> {
     Err(WalletError::Days { relay: candidate.client.address().clone().into(), most })
 }
 
-fn report(record: RelayRecord) -> RelayReport {
+fn report(record: RelayRecord, caught: Option<UnixSeconds>) -> RelayReport {
     let info = record.info.as_ref();
     RelayReport {
         name: info.map(|info| info.name.clone()),
@@ -199,5 +208,6 @@ fn report(record: RelayRecord) -> RelayReport {
         max_days: info.map(|info| info.max_days),
         address: record.address,
         added: record.added,
+        caught,
     }
 }

@@ -294,6 +294,7 @@ impl Wallet {
             RenewalResult::Spent(proof) => {
                 let own = item.binding(&self.vendor.id);
                 proof.verify(&item.token.nonce, &own).map_err(|_| WalletError::OtherAnswer)?;
+                self.catch(&proof).await?;
                 self.write_off(&old, Some(Blob(proof.encode()))).await.map(|()| false)
             }
         }

@@ -1,16 +1,16 @@
 //! Payments from the moment when they are on disk to their definite answer (spending.md, "The retry rule").
 //!
-//! The recorded bytes are sent until there is a receipt (the certificates are spent) or a problem that promises that nothing
-//! was taken (they are free again). Nothing else changes anything.
+//! The recorded bytes are sent until there is a receipt (the certificates are spent) or the operator's signed refusal (they are free
+//! again, for payments there). Nothing else changes anything: what a relay says without its signature, it could unsay.
 
 use std::time::Duration;
 
 use scrip_protocol::{
-    address::RelayAddress,
     id::{PaymentId, ResourceId, decode_base64url},
-    problem::{Problem, ProblemType},
+    problem::Problem,
     receipt::{Receipt, ReceiptEvent},
     redemption::ConflictProof,
+    refusal::Refusal,
 };
 
 use super::Wallet;
@@ -19,8 +19,8 @@ use crate::{
     net::{CallError, RelayClient},
     purse::Purse,
     records::{
-        Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
-        PaymentState, Purpose, Resource,
+        Blob, CertificateRecord, CertificateState, LeaseRecord, PaymentRecord, PaymentState,
+        Purpose, Resource,
     },
     store::Changes,
 };
@@ -52,11 +52,13 @@ impl Wallet {
                 Err(error) => error,
             };
             if fresh && attempt == 1 && certainly_not_sent(&error) {
-                self.release(payment.id, None).await?;
+                self.release(payment.id, None, None).await?;
                 return Err(WalletError::call(&payment.relay.authority)(error));
             }
-            if error.problem().is_some_and(|problem| problem.problem.nothing_taken()) {
-                self.release(payment.id, error.problem()).await?;
+            let promise =
+                |problem| Refusal::of(problem, &payment.operator_key, &payment.id).map(Blob);
+            if let Some(refusal) = error.problem().and_then(promise) {
+                self.release(payment.id, error.problem(), Some(refusal)).await?;
                 return Err(self.refused_payment(payment, error).await?);
             }
             if attempt == ATTEMPTS || certainly_not_sent(&error) {
@@ -150,26 +152,32 @@ impl Wallet {
         Ok(lease)
     }
 
-    /// In flight → free again.
-    async fn release(&self, id: PaymentId, problem: Option<&Problem>) -> Result<(), WalletError> {
+    /// In flight → free again: for payments to the operator that refused, or, where nothing was sent, for all.
+    async fn release(
+        &self,
+        id: PaymentId,
+        problem: Option<&Problem>,
+        refusal: Option<Blob>,
+    ) -> Result<(), WalletError> {
         let purse = self.lock_purse().await;
         let mut payment = self.payment(id).await?;
         if !matches!(payment.state, PaymentState::InFlight { .. }) {
             return Ok(());
         }
+        let seen = refusal.is_some();
         let problem_type = problem.map(|problem| problem.problem);
-        payment.state = PaymentState::Returned { problem: problem_type, at: self.now() };
+        payment.state = PaymentState::Returned { problem: problem_type, refusal, at: self.now() };
         payment.purpose = None;
         let proof = problem.and_then(|problem| valid_proof(problem, &payment));
         let proven = proof.map(|proof| proof.certificate_key);
-        // Without a proof, it is unknown which of them a copy of this wallet has spent.
-        let unproven = problem_type == Some(ProblemType::CertificateSpent) && proven.is_none();
-        let changed = certificates_of(&purse, &payment, |one| match one.state {
+        let mut changed = certificates_of(&purse, &payment, |one| match one.state {
             _ if proven == Some(one.key) => CertificateState::SpentElsewhere,
             CertificateState::InFlight { doubtful: true, .. } => CertificateState::InDoubt,
-            _ if unproven => CertificateState::InDoubt,
             _ => CertificateState::Held,
         });
+        for one in changed.iter_mut().filter(|_| seen) {
+            one.seen_by.insert(payment.relay.id);
+        }
         let mut changes = Changes::default().put(&payment);
         changed.iter().for_each(|one| changes.add(one));
         self.commit_purse(purse, changes, changed).await?;
@@ -186,7 +194,7 @@ impl Wallet {
     ) -> Result<WalletError, WalletError> {
         let proof = error.problem().and_then(|problem| valid_proof(problem, &payment));
         let redeemer = match proof {
-            Some(proof) => self.redeemer_after_refusal(&proof).await?,
+            Some(proof) => self.catch(&proof).await?,
             None => None,
         };
         let relay = payment.relay.into();
@@ -194,28 +202,6 @@ impl Wallet {
             Some(redeemer) => WalletError::RedeemedAfterRefusal { relay, redeemer, error },
             None => WalletError::PaymentRefused { relay, error },
         })
-    }
-
-    /// The relay that refused the payment which a valid conflict proof says the certificate was spent in: then it broke its
-    /// promise to take nothing, and no copy of this wallet is to blame.
-    ///
-    /// # Errors
-    /// [`WalletError::Store`].
-    pub(super) async fn redeemer_after_refusal(
-        &self,
-        proof: &ConflictProof,
-    ) -> Result<Option<RelayAddress>, WalletError> {
-        let payments = self.store.all::<PaymentRecord>().await?;
-        let returned = payments
-            .into_iter()
-            .filter(|payment| matches!(payment.state, PaymentState::Returned { .. }));
-        let mut refused = returned.filter(|payment| {
-            let same = |one: &PaidWith| {
-                one.key == proof.certificate_key && one.binding == proof.other_binding
-            };
-            payment.certificates.iter().any(same)
-        });
-        Ok(refused.next().map(|payment| payment.relay))
     }
 
     async fn payment(&self, id: PaymentId) -> Result<PaymentRecord, WalletError> {

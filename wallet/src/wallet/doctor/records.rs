@@ -43,6 +43,15 @@ impl Wallet {
             );
             findings.push(Finding::open("restore.open", what, RUN_RESUME));
         }
+        for caught in self.caught().await?.iter().filter(|one| one.forgiven.is_none()) {
+            let what = format!(
+                "On {} it was found that {} redeemed a certificate of a payment that it had refused under its signature.",
+                caught.at, caught.relay
+            );
+            let todo = "It is not paid any more. `scrip relay evidence` prints what shows its fault; `scrip relay forgive` \
+                        lets this wallet pay it again.";
+            findings.push(Finding::note("relay.caught", what, todo));
+        }
         if let Some(copy) = copied {
             let what =
                 format!("This wallet was made on {} of a backup of {}.", copy.restored, copy.made);
@@ -106,6 +115,19 @@ impl Wallet {
                     "are in doubt: the wallet that was restored, or a copy of this one, may have spent them."
                         .to_owned(),
                     "They are not used without --spend-doubtful. `scrip inquire` asks the vendor about them.",
+                ),
+            ),
+            (
+                sum(&|one| {
+                    one.state == CertificateState::Held
+                        && !one.seen_by.is_empty()
+                        && now < one.spend_until
+                }),
+                Finding::note(
+                    "certificates.seen",
+                    "were seen by a relay in a payment that it refused.".to_owned(),
+                    "They pay there, and are of use everywhere once they are renewed. With --even-seen they pay elsewhere, \
+                     and both relays together can tell that one wallet paid them.",
                 ),
             ),
             (
@@ -233,8 +255,8 @@ fn payment(payment: &PaymentRecord, from_backup: bool) -> Option<Finding> {
         )
     } else {
         format!(
-            "{RUN_RESUME}: the same bytes are sent until the relay gives its receipt, or says that it took \
-             nothing. While it does not answer, they stay bound."
+            "{RUN_RESUME}: the same bytes are sent until the relay gives its receipt, or signs that it took \
+             nothing. While it does neither, they stay bound."
         )
     };
     Some(Finding::open(name, what, todo))

@@ -145,10 +145,11 @@ impl Job<'_> {
             };
             let due = parts.iter().filter(|(part, _)| !begun(part));
             prices.extend(due.map(|(_, class)| {
-                PriceList::price(relay.info.prices.chunk(*class), self.upload.days)
+                let price = PriceList::price(relay.info.prices.chunk(*class), self.upload.days);
+                (relay.client.address().id, price)
             }));
         }
-        let price = Credits::total(prices.iter().copied());
+        let price = Credits::total(prices.iter().map(|(_, price)| *price));
         let purse = self.wallet.purse.lock().await;
         let paid =
             purse.rehearse(prices, self.wallet.now(), self.wallet.choosable(self.doubtful))?;
