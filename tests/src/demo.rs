@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use scrip_protocol::credits::Credits;
 use scrip_wallet::{
-    FetchOptions, LeaseReport, NewQueue, PutOptions, Stored, Wallet, fetch_file, send_to_queue,
+    FetchOptions, LeaseReport, NewQueue, PutOptions, Stored, Wallet, When, fetch_file,
+    send_to_queue,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -73,7 +74,8 @@ pub async fn run(options: Options) -> Result<Summary, Failure> {
     redeem(&mut narrator, &mut cast).await?;
     let (alice, double_spends_found) = spend_twice(&mut narrator, &cast, alice).await?;
     let status = cast.vendor.issuer()?.status().await?;
-    let credits_left = alice.balance().await?.spendable;
+    let balance = alice.balance().await?;
+    let credits_left = Credits::total([balance.spendable, balance.ripening]);
     let knowledge = knowledge::of(&cast).await?;
     narrator.table();
     narrator.line(&format!(
@@ -133,6 +135,10 @@ async fn buy(narrator: &mut Narrator, cast: &Cast, alice: &Wallet) -> Result<(),
     let step = narrator.begin("Alice buys a pack with a voucher");
     let bought = alice.buy(&cast.voucher().await?).await?;
     narrator.say("the vendor signs blinded messages; Alice unblinds and verifies each");
+    narrator.say(
+        "each certificate ripens for days before it pays, so that no payment is known by its time; here she pays at once, \
+         as `--now` does, and the times would name her",
+    );
     let per = step.elapsed() / u32::try_from(bought.certificates.max(1))?;
     narrator.end(
         step,
@@ -147,9 +153,7 @@ async fn pass_messages(
     alice: &Wallet,
 ) -> Result<(), Failure> {
     let step = narrator.begin("A queue at the first relay; Bob, who has no wallet, sends to it");
-    let before = alice.balance().await?.spendable;
     let queue = alice.create_queue(queue_at(cast, 0, "inbox")).await?;
-    let paid = before.0 - alice.balance().await?.spendable.0;
     let texts = ["hello", "is anybody there?", "nobody knows who pays for this queue"];
     let link = queue.link.parse()?;
     for text in texts {
@@ -163,14 +167,14 @@ async fn pass_messages(
     }
     narrator.end(
         step,
-        format!("{} for 30 days, {} messages of 16 KiB passed", Credits(paid), texts.len()),
+        format!("{} for 30 days, {} messages of 16 KiB passed", queue.paid, texts.len()),
     );
     Ok(())
 }
 
 fn queue_at(cast: &Cast, relay: usize, name: &str) -> NewQueue {
     let relay = cast.relays.get(relay).map(|relay| relay.address().clone());
-    NewQueue { name: Some(name.into()), relay, days: 30, ..NewQueue::default() }
+    NewQueue { name: Some(name.into()), relay, days: 30, when: When::Now, ..NewQueue::default() }
 }
 
 async fn store_file(
@@ -180,14 +184,13 @@ async fn store_file(
     file: &Path,
 ) -> Result<(Stored, u64), Failure> {
     let step = narrator.begin("Alice stores a file on both relays, encrypted and cut into chunks");
-    let before = alice.balance().await?.spendable;
     let relays = cast.relays.iter().map(|relay| relay.address().clone()).collect();
-    let options = PutOptions { days: 7, copies: 2, relays, ..PutOptions::default() };
+    let options =
+        PutOptions { days: 7, copies: 2, relays, when: When::Now, ..PutOptions::default() };
     let stored = alice.put_file(file, options).await?;
-    let paid = before.0 - alice.balance().await?.spendable.0;
     narrator.say(&format!("{} ({} bytes)", stored.name, stored.size));
     narrator.say(&stored.link);
-    narrator.end(step, format!("{} × 2 chunks for {}", stored.chunks, Credits(paid)));
+    narrator.end(step, format!("{} × 2 chunks for {}", stored.chunks, stored.paid));
     let size = stored.size;
     Ok((stored, size))
 }

@@ -77,7 +77,7 @@ async fn restore(network: &Network, name: &str, seed: &[u8; 32], more: &[&str]) 
     let mut args: Vec<OsString> =
         ["scrip", "restore", "--vendor", &vendor, "--wallet"].map(OsString::from).into();
     args.extend([network.wallet_dir(name).into(), "--words-file".into(), file.into()]);
-    args.extend(more.iter().map(OsString::from));
+    args.extend(["--privacy", "off"].iter().chain(more).map(OsString::from));
     let env = vec![("SCRIP_PASSPHRASE".to_owned(), PASSPHRASE.to_owned())];
     let clock = Arc::new(network.clock.clone());
     let code = tokio::task::spawn_blocking(move || {

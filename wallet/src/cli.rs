@@ -79,6 +79,7 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Resume => money::resume(session).await,
         Command::Renew => care::renew(session).await,
         Command::Inquire => care::inquire(session).await,
+        Command::Restock(arguments) => purchases::restock(session, arguments).await,
         Command::Tend => care::tend_alone(session).await,
         Command::Privacy { level } => setup::privacy(session, level).await,
         Command::Leases(arguments) => money::leases(session, arguments).await,

@@ -323,6 +323,16 @@ pub enum WalletError {
     /// A task of the runtime was lost.
     #[error("the program is shutting down")]
     ShuttingDown,
+    /// The rest of a file follows at times of its own. Nothing failed.
+    #[error("{name} is being stored: {done} of its {parts} parts are at their relays")]
+    StillStoring {
+        /// The file.
+        name: String,
+        /// How many of its parts are stored, copies counted one by one.
+        done: usize,
+        /// How many there are.
+        parts: usize,
+    },
     /// A lease of a file that is being stored ended before the rest was stored.
     #[error("the upload of {0} was given up, because a lease of it ended before it was complete")]
     UploadGivenUp(PathBuf),
@@ -433,14 +443,24 @@ impl WalletError {
                 return call_remedy(error);
             }
             Self::Shortage(Shortage::Choice(ChoiceError::NotEnough { .. })) => {
-                "buy more with `scrip buy`, or ask for fewer days or copies"
+                "ask for fewer days or copies; and buy ahead: what `scrip buy` buys ripens for some days, and `scrip restock` \
+                 keeps a stock by itself"
             }
             Self::Shortage(Shortage::TooCoarse { .. }) => {
-                "buy more with `scrip buy`: each pack brings small certificates"
+                "ask for fewer copies; and buy ahead with `scrip buy`: each pack brings small certificates, which ripen for \
+                 some days"
             }
             Self::Shortage(Shortage::Excess { .. }) => {
-                "buy more with `scrip buy`: each pack brings small certificates; or pay that much with \
-                 --accept-excess: what is above the price makes the lease longer"
+                "pay that much with --accept-excess, since what is above the price makes the lease longer; and buy ahead \
+                 with `scrip buy`: each pack brings small certificates, which ripen for some days"
+            }
+            Self::Shortage(Shortage::Unripe { .. }) => {
+                "run it again then; or pay at once with --now, which lets whoever sees the vendor's and the relay's times \
+                 tie this payment to the purchase"
+            }
+            Self::StillStoring { .. } => {
+                "`scrip tend` on a timer stores the rest, and `scrip files` then shows the link; `scrip resume --now` stores \
+                 all of it at once"
             }
             Self::Shortage(Shortage::Choice(ChoiceError::TooManyItems { .. })) => {
                 "ask for fewer days: the wallet has too much small change for this price"
@@ -450,7 +470,7 @@ impl WalletError {
                  --even-seen they pay here too, and both relays together can tell that one wallet paid them"
             }
             Self::Shortage(Shortage::OnlyDoubtful { .. }) => {
-                "buy more, or risk those with --spend-doubtful: if one was spent before the restore, \
+                "wait until the doubt is settled, or risk them with --spend-doubtful: if one was spent before the restore, \
                  the relay will end the lease"
             }
             Self::Client(_) => "correct the proxy or the extra root certificates",

@@ -50,7 +50,7 @@ pub use self::{
     error::WalletError,
     fetch::{FetchOptions, Fetched, fetch_file},
     message::{MAX_MESSAGE, MessageError},
-    privacy::{Privacy, PrivacyError, When},
+    privacy::{Pace, PaceError, Privacy, PrivacyError, When},
     purse::Shortage,
     records::{Subject, UploadId},
     secret::Secret,
@@ -58,9 +58,9 @@ pub use self::{
     wallet::{
         Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
         Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, FromBackup,
-        HistoryEntry, HistoryKind, Inquired, LeaseReport, Mailbox, NewQueue, NewWallet, OpenOrder,
-        PutOptions, QueueReport, Received, RelayReport, Renewed, Restored, Resumed, Seen, Stored,
-        Tended, Wallet, send_to_queue,
+        HistoryEntry, HistoryKind, Inquired, LeaseReport, LowStock, Mailbox, NewQueue, NewWallet,
+        OpenOrder, PutOptions, QueueReport, Received, RelayReport, Renewed, Restocking, Restored,
+        Resumed, Seen, Stored, Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

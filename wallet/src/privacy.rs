@@ -33,6 +33,43 @@ pub enum When {
     Now,
 }
 
+/// How the chunks of a file come to one relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pace {
+    /// All of them over one connection: the relay sees one file, its size, and its payments as those of one payer.
+    #[default]
+    Together,
+    /// Each over a connection of its own, at a time of its own: the relay sees single chunks, and the file takes hours or days.
+    Apart,
+}
+
+impl FromStr for Pace {
+    type Err = PaceError;
+
+    fn from_str(text: &str) -> Result<Self, PaceError> {
+        match text {
+            "together" => Ok(Self::Together),
+            "apart" => Ok(Self::Apart),
+            _ => Err(PaceError),
+        }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Together => "together",
+            Self::Apart => "apart",
+        })
+    }
+}
+
+/// Text that names no pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a pace is `together` or `apart`")]
+pub struct PaceError;
+
 /// From the least to the most seconds until something is done; the moment is drawn between them.
 pub(crate) type Span = RangeInclusive<u64>;
 

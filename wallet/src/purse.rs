@@ -29,6 +29,26 @@ pub(crate) struct Choosable {
     pub(crate) test: bool,
     /// Also those that another operator saw in a payment that it refused.
     pub(crate) seen: bool,
+    /// Also those that are not ripe.
+    pub(crate) unripe: bool,
+    /// Also where they are worth far more than the price.
+    pub(crate) excess: bool,
+}
+
+impl Choosable {
+    /// Whether `operator` may be paid with it.
+    fn takes(self, one: &CertificateRecord, at: UnixSeconds, operator: &OperatorId) -> bool {
+        let held = match one.state {
+            CertificateState::Held => true,
+            CertificateState::InDoubt => self.doubtful,
+            _ => false,
+        };
+        let alive = at.plus(SPEND_MARGIN) < one.spend_until;
+        let ripe = self.unripe || one.ripe <= at;
+        // Nobody else saw it before, or the user does not mind.
+        let may_see = self.seen || one.seen_by.is_empty() || one.seen_by.contains(operator);
+        held && alive && ripe && may_see && one.test == self.test
+    }
 }
 
 /// All certificates. Changes go to disk first and are entered here afterwards.
@@ -61,24 +81,24 @@ impl Purse {
         from: Choosable,
         operator: &OperatorId,
     ) -> Result<Vec<&CertificateRecord>, Shortage> {
-        let is_held = |state: &CertificateState| matches!(state, CertificateState::Held);
-        let held = self.pick(price, now, from, operator, is_held);
-        let error = match held {
+        let certain = Choosable { doubtful: false, ..from };
+        let error = match self.pick(price, now, certain, operator) {
             Ok(chosen) => return Ok(chosen),
             Err(error) => error,
         };
-        let with_doubtful = self.pick(price, now, from, operator, |state| {
-            matches!(state, CertificateState::Held | CertificateState::InDoubt)
-        });
-        match with_doubtful {
-            Ok(chosen) if from.doubtful => return Ok(chosen),
-            Ok(_) => return Err(Shortage::OnlyDoubtful { price }),
-            Err(_) => {}
+        let enough = |at| self.pick(price, at, certain, operator).is_ok();
+        if let Some(at) = self.ripe_enough(now, certain, &[*operator], enough) {
+            return Err(Shortage::Unripe { price, at });
         }
-        let with_seen = Choosable { seen: true, ..from };
-        match self.pick(price, now, with_seen, operator, is_held) {
-            Ok(_) => Err(Shortage::OnlySeen { price }),
-            Err(_) => Err(Shortage::Choice(error)),
+        let is_excess = matches!(error, Shortage::Excess { .. });
+        match self.pick(price, now, Choosable { doubtful: true, ..from }, operator) {
+            with_doubtful if from.doubtful => return with_doubtful,
+            Ok(_) if !is_excess => return Err(Shortage::OnlyDoubtful { price }),
+            _ => {}
+        }
+        match self.pick(price, now, Choosable { seen: true, ..certain }, operator) {
+            Ok(_) if !is_excess => Err(Shortage::OnlySeen { price }),
+            _ => Err(error),
         }
     }
 
@@ -90,17 +110,32 @@ impl Purse {
         now: UnixSeconds,
         from: Choosable,
     ) -> Result<Credits, Shortage> {
-        let usable = |state: &CertificateState| match state {
-            CertificateState::Held => true,
-            CertificateState::InDoubt => from.doubtful,
-            _ => false,
-        };
         let prices: Vec<(OperatorId, Credits)> = prices.into_iter().collect();
-        let payable = |one: &&CertificateRecord| {
-            prices.iter().any(|(operator, _)| may_see(one, from, operator))
+        let price = Credits::total(prices.iter().map(|(_, price)| *price));
+        let rehearsed = self.rehearse_at(&prices, now, from);
+        let fits = |paid: &Result<Credits, Shortage>| {
+            paid.as_ref().is_ok_and(|paid| from.excess || !is_excessive(*paid, price))
         };
-        let mut left = self.usable(now, from, usable);
-        left.retain(payable);
+        if !fits(&rehearsed) {
+            let operators: Vec<OperatorId> = prices.iter().map(|(operator, _)| *operator).collect();
+            let enough = |at| fits(&self.rehearse_at(&prices, at, from));
+            if let Some(at) = self.ripe_enough(now, from, &operators, enough) {
+                return Err(Shortage::Unripe { price, at });
+            }
+        }
+        rehearsed
+    }
+
+    fn rehearse_at(
+        &self,
+        prices: &[(OperatorId, Credits)],
+        at: UnixSeconds,
+        from: Choosable,
+    ) -> Result<Credits, Shortage> {
+        let payable = |one: &&CertificateRecord| {
+            prices.iter().any(|(operator, _)| from.takes(one, at, operator))
+        };
+        let mut left: Vec<&CertificateRecord> = self.all().filter(payable).collect();
         let available = Credits::total(left.iter().map(|one| one.value()));
         let price = Credits::total(prices.iter().map(|(_, price)| *price));
         let short = if available < price {
@@ -109,9 +144,9 @@ impl Purse {
             Shortage::TooCoarse { price, available }
         };
         let mut paid = Credits::ZERO;
-        for (operator, price) in &prices {
+        for (operator, price) in prices {
             let (mut here, rest): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|one| may_see(one, from, operator));
+                left.into_iter().partition(|one| from.takes(one, at, operator));
             let coins: Vec<Coin> = here.iter().map(|one| coin(one, operator)).collect();
             let mut chosen = choose(&coins, *price).map_err(|error| match error {
                 ChoiceError::NotEnough { .. } => short,
@@ -128,36 +163,45 @@ impl Purse {
         Ok(paid)
     }
 
+    /// The first time after `now` at which so many certificates are ripe that `enough` holds, if it does once all are.
+    fn ripe_enough(
+        &self,
+        now: UnixSeconds,
+        from: Choosable,
+        operators: &[OperatorId],
+        enough: impl Fn(UnixSeconds) -> bool,
+    ) -> Option<UnixSeconds> {
+        let late = |one: &&CertificateRecord| {
+            let mut payable = operators.iter().map(|operator| from.takes(one, one.ripe, operator));
+            !from.unripe && one.ripe > now && payable.any(|payable| payable)
+        };
+        let mut times: Vec<UnixSeconds> = self.all().filter(late).map(|one| one.ripe).collect();
+        times.sort_unstable();
+        times.dedup();
+        // More certificates pay whatever fewer pay, and for no more; only what expires meanwhile can be missing.
+        let first = times.partition_point(|at| !enough(*at));
+        times.split_off(first.min(times.len())).into_iter().find(|at| enough(*at))
+    }
+
     fn pick(
         &self,
         price: Credits,
         now: UnixSeconds,
         from: Choosable,
         operator: &OperatorId,
-        usable: impl Fn(&CertificateState) -> bool,
-    ) -> Result<Vec<&CertificateRecord>, ChoiceError> {
-        let mut candidates = self.usable(now, from, usable);
-        candidates.retain(|one| may_see(one, from, operator));
+    ) -> Result<Vec<&CertificateRecord>, Shortage> {
+        let candidates: Vec<&CertificateRecord> =
+            self.all().filter(|one| from.takes(one, now, operator)).collect();
         let coins: Vec<Coin> = candidates.iter().map(|one| coin(one, operator)).collect();
         let chosen = choose(&coins, price)?;
-        Ok(chosen.into_iter().filter_map(|at| candidates.get(at).copied()).collect())
+        let chosen: Vec<_> =
+            chosen.into_iter().filter_map(|at| candidates.get(at).copied()).collect();
+        let paid = Credits::total(chosen.iter().map(|one| one.value()));
+        if !from.excess && is_excessive(paid, price) {
+            return Err(Shortage::Excess { price, paid });
+        }
+        Ok(chosen)
     }
-
-    fn usable(
-        &self,
-        now: UnixSeconds,
-        from: Choosable,
-        usable: impl Fn(&CertificateState) -> bool,
-    ) -> Vec<&CertificateRecord> {
-        let alive = |one: &&CertificateRecord| now.plus(SPEND_MARGIN) < one.spend_until;
-        let of_use = self.all().filter(|one| one.test == from.test);
-        of_use.filter(|one| usable(&one.state)).filter(alive).collect()
-    }
-}
-
-/// Whether `operator` may be shown the certificate: nobody else saw it before, or the user does not mind.
-fn may_see(certificate: &CertificateRecord, from: Choosable, operator: &OperatorId) -> bool {
-    from.seen || certificate.seen_by.is_empty() || certificate.seen_by.contains(operator)
 }
 
 /// What `operator` saw before goes first, as if it expired now: it is of use nowhere else.
@@ -203,6 +247,16 @@ pub enum Shortage {
         /// What is asked for.
         price: Credits,
     },
+    /// They would, once more of them are ripe.
+    #[error(
+        "the price is {price}, and the certificates that would pay it are not ripe: enough of them are on {at}"
+    )]
+    Unripe {
+        /// What is asked for, all parts together.
+        price: Credits,
+        /// When enough are ripe.
+        at: UnixSeconds,
+    },
     /// They would, with those that are in doubt since a restore.
     #[error("the price is {price}, and only certificates that are in doubt would pay it")]
     OnlyDoubtful {
@@ -210,3 +264,7 @@ pub enum Shortage {
         price: Credits,
     },
 }
+
+#[cfg(test)]
+#[path = "purse_tests.rs"]
+mod tests;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     net::{ProxySetting, Route},
-    privacy::Privacy,
+    privacy::{Pace, Privacy},
     secret::Secret,
     store::{Kind, Record},
 };
@@ -163,6 +163,12 @@ pub(crate) struct RelayRecord {
     pub(crate) address: RelayAddress,
     pub(crate) added: UnixSeconds,
     pub(crate) info: Option<RelayInfo>,
+    /// When it said so.
+    #[serde(default)]
+    pub(crate) heard: Option<UnixSeconds>,
+    /// When it last gave no answer, if it gave none since.
+    #[serde(default)]
+    pub(crate) missed: Option<UnixSeconds>,
     #[serde(default)]
     pub(crate) said: Option<SignedWord>,
 }
@@ -239,6 +245,8 @@ pub(crate) struct CertificateRecord {
     pub(crate) key_id: KeyId,
     pub(crate) exponent: Exponent,
     pub(crate) spend_until: UnixSeconds,
+    /// From when on it is chosen without being asked for: a time of its own, drawn when it was issued.
+    pub(crate) ripe: UnixSeconds,
     pub(crate) grant: u32,
     pub(crate) position: u16,
     /// Whether a test key signed it, so that it is worth nothing (keys.md, "Test keys").
@@ -381,6 +389,9 @@ pub(crate) struct LeaseRecord {
     pub(crate) created: UnixSeconds,
     pub(crate) until: UnixSeconds,
     pub(crate) live: bool,
+    /// For how many days more it is to be paid, at a time of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wanted: Option<u16>,
     /// Signed, oldest first.
     pub(crate) receipts: Vec<Blob>,
 }
@@ -419,6 +430,7 @@ pub(crate) struct UploadRecord {
     pub(crate) days: u16,
     /// The relay of each copy.
     pub(crate) relays: Vec<RelayAddress>,
+    pub(crate) pace: Pace,
     pub(crate) key: Secret,
     pub(crate) at: UnixSeconds,
     /// The link, once everything is stored.
@@ -445,6 +457,12 @@ pub(crate) enum Chore {
     Payment(PaymentId),
     /// A purchase that was begun goes on; by the index of its grant.
     Purchase(u32),
+    /// The next part of a file goes to its relay.
+    Upload(UploadId),
+    /// What waits of a stored file at one relay is extended.
+    Extension { upload: UploadId, relay: RelayAddress },
+    /// The stock is low, and there is something to buy with.
+    Restock,
     /// A relay is asked about its offer.
     Offer(RelayAddress),
 }
@@ -502,11 +520,25 @@ pub(crate) struct CaughtRecord {
     pub(crate) accusations: Vec<Accusation>,
 }
 
+/// What the wallet buys with by itself when its stock is low.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct RestockRecord {
+    /// What it keeps at least; what a month used where this is not said.
+    pub(crate) below: Option<Credits>,
+    /// Whether the free allowance is taken.
+    pub(crate) free: bool,
+    /// Codes that were not used yet, in their order.
+    pub(crate) vouchers: Vec<String>,
+}
+
 /// What the user was told, so that it is not repeated with every command.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct NoticesRecord {
     /// When it was last said that certificates expire.
     pub(crate) expiry: Option<UnixSeconds>,
+    /// When it was last said that the stock is low.
+    #[serde(default)]
+    pub(crate) stock: Option<UnixSeconds>,
 }
 
 /// A stored file within this wallet; known to nobody else. 16 hexadecimal digits.
@@ -554,6 +586,7 @@ record! {
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     TendingRecord, Tending, |_one| Vec::new();
     CaughtRecord, Caught, |caught| caught.operator_id.as_bytes().to_vec();
+    RestockRecord, Restock, |_one| Vec::new();
     RelayRecord, Relay, |relay| relay.address.to_string().into_bytes();
     Purchase, Purchase, |purchase| purchase.grant.to_be_bytes().to_vec();
     CertificateRecord, Certificate, |certificate| certificate.key.as_bytes().to_vec();

@@ -11,6 +11,7 @@ mod paying;
 mod queues;
 mod renewing;
 mod restoring;
+mod tending;
 mod uploads;
 
 /// An app runs the wallet on a runtime of many threads.
@@ -20,7 +21,7 @@ fn futures_can_move_between_threads() {
     movable(|wallet| wallet.buy("code"));
     movable(|wallet| wallet.create_queue(crate::NewQueue::default()));
     movable(|wallet| wallet.put_file("file".as_ref(), crate::PutOptions::default()));
-    movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep, false));
+    movable(|wallet| wallet.extend("lease", 1, crate::Doubtful::Keep, false, crate::When::InTime));
     movable(|wallet| wallet.check_leases(None));
     movable(|wallet| wallet.restore(1));
     movable(|wallet| wallet.renew(crate::Doubtful::Keep));

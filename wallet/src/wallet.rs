@@ -23,6 +23,7 @@ mod renew;
 mod restore;
 mod resume;
 mod settle;
+mod stock;
 mod tend;
 
 use std::{
@@ -54,6 +55,7 @@ pub use self::{
     renew::Renewed,
     restore::Restored,
     resume::Resumed,
+    stock::{LowStock, Restocking},
     tend::Tended,
 };
 use crate::{

@@ -85,7 +85,7 @@ impl Cast {
             seal: SealParams::for_tests(),
             proxy_buy: None,
             proxy_spend: None,
-            privacy: scrip_wallet::Privacy::Off,
+            privacy: scrip_wallet::Privacy::Normal,
         };
         let directory = self.wallet_dir(name);
         let wallet = Wallet::create(&directory, passphrase(), new, self.environment()).await?;

@@ -17,7 +17,7 @@ The network stays up until you press Ctrl-C; its folder {dir} goes with it. In a
 
   scrip balance
   scrip queue list
-  scrip put README.md --copies 2
+  scrip put README.md --copies 2 --now
   scrip leases
   scrip-issuer --dir {dir}/issuer voucher create --product starter --count 1
   scrip-issuer --dir {dir}/issuer status

@@ -8,7 +8,7 @@ use scrip_protocol::{
     purchase::OrderId,
 };
 
-use crate::{Privacy, net::ProxySetting};
+use crate::{Pace, Privacy, net::ProxySetting};
 
 /// Buys resource certificates and spends them on queues and files at relays.
 #[derive(Parser)]
@@ -110,12 +110,14 @@ pub(super) enum Command {
     History,
     /// Say what is open or broken and what to do; exit code 0 where nothing has to be done, else 1
     Doctor(DoctorArguments),
-    /// Finish every purchase, payment, upload, renewal and restore that was interrupted
+    /// Go on with what was begun and not finished, one thing after the other; with --now, all of it at once
     Resume,
     /// Exchange certificates that expire soon for new ones; `scrip balance`, `history` and other commands that call nobody do so by themselves
     Renew,
     /// Ask the vendor about certificates that are in doubt since a restore
     Inquire,
+    /// Say with what the wallet buys by itself when its stock runs low, or set that
+    Restock(RestockArguments),
     /// Do the next thing that is due, if anything is: for a timer, every ten minutes or so
     Tend,
     /// Show how far apart in time the wallet keeps what it does, or set it: off, normal, high
@@ -152,6 +154,9 @@ pub(super) struct RestoreArguments {
     /// How many unknown purchases in a row end the search
     #[arg(long, value_name = "N", default_value_t = crate::Wallet::GAP_LIMIT)]
     pub(super) gap_limit: u32,
+    /// How far apart in time the wallet keeps what it does: off, normal, high
+    #[arg(long, value_name = "LEVEL", default_value_t, conflicts_with = "backup")]
+    pub(super) privacy: Privacy,
     /// Do not ask the vendor which of the certificates were spent: they stay in doubt until they are renewed, and those that had
     /// been renewed are not found before `scrip inquire`
     #[arg(long)]
@@ -177,6 +182,22 @@ pub(super) struct BuyArguments {
     /// The vendor's free allowance of this period
     #[arg(long)]
     pub(super) free: bool,
+}
+
+#[derive(Args)]
+pub(super) struct RestockArguments {
+    /// Credits that the wallet keeps at least [default: what the last 30 days used]
+    #[arg(long, value_name = "N")]
+    pub(super) below: Option<u64>,
+    /// A voucher's code to buy with when that is due; `-` reads it from standard input
+    #[arg(long, value_name = "CODE")]
+    pub(super) voucher: Vec<String>,
+    /// Take the vendor's free allowance
+    #[arg(long)]
+    pub(super) free: bool,
+    /// Buy nothing by itself, and forget the vouchers
+    #[arg(long, conflicts_with_all = ["below", "voucher", "free"])]
+    pub(super) off: bool,
 }
 
 #[derive(Args)]
@@ -295,6 +316,9 @@ pub(super) struct PutArguments {
     /// A relay to use, once for each copy [default: the cheapest]
     #[arg(long, allow_hyphen_values = true)]
     pub(super) relay: Vec<String>,
+    /// How the chunks come to one relay: together, over one connection, or apart, each at a time of its own
+    #[arg(long, default_value_t)]
+    pub(super) pace: Pace,
 }
 
 #[derive(Args)]

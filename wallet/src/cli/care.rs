@@ -79,6 +79,12 @@ pub(super) fn tended_lines(tended: &Tended) -> Vec<String> {
     for bought in &tended.purchases {
         lines.push(format!("Bought {}: {}.", bought.product, bought.credits));
     }
+    for file in &tended.files {
+        lines.push(format!("Stored {}:\n{}", file.name, file.link));
+    }
+    if let Some((name, done, parts)) = &tended.storing {
+        lines.push(format!("Stored {done} of {parts} parts of {name}."));
+    }
     for lease in &tended.leases {
         lines.push(format!("Paid for {} until {}.", lease.name, lease.until));
     }

@@ -82,6 +82,7 @@ impl CliError {
             Self::Wallet(
                 WalletError::PaymentOpen { .. }
                 | WalletError::PurchaseOpen { .. }
+                | WalletError::StillStoring { .. }
                 | WalletError::BadReceipt { .. }
                 | WalletError::ManifestUnconfirmed { .. }
                 | WalletError::OffSchedule(_)
@@ -105,8 +106,14 @@ impl CliError {
 /// Writes the error and what to do about it to standard error.
 pub(super) fn report(error: &CliError) -> ExitCode {
     // Whoever closed the pipe knows that.
-    if !matches!(error, CliError::Closed) {
-        complain(&error.to_string(), &error.remedy());
+    match error {
+        CliError::Closed => {}
+        // It waits, as it was asked to.
+        CliError::Wallet(waits @ WalletError::StillStoring { .. }) => {
+            note(&waits.to_string());
+            note(&format!("  {}", waits.remedy()));
+        }
+        _ => complain(&error.to_string(), &error.remedy()),
     }
     ExitCode::from(error.exit_code())
 }

@@ -20,7 +20,9 @@ pub(super) async fn put(session: &Session, arguments: PutArguments) -> Result<()
         None if relays.is_empty() => wallet.relays().await?.len().clamp(1, 2) as u8,
         None => u8::try_from(relays.len()).map_err(|_| WalletError::Copies)?,
     };
-    let options = PutOptions { days: arguments.days, copies, relays, doubtful: session.doubtful };
+    let PutArguments { days, pace, .. } = arguments;
+    let (doubtful, when) = (session.doubtful, session.when);
+    let options = PutOptions { days, copies, relays, doubtful, pace, when };
     let stored = wallet.put_file(&arguments.file, options).await?;
     wallet.close().await?;
     session.output.show(&stored, |stored| {
@@ -61,7 +63,10 @@ pub(super) async fn list(session: &Session) -> Result<(), CliError> {
         }
         let mut text = String::new();
         for file in files {
-            let link = file.link.as_deref().unwrap_or("not stored completely: run `scrip resume`");
+            let link = file
+                .link
+                .as_deref()
+                .unwrap_or("not stored completely yet: `scrip tend` goes on with it");
             let size = counted(file.size, "byte");
             text += &format!("{} ({size}, {})\n  {link}\n", file.name, file.upload);
         }

@@ -9,7 +9,7 @@ use super::{
     output::table,
     session::Session,
 };
-use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject};
+use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject, When};
 
 pub(super) async fn balance(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
@@ -33,6 +33,12 @@ fn show_balance(balance: &Balance) -> String {
         lines.push(format!(
             "{} were seen by {}, which refused the payment: they pay there, and elsewhere once they are renewed",
             seen.credits, seen.relay
+        ));
+    }
+    if let Some(at) = balance.ripe {
+        lines.push(format!(
+            "{} ripen, each certificate for a time of its own, the last until {at}; --now pays with them before",
+            balance.ripening
         ));
     }
     let rest = [
@@ -102,7 +108,11 @@ fn history_row(entry: &HistoryEntry) -> Vec<String> {
 
 pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
-    let resumed = wallet.resume(session.doubtful).await?;
+    session.warn_of_now(&wallet).await;
+    let resumed = match session.when {
+        When::InTime => wallet.resume(session.doubtful).await?,
+        When::Now => wallet.resume_now(session.doubtful).await?,
+    };
     wallet.close().await?;
     session.output.show(&resumed, |resumed| {
         let mut lines = Vec::new();
@@ -125,6 +135,13 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
         let failed = resumed.errors.iter().chain(care::errors_of(&resumed.tended)).count();
         if lines.is_empty() && failed == 0 {
             lines.push("Nothing was open.".to_owned());
+        }
+        if resumed.waiting > 0 {
+            lines.push(format!(
+                "{} more wait for times of their own, so that they are not seen together: `scrip tend` on a timer does what is \
+                 due, and `scrip resume --now` all at once.",
+                resumed.waiting
+            ));
         }
         lines.join("\n")
     })?;
@@ -151,10 +168,20 @@ pub(super) async fn extend(session: &Session, arguments: ExtendArguments) -> Res
     let wallet = session.open_online().await?;
     let ExtendArguments { lease, days } = arguments;
     let before = paid(&wallet.leases(Some(&lease)).await?);
-    let leases = wallet.extend(&lease, days, session.doubtful, session.accept_excess).await?;
+    let (doubtful, excess) = (session.doubtful, session.accept_excess);
+    let leases = wallet.extend(&lease, days, doubtful, excess, session.when).await?;
     wallet.close().await?;
     let cost = Credits(paid(&leases).0.saturating_sub(before.0));
-    session.output.show(&leases, |leases| format!("{}Paid {cost}.", show_leases(leases)))
+    let waiting = leases.iter().filter(|lease| lease.wanted.is_some()).count();
+    session.output.show(&leases, |leases| {
+        let mut text = format!("{}Paid {cost}.", show_leases(leases));
+        if waiting > 0 {
+            text += &format!(
+                "\n{waiting} at other relays follow at times of their own; `scrip tend` on a timer does what is due."
+            );
+        }
+        text
+    })
 }
 
 /// What was paid for all of them, extensions included.

@@ -3,35 +3,84 @@
 use std::{io::Read, path::Path};
 
 use scrip_protocol::{
+    credits::Credits,
     limits::MAX_GRANT_REQUEST,
     purchase::{GrantRequest, Offer, OrderAnswer},
 };
 
 use super::{
-    arguments::{BuyArguments, OrderArguments},
+    arguments::{BuyArguments, OrderArguments, RestockArguments},
     error::CliError,
-    output::table,
-    session::{Session, report},
+    output::{counted, table},
+    session::Session,
 };
-use crate::OpenOrder;
+use crate::{OpenOrder, Restocking};
 
 pub(super) async fn buy(session: &Session, arguments: BuyArguments) -> Result<(), CliError> {
     let order = arguments.order;
     let proof = proof(arguments)?;
     let wallet = session.open().await?;
-    // This purchase first: it may be the one that was interrupted.
     let bought = match proof {
         Some(proof) => wallet.buy_with(proof, order).await?,
         None => wallet.buy_free().await?,
     };
-    report(&wallet.settle_purchases().await?);
+    let ripe = wallet.balance().await?.ripe;
     wallet.close().await?;
     session.output.show(&bought, |bought| {
         let test = if bought.test { " of test keys, which are worth nothing" } else { "" };
-        format!(
+        let mut text = format!(
             "Bought {}: {} in {} certificates{test}.",
             bought.product, bought.credits, bought.certificates
-        )
+        );
+        if let Some(at) = ripe {
+            text += &format!(
+                "\nThey ripen, each for a time of its own, so that no payment follows its purchase: the last until {at}."
+            );
+        }
+        text
+    })
+}
+
+pub(super) async fn restock(
+    session: &Session,
+    arguments: RestockArguments,
+) -> Result<(), CliError> {
+    let wallet = session.open().await?;
+    let RestockArguments { below, voucher, free, off } = arguments;
+    let known = wallet.restocking().await?;
+    if off {
+        wallet.stop_restocking().await?;
+    } else if below.is_some() || free || !voucher.is_empty() {
+        let mut codes = Vec::new();
+        for code in voucher {
+            codes.push(if code == "-" {
+                read_line(std::io::stdin().lock(), Path::new("standard input"))?
+            } else {
+                code
+            });
+        }
+        let before = known.as_ref();
+        let below = below.map(Credits).or(before.and_then(|known| known.below));
+        let free = free || before.is_some_and(|known| known.free);
+        wallet.restock(below, free, codes).await?;
+    }
+    let restocking = wallet.restocking().await?;
+    wallet.close().await?;
+    session.output.show(&restocking, |restocking| {
+        let Some(Restocking { below, free, vouchers }) = restocking else {
+            return "The wallet buys nothing by itself, and says when its stock runs low.".to_owned();
+        };
+        let least = below.map_or("what 30 days used".to_owned(), |below| below.to_string());
+        let sources = match (free, vouchers) {
+            (false, 0) => return format!(
+                "With less than {least} left, the wallet says so; it has nothing to buy with by itself: give it \
+                 vouchers, or --free."
+            ),
+            (true, 0) => "takes the free allowance".to_owned(),
+            (false, n) => format!("uses {}", counted(*n, "voucher")),
+            (true, n) => format!("uses {}, then takes the free allowance", counted(*n, "voucher")),
+        };
+        format!("With less than {least} left, the wallet {sources}, at a time of its own (`scrip tend`).")
     })
 }
 

@@ -25,7 +25,8 @@ pub(super) async fn create(
     };
     let QueueCreateArguments { name, days, .. } = arguments;
     let accept_excess = session.accept_excess;
-    let new = NewQueue { name, relay, days, doubtful: session.doubtful, accept_excess };
+    let (doubtful, when) = (session.doubtful, session.when);
+    let new = NewQueue { name, relay, days, doubtful, accept_excess, when };
     let queue = wallet.create_queue(new).await?;
     wallet.close().await?;
     session.output.show(&queue, |queue| {

@@ -14,11 +14,12 @@ use scrip_runtime::{
 use super::{
     arguments::Common,
     error::{CliError, complain},
-    output::{Output, note},
+    output::{Output, counted, note},
     progress,
 };
 use crate::{
-    Doubtful, Entropy, Environment, ExpiryNotice, Resumed, Wallet, WalletError, When,
+    Doubtful, Entropy, Environment, ExpiryNotice, LowStock, Privacy, Resumed, Wallet, WalletError,
+    When,
     net::{Network, NetworkOptions, ProxySetting},
 };
 
@@ -83,11 +84,14 @@ impl Session {
         if let Some(notice) = wallet.expiry_notice().await? {
             warn_of_expiry(&notice, self.environment.clock.now());
         }
+        if let Some(stock) = wallet.stock_notice().await? {
+            warn_of_stock(&stock, wallet.restocking().await?.is_some());
+        }
         Ok(wallet)
     }
 
-    /// Opens the wallet for a command that calls relays, and finishes open payments first. Open purchases stay: a call to the
-    /// vendor at this moment would tie buying to spending.
+    /// Opens the wallet for a command that calls relays. What is open elsewhere stays: in the same second it would be seen to be the
+    /// same wallet's.
     pub(super) async fn open_online(&self) -> Result<Wallet, CliError> {
         let wallet = self.open().await?;
         if self.doubtful == Doubtful::Spend {
@@ -102,8 +106,18 @@ impl Session {
                  wallet paid them",
             );
         }
-        report(&wallet.settle_payments().await?);
+        self.warn_of_now(&wallet).await;
         Ok(wallet)
+    }
+
+    /// Says what a command shows that keeps no distance in time.
+    pub(super) async fn warn_of_now(&self, wallet: &Wallet) {
+        if self.when == When::Now && wallet.privacy().await != Privacy::Off {
+            note(
+                "note: --now keeps no distance in time: whoever sees when the vendor sold and when relays were paid can tie \
+                 this payment to the purchase, and the relays that are paid at once to each other",
+            );
+        }
     }
 
     /// The network for what needs no wallet: through the proxy that is given here, else through that of the wallet, where
@@ -153,6 +167,20 @@ fn warn_of_expiry(notice: &ExpiryNotice, now: UnixSeconds) {
     };
     note(&format!("warning: {credits} expire soon, the first of them on {at}"));
     note(&format!("  {todo}"));
+}
+
+fn warn_of_stock(stock: &LowStock, restocks: bool) {
+    let LowStock { left, used, certificates, certificates_used } = stock;
+    note(&format!(
+        "note: the stock runs low: {left} in {} are left, and the last 30 days used {used} in {}",
+        counted(*certificates, "certificate"),
+        counted(*certificates_used, "certificate"),
+    ));
+    note(if restocks {
+        "  what `scrip restock` was given is bought with at a time of its own"
+    } else {
+        "  buy ahead with `scrip buy`, since what is bought ripens for some days; or let `scrip restock` do so"
+    });
 }
 
 /// Says on standard error what was finished besides the command; what could not be finished is a warning.

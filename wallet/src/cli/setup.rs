@@ -97,7 +97,7 @@ pub(super) async fn restore(
     };
     let seed = words::to_seed(&Zeroizing::new(text))?;
     let passphrase = session.new_passphrase()?;
-    let new = new_wallet(session, vendor, seed);
+    let new = NewWallet { privacy: arguments.privacy, ..new_wallet(session, vendor, seed) };
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     wallet.set_inquiries(!arguments.no_inquiry).await?;

@@ -24,10 +24,11 @@ pub(crate) enum Kind {
     Copy = 12,
     Notices = 13,
     Caught = 16,
+    Restock = 21,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::NameKey,
         Self::Identity,
         Self::Settings,
@@ -44,6 +45,7 @@ impl Kind {
         Self::Notices,
         Self::Tending,
         Self::Caught,
+        Self::Restock,
     ];
 
     /// The kind with this number; `None` for one of a newer release.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Copy => "copy",
             Self::Notices => "notices",
             Self::Caught => "caught relay",
+            Self::Restock => "restock",
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use scrip_runtime::steps::Steps;
 
 use crate::{
-    Doubtful, NewQueue, PutOptions, Wallet,
+    Doubtful, NewQueue, PutOptions, Wallet, When,
     testing::{FakeVendor, World},
 };
 
@@ -38,7 +38,7 @@ async fn story(world: &World, steps: Steps, file: PathBuf) {
         wallet.put_file(&file, PutOptions { copies: 2, ..PutOptions::default() }).await.unwrap();
     }
     if world.leases() == wallet.leases(None).await.unwrap().len() && world.taken() < 9 {
-        wallet.extend("queue-1", 30, Doubtful::Keep, false).await.unwrap();
+        wallet.extend("queue-1", 30, Doubtful::Keep, false, When::InTime).await.unwrap();
     }
     wallet.close().await.unwrap();
 }

@@ -7,7 +7,7 @@ use scrip_runtime::steps::Steps;
 use sqlx::Connection;
 
 use crate::{
-    Diagnosis, Doubtful, NewQueue, Wallet,
+    Diagnosis, Doubtful, NewQueue, Wallet, When,
     testing::{FakeVendor, Fault, World, passphrase},
 };
 
@@ -47,7 +47,7 @@ async fn each_kind_of_open_payment_is_named_and_settled() {
     assert_eq!(open(&wallet.diagnose().await.unwrap()), ["payment.queue"]);
     assert!(wallet.repair(Doubtful::Keep).await.unwrap().errors.is_empty());
     lost("POST /v1/extensions");
-    assert!(wallet.extend("inbox", 30, Doubtful::Keep, false).await.is_err());
+    assert!(wallet.extend("inbox", 30, Doubtful::Keep, false, When::InTime).await.is_err());
     let found = wallet.diagnose().await.unwrap();
     assert_eq!(open(&found), ["payment.extension"]);
     let place = world.relays[0].address().authority;

@@ -4,7 +4,7 @@ use scrip_protocol::problem::ProblemType;
 use scrip_runtime::steps::Steps;
 
 use crate::{
-    Doubtful, FetchOptions, Fetched, PutOptions, Shortage, WalletError, fetch_file,
+    Doubtful, FetchOptions, Fetched, PutOptions, Shortage, WalletError, When, fetch_file,
     link::FileLink,
     net::Network,
     testing::{Fault, World},
@@ -153,7 +153,7 @@ async fn a_stored_file_is_extended_whole() {
     let wallet = world.funded("wallet").await;
     let path = make(&world, "file", 100_000);
     let stored = wallet.put_file(&path, copies(1)).await.unwrap();
-    let extended = wallet.extend("file", 30, Doubtful::Keep, false).await.unwrap();
+    let extended = wallet.extend("file", 30, Doubtful::Keep, false, When::InTime).await.unwrap();
     assert_eq!(extended.len(), stored.chunks);
     assert!(extended.iter().all(|lease| lease.until > stored.until));
 }

@@ -2,13 +2,12 @@ use std::time::Duration;
 
 use scrip_protocol::{
     credits::Credits,
-    id::ManifestDigest,
     problem::{Problem, ProblemType},
     time::SECONDS_PER_DAY,
 };
 
 use crate::{
-    Doubtful, HistoryKind, NewQueue, Shortage, WalletError,
+    Doubtful, HistoryKind, NewQueue, Shortage, WalletError, When,
     net::Route,
     testing::{FakeVendor, Fault, World, copy_directory},
 };
@@ -192,20 +191,6 @@ async fn too_little_money_is_said_so() {
 }
 
 #[tokio::test]
-async fn a_relay_with_another_manifest_gets_no_payment() {
-    let world = World::new(2).await;
-    let wallet = world.funded("wallet").await;
-    world.relays[0].report_digest(Some(ManifestDigest::from_bytes([1; 32])));
-    let named = NewQueue { relay: Some(world.relays[0].address()), ..queue(30) };
-    let error = wallet.create_queue(named).await.unwrap_err();
-    assert!(matches!(error, WalletError::ManifestContradicted { .. }), "{error}");
-    assert!(error.to_string().contains("traced"), "{error}");
-    // Unnamed, the other one is taken.
-    let made = wallet.create_queue(queue(30)).await.unwrap();
-    assert_eq!(made.relay, world.relays[1].address());
-}
-
-#[tokio::test]
 async fn expired_certificates_are_not_spent() {
     let world = World::new(1).await;
     let wallet = world.funded("wallet").await;
@@ -308,9 +293,9 @@ async fn far_more_than_the_price_is_paid_only_where_that_is_accepted() {
     wallet.create_queue(NewQueue { accept_excess: true, ..queue(30) }).await.unwrap();
     assert_eq!(world.taken(), taken + 8);
     let name = wallet.queues().await.unwrap()[0].name.clone();
-    let refused = wallet.extend(&name, 30, Doubtful::Keep, false).await;
+    let refused = wallet.extend(&name, 30, Doubtful::Keep, false, When::InTime).await;
     assert!(refused.is_err_and(|error| error.is_shortage()));
-    wallet.extend(&name, 30, Doubtful::Keep, true).await.unwrap();
+    wallet.extend(&name, 30, Doubtful::Keep, true, When::InTime).await.unwrap();
     assert_eq!(world.taken(), taken + 16);
 }
 

@@ -2,7 +2,7 @@ use scrip_protocol::{problem::ProblemType, time::SECONDS_PER_DAY};
 use scrip_runtime::steps::Steps;
 
 use crate::{
-    Doubtful, NewQueue, WalletError,
+    Doubtful, NewQueue, WalletError, When,
     link::QueueLink,
     send_to_queue,
     testing::{Fault, World},
@@ -59,12 +59,12 @@ async fn a_lease_is_extended_by_its_name() {
     let world = World::new(1).await;
     let wallet = world.funded("wallet").await;
     let queue = wallet.create_queue(named("inbox")).await.unwrap();
-    let extended = wallet.extend("inbox", 60, Doubtful::Keep, false).await.unwrap();
+    let extended = wallet.extend("inbox", 60, Doubtful::Keep, false, When::InTime).await.unwrap();
     assert_eq!(extended[0].until, queue.until.plus(60 * SECONDS_PER_DAY));
     assert_eq!(wallet.leases(Some("inbox")).await.unwrap()[0].until, extended[0].until);
     assert_eq!(world.taken(), 6);
     assert!(matches!(
-        wallet.extend("nothing", 1, Doubtful::Keep, false).await,
+        wallet.extend("nothing", 1, Doubtful::Keep, false, When::InTime).await,
         Err(WalletError::Unknown { .. })
     ));
 }
@@ -108,7 +108,7 @@ async fn a_check_beside_an_extension_takes_nothing_back() {
         let before = wallet.leases(None).await.unwrap()[0].until;
         let (checked, extended, again) = tokio::join!(
             wallet.check_leases(None),
-            wallet.extend("inbox", 30, Doubtful::Keep, false),
+            wallet.extend("inbox", 30, Doubtful::Keep, false, When::InTime),
             wallet.check_leases(None),
         );
         checked.unwrap();

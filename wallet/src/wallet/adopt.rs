@@ -37,6 +37,8 @@ impl Wallet {
     ) -> Result<Heir, WalletError> {
         let (seed, vendor) = (self.seed.clone(), self.vendor.id);
         let (manifest, old) = (manifest.clone(), old.clone());
+        let (privacy, now) = (self.privacy().await, self.now());
+        let mut entropy = self.environment.entropy.clone();
         apart(move || {
             // First of all: what the old certificate's key did not sign is the vendor's invention, and whether this wallet can
             // make anything of it must not show. It may be a piece of some purchase, offered to see whether it fits.
@@ -56,11 +58,13 @@ impl Wallet {
             }
             let certificate = blinding.finish(key, &renewal.signed_item())?;
             let token = certificate.token();
+            let spend_until = key.windows().spend_until;
             Ok(Heir::Own(Box::new(CertificateRecord {
                 key: certificate.key(),
                 token: Blob(certificate.token_bytes().to_vec()),
                 key_id: token.key_id,
-                spend_until: key.windows().spend_until,
+                spend_until,
+                ripe: privacy.ripe_at(now, spend_until, &mut entropy),
                 state,
                 unrecorded: None,
                 seen_by: Default::default(),

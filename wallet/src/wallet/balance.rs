@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{Wallet, buy::is_open};
 use crate::{
     error::WalletError,
+    privacy::Privacy,
     records::{CertificateRecord, CertificateState, PaymentRecord, Purchase, PurchaseState},
 };
 
@@ -57,6 +58,10 @@ pub struct Balance {
     pub denominations: Vec<Denomination>,
     /// Can be spent at one relay alone, which saw them in a payment that it refused; elsewhere after their renewal.
     pub seen: Vec<Seen>,
+    /// Will be able to be spent: certificates ripen, each for a time of its own.
+    pub ripening: Credits,
+    /// When the last of them is ripe.
+    pub ripe: Option<UnixSeconds>,
     /// Bought, and not yet here: `scrip resume` fetches it.
     pub pending: Credits,
     /// How many purchases the vendor has not confirmed, so that their worth is not known: `scrip resume` goes on with them.
@@ -69,7 +74,7 @@ pub struct Balance {
     pub in_doubt: Credits,
     /// Gone: spent before a restore, or by a copy of this wallet.
     pub spent_elsewhere: Credits,
-    /// A part of what can be spent that expires within 30 days.
+    /// A part of what can be spent or ripens that expires within 30 days.
     pub expiring: Vec<Expiring>,
     /// Lost, because it was not spent in time.
     pub expired: Credits,
@@ -89,6 +94,7 @@ impl Wallet {
         let now = self.now();
         let names = self.names_of_operators().await?;
         let mut seen: BTreeMap<String, Credits> = BTreeMap::new();
+        let all_ripe = self.privacy().await == Privacy::Off;
         let purse = self.purse.lock().await;
         let mut balance = Balance {
             pending: Credits::total(purchases.iter().filter(|p| is_open(p)).filter_map(promised)),
@@ -96,7 +102,7 @@ impl Wallet {
             unconfirmed: purchases.iter().filter(|one| is_unconfirmed(one)).count(),
             ..Balance::default()
         };
-        let mut spendable = Vec::new();
+        let (mut spendable, mut held) = (Vec::new(), Vec::new());
         for one in purse.all() {
             let sum = match one.state {
                 CertificateState::Held | CertificateState::InDoubt if one.test => {
@@ -119,8 +125,14 @@ impl Wallet {
                     seen.entry(relays_of(one, &names)).or_default()
                 }
                 CertificateState::Held => {
-                    spendable.push(one);
-                    &mut balance.spendable
+                    held.push(one);
+                    if all_ripe || one.ripe <= now {
+                        spendable.push(one);
+                        &mut balance.spendable
+                    } else {
+                        balance.ripe = balance.ripe.max(Some(one.ripe));
+                        &mut balance.ripening
+                    }
                 }
                 CertificateState::InDoubt => &mut balance.in_doubt,
                 CertificateState::InFlight { .. } => &mut balance.in_flight,
@@ -131,8 +143,8 @@ impl Wallet {
             *sum = Credits::total([*sum, one.value()]);
         }
         balance.denominations = by_denomination(&spendable);
-        balance.expiring = expiring(&spendable, now);
         balance.seen = seen.into_iter().map(|(relay, credits)| Seen { relay, credits }).collect();
+        balance.expiring = expiring(&held, now);
         Ok(balance)
     }
 

@@ -181,6 +181,8 @@ impl Wallet {
             true => CertificateState::InDoubt,
             false => state,
         };
+        let privacy = self.privacy().await;
+        let mut entropy = self.environment.entropy.clone();
         let purse = self.lock_purse().await;
         let result = bought(purchase, &answer);
         purchase.state = PurchaseState::Issued { answer, at: self.now() };
@@ -194,6 +196,7 @@ impl Wallet {
                 key_id: token.key_id,
                 exponent: minted.exponent,
                 spend_until: minted.spend_until,
+                ripe: privacy.ripe_at(self.now(), minted.spend_until, &mut entropy),
                 grant: purchase.grant,
                 position,
                 test: minted.test,

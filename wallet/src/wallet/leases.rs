@@ -1,6 +1,6 @@
 //! Leases: what there is, what the relays say about them, and more time for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use scrip_protocol::{
     address::RelayAddress,
@@ -14,10 +14,18 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{Doubtful, Wallet, pay::Order, put::is_uploaded, queue::is_gone};
+use super::{
+    Doubtful, Wallet,
+    pay::Order,
+    put::is_uploaded,
+    queue::is_gone,
+    relays::{CHOICES, Candidate},
+};
 use crate::{
     error::WalletError,
     net::{RelayClient, Route},
+    privacy::{Privacy, When},
+    purse::Choosable,
     records::{Blob, LeaseRecord, Part, PaymentRecord, Purpose, Resource, UploadId, UploadRecord},
     store::Changes,
 };
@@ -56,6 +64,8 @@ pub struct LeaseReport {
     pub until: UnixSeconds,
     /// Whether it has not ended, as far as the wallet knows.
     pub live: bool,
+    /// For how many days more it will be paid, at a time of its own.
+    pub wanted: Option<u16>,
     /// What was paid for it, extensions included, as far as there are receipts.
     pub paid: Credits,
     /// Double spends that the relay reported, as far as the wallet was told.
@@ -125,16 +135,20 @@ impl Wallet {
         let alone = self.lock_purse().await;
         let unknown = || WalletError::Unknown { what: "lease", name: id.to_string() };
         let mut lease = self.lease(id).await?.ok_or_else(unknown)?;
-        let before = (lease.until, lease.live, lease.receipts.len(), is_uploaded(&lease));
+        let state = |lease: &LeaseRecord| {
+            (lease.until, lease.live, lease.receipts.len(), is_uploaded(lease), lease.wanted)
+        };
+        let before = state(&lease);
         change(&mut lease);
-        if before != (lease.until, lease.live, lease.receipts.len(), is_uploaded(&lease)) {
+        if before != state(&lease) {
             self.commit_purse(alone, Changes::default().put(&lease), Vec::new()).await?;
         }
         Ok(lease)
     }
 
     /// Pays for more time. For a stored file, for each of its leases; where that is interrupted, the same again extends
-    /// only the rest. `accept_excess` says whether to pay far more than the price where there are no smaller certificates.
+    /// only the rest. Of a file at several relays, the first is paid, and the others follow at their own times, unless `when` says now.
+    /// `accept_excess` says whether to pay far more than the price where there are no smaller certificates.
     ///
     /// # Errors
     /// [`WalletError`].
@@ -144,37 +158,96 @@ impl Wallet {
         days: u16,
         doubtful: Doubtful,
         accept_excess: bool,
+        when: When,
     ) -> Result<Vec<LeaseReport>, WalletError> {
+        let from = self.choosable(doubtful, when).await;
+        let from = Choosable { excess: accept_excess, ..from };
         let leases = self.leases_of(target).await?;
         let first_end = leases.iter().map(|lease| lease.until).min().unwrap_or(self.now());
         let goal = first_end.plus(u64::from(days) * SECONDS_PER_DAY);
-        let network = self.network().await;
+        let at_once = when == When::Now || self.privacy().await == Privacy::Off;
+        let first = leases.iter().find(|lease| lease.until < goal).map(|one| one.relay.clone());
         let mut extended = Vec::new();
-        let mut relays = BTreeMap::new();
+        let mut clients = BTreeMap::new();
         for lease in leases {
             if lease.until >= goal {
                 extended.push(lease);
-                continue;
+            } else if at_once || first.as_ref() == Some(&lease.relay) {
+                extended.push(self.extend_one(lease, days, from, &mut clients).await?);
+            } else {
+                let wanted = |lease: &mut LeaseRecord| lease.wanted = Some(days);
+                extended.push(self.change_lease(&lease.id, wanted).await?);
             }
-            let group = group_of(&lease);
-            if !relays.contains_key(&group) {
-                relays.insert(group.clone(), self.meet(&network, &lease.relay).await?);
-            }
-            let Some(relay) = relays.get(&group) else { continue };
+        }
+        self.reports(extended).await
+    }
+
+    /// Pays for more time for one lease, at the price of its relay's stored offer, or at that of its new one.
+    async fn extend_one(
+        &self,
+        lease: LeaseRecord,
+        days: u16,
+        from: Choosable,
+        clients: &mut BTreeMap<Group, RelayClient>,
+    ) -> Result<LeaseRecord, WalletError> {
+        let mut choices = 0;
+        loop {
+            choices += 1;
+            let known = self.store.get(lease.relay.to_string().as_bytes()).await?;
+            let Candidate { info, .. } = self.offer_of(&lease.relay, known, days).await?;
+            let per_period = per_period(&lease.resource, &info.prices);
+            let price = PriceList::price(per_period, days);
+            self.rehearse(price, from, &lease.relay.id).await?;
             let order = Order {
-                client: &relay.client,
-                info: &relay.info,
+                client: &self.client_for(&lease, clients).await?,
+                info: &info,
                 route: Route::Extensions,
                 request: ResourceRequest {
                     days,
                     kind: ResourceKind::Extension { lease_id: lease.id },
                 },
-                per_period: per_period(&lease.resource, &relay.info.prices),
-                doubtful,
-                accept_excess,
+                per_period,
+                from,
             };
-            let purpose = Purpose::Extension { lease: lease.id };
-            extended.push(self.ask_and_pay(order, purpose).await?);
+            let wanted = [lease.relay.clone()];
+            match self.ask_and_pay(order, Purpose::Extension { lease: lease.id }).await {
+                Err(error)
+                    if choices < CHOICES && self.may_choose_again(&wanted, &error).await? => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The files, each at one relay, whose leases wait for their extension.
+    pub(super) async fn waiting_extensions(
+        &self,
+    ) -> Result<BTreeSet<(UploadId, RelayAddress)>, WalletError> {
+        let waits = |lease: &LeaseRecord| match &lease.resource {
+            Resource::Chunk { chunk } if lease.wanted.is_some() && lease.is_live(self.now()) => {
+                Some((chunk.upload, lease.relay.clone()))
+            }
+            _ => None,
+        };
+        Ok(self.store.all::<LeaseRecord>().await?.iter().filter_map(waits).collect())
+    }
+
+    /// Extends what waits of a file at one relay.
+    pub(super) async fn extend_waiting(
+        &self,
+        upload: UploadId,
+        relay: &RelayAddress,
+    ) -> Result<Vec<LeaseReport>, WalletError> {
+        let from = self.choosable(Doubtful::Keep, When::InTime).await;
+        let mut extended = Vec::new();
+        let mut clients = BTreeMap::new();
+        for lease in self.store.all::<LeaseRecord>().await? {
+            let group = group_of(&lease);
+            if let Some(days) = lease.wanted
+                && group == (relay.clone(), Some(upload), None)
+                && lease.is_live(self.now())
+            {
+                extended.push(self.extend_one(lease, days, from, &mut clients).await?);
+            }
         }
         self.reports(extended).await
     }
@@ -271,6 +344,7 @@ impl Wallet {
             relay: lease.relay.clone(),
             until: lease.until,
             live: lease.is_live(self.now()),
+            wanted: lease.wanted,
             paid: paid_for(lease),
             conflicts,
         }

@@ -39,7 +39,7 @@ impl Wallet {
         }
         let notice = self.expiring_soon(now).await?;
         if notice.is_some() {
-            let notices = NoticesRecord { expiry: Some(now) };
+            let notices = NoticesRecord { expiry: Some(now), ..notices };
             self.store.commit(Changes::default().put(&notices)).await?;
         }
         Ok(notice)

@@ -16,8 +16,9 @@ use scrip_protocol::{
 use super::Wallet;
 use crate::{
     error::WalletError,
-    net::{RelayClient, Route},
-    purse::{Choosable, Shortage, is_excessive},
+    net::{CallError, RelayClient, Route},
+    privacy::{Privacy, When},
+    purse::Choosable,
     records::{
         Blob, CertificateRecord, CertificateState, LeaseRecord, PaidWith, PaymentRecord,
         PaymentState, Purpose, Subject,
@@ -43,9 +44,8 @@ pub(super) struct Order<'a> {
     pub(super) request: ResourceRequest,
     /// What the relay announced for such a resource, in credits per 30 days.
     pub(super) per_period: u32,
-    pub(super) doubtful: Doubtful,
-    /// Whether certificates far above the price may pay it.
-    pub(super) accept_excess: bool,
+    /// Which certificates may pay.
+    pub(super) from: Choosable,
 }
 
 impl Order<'_> {
@@ -64,7 +64,15 @@ impl Wallet {
     ) -> Result<LeaseRecord, WalletError> {
         let relay = order.client.address();
         let price = order.client.price(order.route, &order.request.encode()).await;
-        let asked = price.map_err(WalletError::call(&relay.authority))?.credits;
+        let asked = match price {
+            Ok(price) => price.credits,
+            Err(error) => {
+                if matches!(error, CallError::Transport(_)) {
+                    self.missed(relay).await?;
+                }
+                return Err(WalletError::call(&relay.authority)(error));
+            }
+        };
         let announced = order.announced();
         if asked > announced {
             let relay = Box::new(relay.clone());
@@ -82,7 +90,11 @@ impl Wallet {
     ) -> Result<LeaseRecord, WalletError> {
         let payment = self.record_payment(&order, price, purpose).await?;
         self.at("wallet.payment.recorded");
-        self.finish_payment(order.client, payment, true).await
+        let lease = self.finish_payment(order.client, payment, true).await;
+        if let Err(WalletError::PaymentOpen { .. } | WalletError::Call { .. }) = &lease {
+            self.missed(order.client.address()).await?;
+        }
+        lease
     }
 
     /// Builds a paid request for the relay of `operator` with certificates that this wallet could spend, and neither
@@ -100,8 +112,9 @@ impl Wallet {
         price: Credits,
         doubtful: Doubtful,
     ) -> Result<PaidRequest, WalletError> {
+        let from = Choosable { excess: true, ..self.choosable(doubtful, When::InTime).await };
         let purse = self.purse.lock().await;
-        let chosen = purse.choose(price, self.now(), self.choosable(doubtful), operator)?;
+        let chosen = purse.choose(price, self.now(), from, operator)?;
         self.sign(&chosen, operator, resource_request)
     }
 
@@ -117,13 +130,31 @@ impl Wallet {
         self.pays_with_seen.store(seen, Ordering::Relaxed);
     }
 
-    /// Which certificates this wallet pays with now.
-    pub(super) fn choosable(&self, doubtful: Doubtful) -> Choosable {
+    /// Which certificates this wallet pays with now, those far above a price left out.
+    pub(super) async fn choosable(&self, doubtful: Doubtful, when: When) -> Choosable {
+        let unripe = when == When::Now || self.privacy().await == Privacy::Off;
         Choosable {
             doubtful: doubtful == Doubtful::Spend,
-            test: self.pays_with_test.load(Ordering::Relaxed),
+            test: self.pays_with_test(),
             seen: self.pays_with_seen.load(Ordering::Relaxed),
+            unripe,
+            excess: false,
         }
+    }
+
+    /// Whether the purse pays a price to an operator, so that nobody is asked for something that it does not pay.
+    pub(super) async fn rehearse(
+        &self,
+        price: Credits,
+        from: Choosable,
+        operator: &OperatorId,
+    ) -> Result<(), WalletError> {
+        self.purse.lock().await.choose(price, self.now(), from, operator)?;
+        Ok(())
+    }
+
+    fn pays_with_test(&self) -> bool {
+        self.pays_with_test.load(Ordering::Relaxed)
     }
 
     /// Refuses a relay that would refuse the certificates that this wallet pays with now.
@@ -133,7 +164,7 @@ impl Wallet {
         info: &RelayInfo,
     ) -> Result<(), WalletError> {
         let takes_test = self.entry_of(info).is_some_and(|entry| entry.test);
-        if self.choosable(Doubtful::Keep).test && !takes_test {
+        if self.pays_with_test() && !takes_test {
             return Err(WalletError::TestNotTaken(relay.clone().into()));
         }
         Ok(())
@@ -150,11 +181,8 @@ impl Wallet {
         self.check_use(relay, order.info)?;
         self.check_honest(relay).await?;
         let purse = self.lock_purse().await;
-        let chosen = purse.choose(price, self.now(), self.choosable(order.doubtful), &relay.id)?;
+        let chosen = purse.choose(price, self.now(), order.from, &relay.id)?;
         let paid = Credits::total(chosen.iter().map(|one| one.value()));
-        if !order.accept_excess && is_excessive(paid, price) {
-            return Err(Shortage::Excess { price, paid }.into());
-        }
         let request = self.sign(&chosen, &relay.id, &order.request.encode())?;
         let id = request.payment_id();
         let record = PaymentRecord {

@@ -5,6 +5,10 @@
 //! the digest of a sealed chunk is on disk, within the paid request, before the chunk is sent: a part that is sealed again and
 //! has another digest is not sent, because its file has changed and its nonce must not be used for anything else. An upload
 //! whose file has changed, or one of whose leases has ended, is given up; the next one has a new file key.
+//!
+//! Two relays must not see copies come in step. So the parts are taken in steps, each of which calls one relay: all chunks of a copy
+//! ([`Pace::Together`]) or one of them ([`Pace::Apart`]), then the descriptors. After each, the rest waits for its own moment
+//! ([`Wallet::tend`]), unless everything is wanted now.
 
 mod begin;
 mod parts;
@@ -17,9 +21,10 @@ use serde::Serialize;
 
 use self::begin::measure;
 pub(super) use self::parts::is_uploaded;
-use super::{Doubtful, Wallet};
+use super::{Doubtful, Wallet, relays::CHOICES};
 use crate::{
     error::WalletError,
+    privacy::{Pace, When},
     records::{UploadId, UploadRecord},
 };
 
@@ -34,12 +39,23 @@ pub struct PutOptions {
     pub relays: Vec<RelayAddress>,
     /// Whether certificates in doubt may pay.
     pub doubtful: Doubtful,
+    /// How the chunks come to one relay.
+    pub pace: Pace,
+    /// Whether certificates that are not ripe may pay, and all parts are stored at once.
+    pub when: When,
 }
 
 impl Default for PutOptions {
-    /// 30 days, one copy, the cheapest relay.
+    /// 30 days, one copy, the cheapest relay, its chunks together.
     fn default() -> Self {
-        Self { days: 30, copies: 1, relays: Vec::new(), doubtful: Doubtful::Keep }
+        Self {
+            days: 30,
+            copies: 1,
+            relays: Vec::new(),
+            doubtful: Doubtful::Keep,
+            pace: Pace::Together,
+            when: When::InTime,
+        }
     }
 }
 
@@ -100,7 +116,8 @@ impl Wallet {
     /// is paid twice.
     ///
     /// # Errors
-    /// [`WalletError`]. What was paid until then is used when the upload goes on.
+    /// [`WalletError::StillStoring`] where the rest waits for its own time; else what failed. What was paid until then is used when
+    /// the upload goes on.
     pub async fn put_file(&self, path: &Path, options: PutOptions) -> Result<Stored, WalletError> {
         if options.copies == 0 {
             return Err(WalletError::Copies);
@@ -108,29 +125,65 @@ impl Wallet {
         let path = std::fs::canonicalize(path).map_err(WalletError::io("open", path))?;
         let (size, digest) = measure(&path).await?;
         let _alone = self.storing.lock().await;
-        let upload = match self.begun(&path, &digest, &options).await? {
-            Some(upload) => upload,
-            None => self.begin_upload(path, size, digest, &options).await?,
-        };
-        self.finish_upload(upload, options.doubtful).await
+        let mut choices = 0;
+        loop {
+            choices += 1;
+            let upload = match self.begun(&path, &digest, &options).await? {
+                Some(upload) => upload,
+                None => self.begin_upload(&path, size, &digest, &options).await?,
+            };
+            let id = upload.id;
+            match self.finish_upload(upload, options.doubtful, options.when).await {
+                Err(error)
+                    if choices < CHOICES
+                        && self.may_choose_again(&options.relays, &error).await?
+                        && self.drop_unpaid(&id).await? => {}
+                other => return other,
+            }
+        }
     }
 
     /// Goes on with every upload that was begun. One that cannot go on is given up and is an error once.
     pub(super) async fn resume_uploads(
         &self,
         doubtful: Doubtful,
+        when: When,
     ) -> Result<Vec<Result<Stored, WalletError>>, WalletError> {
         let _alone = self.storing.lock().await;
         let mut results = Vec::new();
         for upload in self.store.all::<UploadRecord>().await? {
             if upload.link.is_none() {
-                results.push(self.go_on(upload, doubtful).await);
+                results.push(self.go_on(upload, doubtful, when).await);
             }
         }
         Ok(results)
     }
 
-    async fn go_on(&self, upload: UploadRecord, doubtful: Doubtful) -> Result<Stored, WalletError> {
+    /// The next step of one upload; `None` where it came to an end meanwhile.
+    pub(super) async fn go_on_with_upload(
+        &self,
+        id: UploadId,
+    ) -> Result<Option<Stored>, WalletError> {
+        let _alone = self.storing.lock().await;
+        let upload = self.store.get::<UploadRecord>(&id.0.to_be_bytes()).await?;
+        match upload.filter(|upload| upload.link.is_none()) {
+            Some(upload) => self.go_on(upload, Doubtful::Keep, When::InTime).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The files that are being stored, each with its pace.
+    pub(super) async fn open_uploads(&self) -> Result<Vec<(UploadId, Pace)>, WalletError> {
+        let uploads = self.store.all::<UploadRecord>().await?.into_iter();
+        Ok(uploads.filter(|one| one.link.is_none()).map(|one| (one.id, one.pace)).collect())
+    }
+
+    async fn go_on(
+        &self,
+        upload: UploadRecord,
+        doubtful: Doubtful,
+        when: When,
+    ) -> Result<Stored, WalletError> {
         if self.has_ended(&upload.id).await? {
             self.give_up(&upload).await?;
             return Err(WalletError::UploadGivenUp(upload.path));
@@ -140,6 +193,6 @@ impl Wallet {
             self.give_up(&upload).await?;
             return Err(WalletError::FileChanged(upload.path));
         }
-        self.finish_upload(upload, doubtful).await
+        self.finish_upload(upload, doubtful, when).await
     }
 }

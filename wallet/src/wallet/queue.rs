@@ -8,17 +8,24 @@ use scrip_protocol::{
     id::{MessageId, ResourceId},
     keys::SigningKey,
     problem::{Fault, ProblemType},
-    resource::{ResourceKind, ResourceRequest},
+    resource::{PriceList, ResourceKind, ResourceRequest},
     time::UnixSeconds,
 };
 use serde::Serialize;
 
-use super::{Doubtful, Environment, Wallet, leases::paid_for, pay::Order};
+use super::{
+    Doubtful, Environment, Wallet,
+    leases::paid_for,
+    pay::Order,
+    relays::{CHOICES, Candidate},
+};
 use crate::{
     error::WalletError,
     link::{QueueLink, fits_link},
     message::{self, MessageError},
     net::{CallError, Network, RelayClient, Route},
+    privacy::When,
+    purse::Choosable,
     records::{LeaseRecord, PaymentRecord, PaymentState, Purpose, QueueKeys, Resource, Subject},
     secret::Secret,
 };
@@ -40,6 +47,8 @@ pub struct NewQueue {
     pub doubtful: Doubtful,
     /// Whether to pay far more than the price where the wallet has no smaller certificates.
     pub accept_excess: bool,
+    /// Whether certificates that are not ripe may pay.
+    pub when: When,
 }
 
 /// A queue that was made.
@@ -120,22 +129,49 @@ impl Mailbox {
 }
 
 impl Wallet {
-    /// Pays for a queue.
+    /// Pays for a queue: chooses a relay by the stored offers, sees whether the purse pays it, and only then calls that relay.
     ///
     /// # Errors
     /// [`WalletError`].
     pub async fn create_queue(&self, new: NewQueue) -> Result<CreatedQueue, WalletError> {
         let name = self.free_name(new.name).await?;
         let wanted: Vec<RelayAddress> = new.relay.into_iter().collect();
-        let price = |prices: &scrip_protocol::resource::PriceList| u64::from(prices.queue);
-        let relays = self.candidates(&wanted, 1, new.days, price).await?;
-        let relay = relays.first().ok_or(WalletError::TooFewRelays { needed: 1, usable: 0 })?;
-        if !fits_link(relay.client.address()) {
-            return Err(WalletError::AddressTooLong(relay.client.address().clone().into()));
+        let from = self.choosable(new.doubtful, new.when).await;
+        let from = Choosable { excess: new.accept_excess, ..from };
+        let price = |prices: &PriceList| u64::from(prices.queue);
+        let mut choices = 0;
+        let lease = loop {
+            choices += 1;
+            let relays = self.candidates(&wanted, 1, new.days, from, price).await?;
+            let relay = relays.first().ok_or(WalletError::TooFewRelays { needed: 1, usable: 0 })?;
+            match self.queue_at(relay, &name, new.days, from).await {
+                Err(error)
+                    if choices < CHOICES && self.may_choose_again(&wanted, &error).await? => {}
+                other => break other?,
+            }
+        };
+        let paid = paid_for(&lease);
+        let report = report(&lease, self.now()).ok_or(WalletError::OtherAnswer)?;
+        let QueueReport { name, lease, relay, link, until, .. } = report;
+        Ok(CreatedQueue { name, lease, relay, link, until, paid })
+    }
+
+    /// Pays for a queue at this relay, under keys that no other relay has seen.
+    async fn queue_at(
+        &self,
+        relay: &Candidate,
+        name: &str,
+        days: u16,
+        from: Choosable,
+    ) -> Result<LeaseRecord, WalletError> {
+        if !fits_link(&relay.address) {
+            return Err(WalletError::AddressTooLong(relay.address.clone().into()));
         }
+        let price = PriceList::price(relay.info.prices.queue, days);
+        self.rehearse(price, from, &relay.address.id).await?;
         let mut entropy = self.environment.entropy.clone();
         let queue = QueueKeys {
-            name,
+            name: name.to_owned(),
             recipient: Secret::generate(&mut entropy),
             sender: Secret::generate(&mut entropy),
             message: Secret::generate(&mut entropy),
@@ -144,20 +180,17 @@ impl Wallet {
             recipient_key: SigningKey::from_seed(queue.recipient.as_bytes()).public(),
             sender_key: SigningKey::from_seed(queue.sender.as_bytes()).public(),
         };
+        let clock = self.environment.clock.clone();
+        let client = self.network().await.relay(&relay.address, clock)?;
         let order = Order {
-            client: &relay.client,
+            client: &client,
             info: &relay.info,
             route: Route::Queues,
-            request: ResourceRequest { days: new.days, kind },
+            request: ResourceRequest { days, kind },
             per_period: relay.info.prices.queue,
-            doubtful: new.doubtful,
-            accept_excess: new.accept_excess,
+            from,
         };
-        let lease = self.ask_and_pay(order, Purpose::Queue { queue }).await?;
-        let paid = paid_for(&lease);
-        let report = report(&lease, self.now()).ok_or(WalletError::OtherAnswer)?;
-        let QueueReport { name, lease, relay, link, until, .. } = report;
-        Ok(CreatedQueue { name, lease, relay, link, until, paid })
+        self.ask_and_pay(order, Purpose::Queue { queue }).await
     }
 
     /// The queues of this wallet, by name.

@@ -1,21 +1,21 @@
 //! The relays that the wallet knows, and which of them to use.
 
-use futures_util::future::join_all;
 use rand_core::RngCore;
 use scrip_protocol::{
     address::RelayAddress,
+    credits::Credits,
     resource::{PriceList, RelayInfo},
-    time::UnixSeconds,
+    time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::Serialize;
 
 use super::Wallet;
 use crate::{
     error::WalletError,
-    net::{Network, RelayClient, Statement},
+    net::{CallError, RelayClient, Statement},
+    purse::Choosable,
     records::{Blob, RelayRecord, SignedWord},
     store::Changes,
-    watch::Event,
 };
 
 /// A relay as the wallet knows it.
@@ -35,9 +35,16 @@ pub struct RelayReport {
     pub caught: Option<UnixSeconds>,
 }
 
-/// A relay that can be used now.
+/// For so many seconds, a relay that gave no answer is chosen only where no other is left.
+const MISSED_FOR: u64 = SECONDS_PER_DAY;
+
+/// How often a relay is chosen for one thing: where the first could not be reached or has become dearer.
+pub(super) const CHOICES: usize = 3;
+
+/// A relay that can be used, with its offer.
+#[derive(Clone)]
 pub(super) struct Candidate {
-    pub(super) client: RelayClient,
+    pub(super) address: RelayAddress,
     pub(super) info: RelayInfo,
 }
 
@@ -103,62 +110,143 @@ impl Wallet {
         }
     }
 
-    /// At least `needed` relays for leases of `days` days: those that are `wanted`, in that order; or, where none is
-    /// named, all that can be used, the cheapest first.
+    /// `needed` relays for leases of `days` days: those that are `wanted`, in that order; or, where none is named, those of the
+    /// stored offers, the cheapest first. Nobody is asked whose offer is stored; where too few are, as many others as are missing,
+    /// taken by chance.
     pub(super) async fn candidates(
         &self,
         wanted: &[RelayAddress],
         needed: usize,
         days: u16,
+        from: Choosable,
         price: impl Fn(&PriceList) -> u64,
     ) -> Result<Vec<Candidate>, WalletError> {
-        let named = !wanted.is_empty();
-        let addresses: Vec<RelayAddress> = match named {
-            true => wanted.to_vec(),
-            false => self.relays().await?.into_iter().map(|relay| relay.address).collect(),
-        };
-        let network = self.network().await;
-        let met = join_all(addresses.iter().map(|address| self.meet(&network, address))).await;
-        let (mut usable, mut errors) = (Vec::new(), Vec::new());
-        for (address, met) in addresses.iter().zip(met) {
-            let fits = |candidate: Candidate| {
-                self.check_use(address, &candidate.info)?;
-                for_days(candidate, days)
-            };
-            match met.and_then(fits) {
-                Ok(candidate) => usable.push(candidate),
-                Err(error) if named => return Err(error),
-                Err(error) => {
-                    let (relay, reason) = (address.clone(), error.to_string());
-                    self.watch().tell(Event::RelaySkipped { relay, reason });
-                    errors.push(error);
+        let mut known = self.store.all::<RelayRecord>().await?;
+        if !wanted.is_empty() {
+            let mut named = Vec::new();
+            for address in wanted {
+                let record = known.iter().find(|one| one.address == *address).cloned();
+                if record.as_ref().is_none_or(|known| known.info.is_none()) {
+                    self.rehearse(Credits(1), from, &address.id).await?;
                 }
+                named.push(self.offer_of(address, record, days).await?);
             }
+            return Ok(named);
+        }
+        let mut entropy = self.environment.entropy.clone();
+        known.sort_by_cached_key(|_| entropy.next_u64());
+        let (heard, unheard): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|one| one.info.is_some());
+        let (mut usable, mut errors) = (Vec::new(), Vec::new());
+        let alone = heard.len() + unheard.len() == 1;
+        for record in heard {
+            let late = record.missed.is_some_and(|at| self.now().0.abs_diff(at.0) < MISSED_FOR);
+            match self.check_offer(record, days).await {
+                Ok(candidate) => usable.push((late, candidate)),
+                Err(error) => errors.push(error),
+            }
+        }
+        // Chance has decided between equals, so that no relay is favoured.
+        usable.sort_by_key(|(late, one)| (*late, price(&one.info.prices)));
+        let mut usable: Vec<Candidate> = usable.into_iter().map(|(_, one)| one).collect();
+        for record in unheard.into_iter().take(needed.saturating_sub(usable.len())) {
+            // Whatever it asks for: an empty purse calls nobody.
+            self.rehearse(Credits(1), from, &record.address.id).await?;
+            usable.push(self.offer_of(&record.address.clone(), Some(record), days).await?);
         }
         match (usable.len() < needed, errors.pop()) {
             // The only relay's reason is the reason.
-            (true, Some(error)) if addresses.len() == 1 => return Err(error),
-            (true, _) => return Err(WalletError::TooFewRelays { needed, usable: usable.len() }),
-            (false, _) => {}
+            (true, Some(error)) if alone => Err(error),
+            (true, _) => Err(WalletError::TooFewRelays { needed, usable: usable.len() }),
+            (false, _) => Ok(usable),
         }
-        if !named {
-            self.sort_by_price(&mut usable, price);
-        }
-        Ok(usable)
     }
 
-    /// Asks a relay about itself and checks what it says. The client serves one resource or file.
-    pub(super) async fn meet(
+    /// The offer of one relay: the stored one, or what it says now, asked alone.
+    pub(super) async fn offer_of(
         &self,
-        network: &Network,
         address: &RelayAddress,
+        known: Option<RelayRecord>,
+        days: u16,
     ) -> Result<Candidate, WalletError> {
         self.check_honest(address).await?;
-        let client = network.relay(address, self.environment.clock.clone())?;
-        let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
-        let record = self.remember(address, &said).await?;
+        let record = match known.filter(|known| known.info.is_some()) {
+            Some(known) => known,
+            None => {
+                let clock = self.environment.clock.clone();
+                let client = self.network().await.relay(address, clock)?;
+                self.hear_offer(&client).await?
+            }
+        };
+        self.check_offer(record, days).await
+    }
+
+    /// Asks a relay for its offer and keeps it.
+    pub(super) async fn hear_offer(
+        &self,
+        client: &RelayClient,
+    ) -> Result<RelayRecord, WalletError> {
+        let address = client.address();
+        let said = client.statement().await.map_err(WalletError::call(&address.authority));
+        match said {
+            Ok(said) => self.remember(address, &said).await,
+            Err(error) => {
+                self.missed(address).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a relay can be used for this, by its offer.
+    async fn check_offer(&self, record: RelayRecord, days: u16) -> Result<Candidate, WalletError> {
+        self.check_honest(&record.address).await?;
         self.check_relay(&record).await?;
-        Ok(Candidate { client, info: said.info })
+        let RelayRecord { address, info, .. } = record;
+        let info = info.ok_or_else(|| WalletError::NotAccepted(address.clone().into()))?;
+        self.check_use(&address, &info)?;
+        if !(1..=info.max_days).contains(&days) {
+            return Err(WalletError::Days { relay: address.into(), most: info.max_days });
+        }
+        Ok(Candidate { address, info })
+    }
+
+    /// After a failure at the chosen relay: whether the stored offers may give another choice. Where it asked for more than its
+    /// stored offer says, its new offer is stored, so that it may be chosen again or not; where it could not be reached, it has
+    /// seen nothing, and others come before it.
+    pub(super) async fn may_choose_again(
+        &self,
+        wanted: &[RelayAddress],
+        error: &WalletError,
+    ) -> Result<bool, WalletError> {
+        match error {
+            WalletError::PriceAboveAnnounced { relay, .. } => {
+                let name = relay.to_string();
+                let before = self.store.get::<RelayRecord>(name.as_bytes()).await?;
+                let before = before.and_then(|record| record.info);
+                let clock = self.environment.clock.clone();
+                let client = self.network().await.relay(relay, clock)?;
+                let heard = self.hear_offer(&client).await?;
+                if heard.info == before {
+                    // It signs one price and asks for another.
+                    self.missed(relay).await?;
+                }
+                Ok(true)
+            }
+            WalletError::Call { error: CallError::Transport(error), .. } => {
+                Ok(wanted.is_empty() && error.certainly_not_sent())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Notes that a relay gave no answer: for a day, others are chosen before it.
+    pub(super) async fn missed(&self, address: &RelayAddress) -> Result<(), WalletError> {
+        let known = self.store.get::<RelayRecord>(address.to_string().as_bytes()).await?;
+        if let Some(known) = known {
+            let record = RelayRecord { missed: Some(self.now()), ..known };
+            self.store.commit(Changes::default().put(&record)).await?;
+        }
+        Ok(())
     }
 
     /// Keeps what a known relay says: the vendor's next manifest is compared with it. Returns the relay with it, also one
@@ -169,35 +257,22 @@ impl Wallet {
         said: &Statement,
     ) -> Result<RelayRecord, WalletError> {
         let known = self.store.get::<RelayRecord>(address.to_string().as_bytes()).await?;
-        let is_new = known.as_ref().is_some_and(|known| known.info.as_ref() != Some(&said.info));
         let record = RelayRecord {
             address: address.clone(),
-            added: known.map_or(self.now(), |known| known.added),
+            added: known.as_ref().map_or(self.now(), |known| known.added),
+            heard: Some(self.now()),
+            missed: None,
             info: Some(said.info.clone()),
             said: Some(SignedWord {
                 body: Blob(said.body.clone()),
                 signature: said.signature.clone(),
             }),
         };
-        if is_new {
+        if known.is_some() {
             self.store.commit(Changes::default().put(&record)).await?;
         }
         Ok(record)
     }
-
-    /// The cheapest first; chance decides between equals, so that no relay is favoured.
-    fn sort_by_price(&self, relays: &mut [Candidate], price: impl Fn(&PriceList) -> u64) {
-        let mut entropy = self.environment.entropy.clone();
-        relays.sort_by_cached_key(|relay| (price(&relay.info.prices), entropy.next_u64()));
-    }
-}
-
-fn for_days(candidate: Candidate, days: u16) -> Result<Candidate, WalletError> {
-    let most = candidate.info.max_days;
-    if (1..=most).contains(&days) {
-        return Ok(candidate);
-    }
-    Err(WalletError::Days { relay: candidate.client.address().clone().into(), most })
 }
 
 fn report(record: RelayRecord, caught: Option<UnixSeconds>) -> RelayReport {

@@ -238,6 +238,7 @@ impl Wallet {
                 let mut lease =
                     self.lease(&lease).await?.ok_or_else(|| bad("the lease is gone"))?;
                 lease.until = receipt.lease_until;
+                lease.wanted = None;
                 lease.receipts.push(Blob(bytes.to_vec()));
                 return Ok(lease);
             }
@@ -254,6 +255,7 @@ impl Wallet {
             created: self.now(),
             until: receipt.lease_until,
             live: true,
+            wanted: None,
             receipts: vec![Blob(bytes.to_vec())],
         })
     }

@@ -16,17 +16,19 @@
 
 use scrip_protocol::{
     address::RelayAddress,
+    id::PaymentId,
     manifest::Manifest,
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::{Serialize, Serializer};
 
 use super::{
-    Bought, Doubtful, Inquired, LeaseReport, Renewed, Wallet, inquire::SETTLES_AFTER, renew::renews,
+    Bought, Doubtful, Inquired, LeaseReport, Renewed, Stored, Wallet, inquire::SETTLES_AFTER,
+    renew::renews,
 };
 use crate::{
     error::WalletError,
-    privacy::{Privacy, Span, draw},
+    privacy::{Pace, Privacy, Span, draw},
     records::{
         CertificateRecord, CertificateState, Chore, ManifestRecord, Moment, PaymentRecord,
         PaymentState, Purchase, RelayRecord, TendingRecord,
@@ -47,6 +49,10 @@ pub struct Tended {
     pub leases: Vec<LeaseReport>,
     /// An open purchase that came to its end.
     pub purchases: Vec<Bought>,
+    /// A file whose last part is stored.
+    pub files: Vec<Stored>,
+    /// A file of which a part was stored: its name, how many parts are stored, and how many there are.
+    pub storing: Option<(String, usize, usize)>,
     /// The relay that was asked about its offer.
     pub offer: Option<RelayAddress>,
     /// What is still open or failed, with its reason.
@@ -69,10 +75,21 @@ pub(super) struct Todo {
     pub(super) again: Span,
 }
 
-/// What [`Wallet::tend`] does now, and when there is something next.
+/// What is done now, and when there is something next.
 struct Plan {
-    due: Option<Chore>,
+    chosen: Option<Chore>,
     next: Option<UnixSeconds>,
+    /// How much more there is that somebody waits for.
+    others: usize,
+}
+
+/// Which chore is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// The first of those that are due.
+    Due,
+    /// Of those that somebody waits for, the one whose moment comes first; also what was open when a backup was made.
+    Awaited,
 }
 
 impl Wallet {
@@ -81,34 +98,60 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]; nothing is lost, and a later time goes on.
     pub async fn tend(&self) -> Result<Tended, WalletError> {
-        let Plan { due, next } = self.plan().await?;
-        let tended = match due {
+        Ok(self.tend_one(Which::Due).await?.0)
+    }
+
+    /// Goes on with one of the things that somebody waits for, whatever its moment; and how many more there are.
+    pub(super) async fn tend_awaited(&self) -> Result<(Tended, usize), WalletError> {
+        self.tend_one(Which::Awaited).await
+    }
+
+    async fn tend_one(&self, which: Which) -> Result<(Tended, usize), WalletError> {
+        let Plan { chosen, next, others } = self.plan(which).await?;
+        let tended = match chosen {
             Some(chore) => self.perform(chore).await?,
             None => Tended::default(),
         };
-        Ok(Tended { next, ..tended })
+        Ok((Tended { next, ..tended }, others))
     }
 
     /// What there is to do, that which matters most first. Calls nobody.
-    async fn todos(&self) -> Result<Vec<Todo>, WalletError> {
+    async fn todos(&self, which: Which) -> Result<Vec<Todo>, WalletError> {
         let privacy = self.privacy().await;
         let mut todos = Vec::new();
         let add = |todos: &mut Vec<Todo>, chore, first, again| {
             todos.push(Todo { chore, first, again });
         };
-        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
-            add(&mut todos, Chore::Inquiries, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
-        }
+        let soon = |todos: &mut Vec<Todo>, chore, least: u64, most: u64| {
+            // What failed is not tried again at once at any level.
+            let again = match privacy {
+                Privacy::Off => least..=most,
+                _ => privacy.span(least..=most),
+            };
+            todos.push(Todo { chore, first: privacy.span(least..=most), again });
+        };
         if self.renewals_are_due().await? {
             add(&mut todos, Chore::Renewals, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
         }
-        for id in self.open_payments().await? {
-            let soon = 600..=2 * HOUR;
-            add(&mut todos, Chore::Payment(id), privacy.span(soon.clone()), soon);
+        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
+            add(&mut todos, Chore::Inquiries, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
+        }
+        for id in self.open_payments(which == Which::Awaited).await? {
+            soon(&mut todos, Chore::Payment(id), 600, 2 * HOUR);
         }
         for grant in self.open_purchases().await? {
-            let soon = 600..=4 * HOUR;
-            add(&mut todos, Chore::Purchase(grant), privacy.span(soon.clone()), soon);
+            soon(&mut todos, Chore::Purchase(grant), 600, 4 * HOUR);
+        }
+        for (id, pace) in self.open_uploads().await? {
+            let most = if pace == Pace::Apart { 2_400 } else { 3 * HOUR };
+            soon(&mut todos, Chore::Upload(id), 600, most);
+        }
+        for (upload, relay) in self.waiting_extensions().await? {
+            soon(&mut todos, Chore::Extension { upload, relay }, 600, 3 * HOUR);
+        }
+        if self.restock_is_due().await? {
+            let days = SECONDS_PER_DAY..=3 * SECONDS_PER_DAY;
+            add(&mut todos, Chore::Restock, privacy.span(HOUR..=SECONDS_PER_DAY), days);
         }
         for relay in self.store.all::<RelayRecord>().await? {
             // Not at once at any level: it was asked when it was added, and each has a moment of its own.
@@ -137,9 +180,25 @@ impl Wallet {
                 Ok(bought) => tended.purchases.extend(bought),
                 Err(error) => tended.errors.push(error),
             },
+            Chore::Upload(id) => match self.go_on_with_upload(id).await {
+                Ok(stored) => tended.files.extend(stored),
+                Err(WalletError::StillStoring { name, done, parts }) => {
+                    tended.storing = Some((name, done, parts));
+                }
+                Err(error) => tended.errors.push(error),
+            },
+            Chore::Extension { upload, relay } => match self.extend_waiting(upload, &relay).await {
+                Ok(leases) => tended.leases = leases,
+                Err(error) => tended.errors.push(error),
+            },
+            Chore::Restock => match self.buy_to_restock().await {
+                Ok(bought) => tended.purchases.extend(bought),
+                Err(error) => tended.errors.push(error),
+            },
             Chore::Offer(address) => {
-                let network = self.network().await;
-                match self.meet(&network, &address).await {
+                let clock = self.environment.clock.clone();
+                let client = self.network().await.relay(&address, clock)?;
+                match self.hear_offer(&client).await {
                     Ok(_) => tended.offer = Some(address),
                     Err(error) => tended.errors.push(error),
                 }
@@ -150,8 +209,8 @@ impl Wallet {
 
     /// Gives each thing its moment, and puts off what is done now, so that neither a crash nor a network that is away makes every
     /// command try again.
-    async fn plan(&self) -> Result<Plan, WalletError> {
-        let todos = self.todos().await?;
+    async fn plan(&self, which: Which) -> Result<Plan, WalletError> {
+        let todos = self.todos(which).await?;
         let quiet = self.privacy().await.quiet();
         let mut entropy = self.environment.entropy.clone();
         let _alone = self.tending.lock().await;
@@ -170,18 +229,26 @@ impl Wallet {
         }
         let rested = record.called.map(|at| at.plus(quiet)).filter(|_| quiet > 0);
         let rests = rested.is_some_and(|until| now < until && until.0 - now.0 <= quiet);
-        let due = moments.iter().position(|one| one.at <= now).filter(|_| !rests);
-        if let Some(at) = due {
+        let awaited = |one: &Moment| !matches!(one.chore, Chore::Offer(_) | Chore::Restock);
+        let others = moments.iter().filter(|one| awaited(one)).count().saturating_sub(1);
+        let chosen = match which {
+            Which::Due => moments.iter().position(|one| one.at <= now).filter(|_| !rests),
+            Which::Awaited => {
+                let awaited = moments.iter().enumerate().filter(|(_, one)| awaited(one));
+                awaited.min_by_key(|(_, one)| one.at).map(|(at, _)| at)
+            }
+        };
+        if let Some(at) = chosen {
             moments[at].at = now.plus(draw(&todos[at].again, &mut entropy));
         }
         let next = moments.iter().map(|one| one.at).min();
         let next = next.map(|at| rested.map_or(at, |until| at.max(until)));
-        let due = due.map(|at| moments[at].chore.clone());
+        let chosen = chosen.map(|at| moments[at].chore.clone());
         if moments != record.moments {
             let changed = TendingRecord { moments, ..record };
             self.store.commit(Changes::default().put(&changed)).await?;
         }
-        Ok(Plan { due, next })
+        Ok(Plan { chosen, next, others })
     }
 
     /// Notes that somebody is called: what the wallet does by itself keeps away from that.
@@ -225,12 +292,12 @@ impl Wallet {
         Ok(self.store.get(&[]).await?.unwrap_or_default())
     }
 
-    /// Payments without a definite answer. Those that were open when a backup was made wait for `scrip resume`.
-    async fn open_payments(&self) -> Result<Vec<scrip_protocol::id::PaymentId>, WalletError> {
+    /// Payments without a definite answer. Those that were open when a backup was made wait until they are `asked_for`.
+    async fn open_payments(&self, asked_for: bool) -> Result<Vec<PaymentId>, WalletError> {
         let old = self.copied().await?.map(|copy| copy.payments).unwrap_or_default();
         let payments = self.store.all::<PaymentRecord>().await?.into_iter();
         let open = payments.filter(|one| matches!(one.state, PaymentState::InFlight { .. }));
-        Ok(open.map(|one| one.id).filter(|id| !old.contains(id)).collect())
+        Ok(open.map(|one| one.id).filter(|id| asked_for || !old.contains(id)).collect())
     }
 
     /// Purchases that did not come to their end; second parts that are due are begun first, which calls nobody.

@@ -1,10 +1,6 @@
 //! What is decided about a file before its first part is paid, and when an upload is given up.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io::Read, path::Path};
 
 use scrip_protocol::{
     address::RelayAddress,
@@ -54,27 +50,33 @@ impl Wallet {
     /// Decides on key and relays, once it is certain that all that is stored can be found again.
     pub(super) async fn begin_upload(
         &self,
-        path: PathBuf,
+        path: &Path,
         size: u64,
-        digest: Vec<u8>,
+        digest: &[u8],
         options: &PutOptions,
     ) -> Result<UploadRecord, WalletError> {
-        let name = name_of(&path)?;
+        let name = name_of(path)?;
         let pieces = pieces_of(size)?;
         let price = |prices: &PriceList| price_of(prices, &pieces);
         let copies = usize::from(options.copies);
-        let candidates = self.candidates(&wanted(options), copies, options.days, price).await?;
+        let from = self.choosable(options.doubtful, options.when).await;
+        let candidates =
+            self.candidates(&wanted(options), copies, options.days, from, price).await?;
         let relays: Vec<RelayAddress> =
-            candidates.iter().take(copies).map(|relay| relay.client.address().clone()).collect();
+            candidates.into_iter().take(copies).map(|relay| relay.address).collect();
+        if relays.len() < copies {
+            return Err(WalletError::TooFewRelays { needed: copies, usable: relays.len() });
+        }
         let mut entropy = self.environment.entropy.clone();
         let upload = UploadRecord {
             id: UploadId(u64::from_be_bytes(entropy.bytes())),
             name,
-            path,
+            path: path.to_owned(),
             size,
-            digest: Blob(digest),
+            digest: Blob(digest.to_vec()),
             days: options.days,
             relays,
+            pace: options.pace,
             key: Secret::generate(&mut entropy),
             at: self.now(),
             link: None,
@@ -84,6 +86,19 @@ impl Wallet {
         self.store.commit(Changes::default().put(&upload)).await?;
         self.at("wallet.upload.recorded");
         Ok(upload)
+    }
+
+    /// Gives up an upload of which nothing is paid or was about to be; whether it was one.
+    pub(super) async fn drop_unpaid(&self, id: &UploadId) -> Result<bool, WalletError> {
+        let Some(upload) = self.store.get::<UploadRecord>(&id.0.to_be_bytes()).await? else {
+            return Ok(true);
+        };
+        let places = self.places(id).await?;
+        let unpaid = places.leases.is_empty() && places.open_payments.is_empty();
+        if unpaid {
+            self.give_up(&upload).await?;
+        }
+        Ok(unpaid)
     }
 
     /// Whether a lease of this upload has ended. Its chunk is gone, and another one must not be made: under this file key

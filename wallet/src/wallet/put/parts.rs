@@ -15,27 +15,33 @@ use bytes::Bytes;
 use scrip_protocol::{
     address::RelayAddress,
     keys::{PublicKey, SigningKey},
-    resource::{Command, ResourceKind, ResourceRequest, SizeClass},
+    resource::{Command, RelayInfo, ResourceKind, ResourceRequest, SizeClass},
 };
 
 use super::upload::Job;
 use crate::{
     error::WalletError,
     file::Piece,
-    net::{CallError, Route},
+    net::{CallError, RelayClient, Route},
+    purse::Choosable,
     records::{Blob, ChunkKeys, LeaseRecord, Part, Purpose, Resource},
     secret::Secret,
     wallet::{
         apart,
         pay::Order,
         queue::{is_gone, may_pass},
-        relays::Candidate,
     },
     watch::{Event, Watch},
 };
 
 const UPLOAD_ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// The relay that a part goes to, with what it asks for.
+pub(super) struct Seller {
+    pub(super) client: RelayClient,
+    pub(super) info: RelayInfo,
+}
 
 /// A sealed part, ready to be sent.
 pub(super) struct Sealed {
@@ -53,12 +59,12 @@ impl Job<'_> {
         &self,
         part: Part,
         copy: u8,
+        relay: &Seller,
         seal: S,
     ) -> Result<LeaseRecord, WalletError>
     where
         S: AsyncFnOnce() -> Result<Sealed, WalletError>,
     {
-        let relay = self.relay(copy)?;
         let mut lease = self.paid(part, copy, relay).await?;
         if let Some(lease) = lease.take_if(|lease| is_uploaded(lease)) {
             self.progress.add(chunk_of(&lease).map_or(0, |chunk| chunk.class.bytes() as u64));
@@ -77,22 +83,18 @@ impl Job<'_> {
         &self,
         part: Part,
         copy: u8,
-        relay: &Candidate,
+        relay: &Seller,
     ) -> Result<Option<LeaseRecord>, WalletError> {
-        if let Some(id) = self.leases.get(&(part, copy)) {
+        if let Some((id, _)) = self.places.leases.get(&(part, copy)) {
             return self.wallet.lease(id).await;
         }
-        match self.open_payments.get(&(part, copy)) {
+        match self.places.open_payments.get(&(part, copy)) {
             Some(id) => self.wallet.finish_recorded(*id, &relay.client).await,
             None => Ok(None),
         }
     }
 
-    async fn pay_for(
-        &self,
-        sealed: &Sealed,
-        relay: &Candidate,
-    ) -> Result<LeaseRecord, WalletError> {
+    async fn pay_for(&self, sealed: &Sealed, relay: &Seller) -> Result<LeaseRecord, WalletError> {
         let mut entropy = self.wallet.environment.entropy.clone();
         let owner = Secret::generate(&mut entropy);
         let kind = ResourceKind::Chunk {
@@ -116,9 +118,8 @@ impl Job<'_> {
             route: Route::Chunks,
             request: ResourceRequest { days: self.upload.days, kind },
             per_period: relay.info.prices.chunk(sealed.class),
-            doubtful: self.doubtful,
             // The rehearsal has warned of the sum.
-            accept_excess: true,
+            from: Choosable { excess: true, ..self.from },
         };
         // The relay's signed prices spare a question for each chunk.
         let price = order.announced();
@@ -129,7 +130,7 @@ impl Job<'_> {
         &self,
         lease: LeaseRecord,
         sealed: Sealed,
-        relay: &Candidate,
+        relay: &Seller,
     ) -> Result<LeaseRecord, WalletError> {
         let promised = chunk_of(&lease).map(|chunk| chunk.digest.0.clone());
         if promised.as_deref() != Some(&sealed.digest) {
@@ -158,7 +159,7 @@ impl Job<'_> {
         &self,
         lease: &LeaseRecord,
         sealed: &Sealed,
-        relay: &Candidate,
+        relay: &Seller,
     ) -> Result<(), CallError> {
         let key = lease.owner_key();
         let mut attempt = 0;
@@ -180,13 +181,6 @@ impl Job<'_> {
             }
         }
     }
-
-    fn relay(&self, copy: u8) -> Result<&Candidate, WalletError> {
-        let needed = self.upload.relays.len();
-        self.relays
-            .get(usize::from(copy))
-            .ok_or(WalletError::TooFewRelays { needed, usable: self.relays.len() })
-    }
 }
 
 /// Counts bytes that were sent, for a progress bar.
@@ -201,7 +195,7 @@ impl Progress {
         Self { done: Arc::default(), watch }
     }
 
-    fn add(&self, n: u64) {
+    pub(super) fn add(&self, n: u64) {
         let before = self.done.fetch_add(n, Ordering::Relaxed);
         self.watch.tell(Event::Done(before + n));
     }
