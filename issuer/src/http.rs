@@ -52,16 +52,20 @@ pub fn router(issuer: Issuer) -> Router {
 /// `GET /v1/manifest`
 async fn manifest(State(issuer): State<Issuer>) -> Response {
     // The newest of all processes: a wallet that saw it at another one would take an older one for an attack.
-    answer(media::MANIFEST, issuer.newest_ring().await.manifest.bytes().to_vec())
+    answer(media::MANIFEST, issuer.proven_manifest().await)
 }
 
 /// A `200` that nobody between here and the client keeps.
-fn answer(media_type: &'static str, body: Vec<u8>) -> Response {
+fn answer(media_type: &'static str, body: impl Into<axum::body::Body>) -> Response {
     respond(StatusCode::OK, media_type, body)
 }
 
-fn respond(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response {
-    let mut response = Response::new(axum::body::Body::from(body));
+fn respond(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<axum::body::Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));

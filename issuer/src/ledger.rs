@@ -31,6 +31,7 @@ mod fresh;
 mod lease;
 mod own;
 mod plan;
+mod proven;
 mod round;
 mod solvency;
 mod storage;
@@ -72,6 +73,8 @@ pub(crate) struct Ledger {
     pub(crate) rounds: tokio::sync::Mutex<Rounds>,
     /// Who cosigns.
     pub(crate) witnesses: Witnesses,
+    /// The manifest with its proof, as it was shown last.
+    pub(crate) shown: proven::Shown,
 }
 
 /// What is kept from one integration to the next.
@@ -158,6 +161,7 @@ impl Ledger {
             fresh: Fresh::default(),
             arrivals: AtomicU64::new(0),
             rounds: tokio::sync::Mutex::default(),
+            shown: proven::Shown::default(),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use scrip_protocol::tlog::note::{Note, VerifierKey};
+
 const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"; // RFC 8032, section 7.1, test 1
 
 fn issuer(directory: &Path, arguments: &[&str]) -> Command {
@@ -105,6 +107,12 @@ fn a_vendor_is_made_run_and_looked_at() {
 
     let server = start(directory);
     assert!(server.get("/v1/manifest").starts_with("HTTP/1.1 200 OK"));
+    // What a witness is given verifies what it is sent.
+    let key: VerifierKey = printed(directory, &["ledger", "key"]).trim().parse().unwrap();
+    assert_eq!(json(&printed(directory, &["ledger", "key", "--json"]))["key"], key.to_string());
+    let checkpoint = server.get("/ledger/checkpoint");
+    let (_, note) = checkpoint.split_once("\r\n\r\n").unwrap();
+    Note::parse(note.as_bytes()).unwrap().open([&key]).unwrap();
     assert!(server.get("/v1/x").contains("urn:scrip:problem:not-found"));
     // The books can be read while the issuer runs.
     let status = json(&printed(directory, &["status", "--json"]));

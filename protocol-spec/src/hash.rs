@@ -31,6 +31,7 @@ labels! {
     OperatorId => "scrip/v1 operator id",
     Manifest => "scrip/v1 manifest",
     ManifestDigest => "scrip/v1 manifest digest",
+    HeldManifest => "scrip/v1 held manifest",
     ResourceRequest => "scrip/v1 resource request",
     Commitment => "scrip/v1 commitment",
     Binding => "scrip/v1 binding",

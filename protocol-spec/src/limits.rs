@@ -2,6 +2,10 @@
 
 /// Bytes of a signed key manifest.
 pub const MAX_MANIFEST: usize = 1 << 20;
+/// Bytes of the proof that a manifest travels with.
+pub const MAX_MANIFEST_PROOF: usize = 1 << 15;
+/// Bytes of a manifest with its proof.
+pub const MAX_PROVEN_MANIFEST: usize = 3 + MAX_MANIFEST + 3 + MAX_MANIFEST_PROOF;
 /// Seconds around an issue window in which the vendor answers requests for signatures all the same.
 pub const ISSUE_GRACE: u64 = 900;
 /// Production epochs that may begin within [`ROTATION_PERIOD`]; under more, wallets have nothing signed.

@@ -2,6 +2,7 @@
 
 mod operators;
 mod products;
+mod proven;
 mod schedule;
 mod succession;
 mod windows;
@@ -21,6 +22,9 @@ use crate::token::TokenChallenge;
 pub use self::{
     operators::{Classes, Operator},
     products::{Product, ProductRest, denominations},
+    proven::{
+        BadHeldManifest, HELD_HEADER, HeldManifest, NotProven, ProvenManifest, ProvenManifestError,
+    },
     schedule::OffSchedule,
     succession::SuccessionError,
     windows::{KeyUse, Windows},

@@ -1,6 +1,6 @@
 //! Media types of requests and answers.
 
-/// A signed key manifest.
+/// A signed key manifest with the proof that the vendor's ledger has it.
 pub const MANIFEST: &str = "application/scrip-manifest";
 /// Blinded messages for a pack.
 pub const ISSUANCE_REQUEST: &str = "application/scrip-issuance-request";

@@ -7,9 +7,7 @@ use crate::address::VendorAddress;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::credits::Credits;
 use crate::hash::Label;
-use crate::id::{
-    ManifestDigest, OperatorId, ResourceId, VendorId, decode_base64url, encode_base64url,
-};
+use crate::id::{OperatorId, ResourceId, VendorId, decode_base64url, encode_base64url};
 use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
 use crate::limits::{COMMAND_SKEW, MAX_LEASE_STATUS, MAX_RESOURCE_REQUEST};
 use crate::time::UnixSeconds;
@@ -337,17 +335,13 @@ impl PriceList {
     }
 }
 
-/// A vendor that a relay accepts, and the manifest that the relay holds.
+/// A vendor that a relay accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedVendor {
     /// The vendor.
     pub vendor_id: VendorId,
     /// Where it is.
     pub address: VendorAddress,
-    /// The version of the manifest; 0 where the relay has none yet.
-    pub manifest_version: u64,
-    /// Its digest.
-    pub manifest_digest: Option<ManifestDigest>,
     /// Whether the relay takes certificates of its test keys.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,

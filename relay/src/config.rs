@@ -414,18 +414,23 @@ impl RedemptionConfig {
 
 impl VendorConfig {
     /// The terms on which the verifier accepts the vendor.
-    pub fn policy(&self) -> VendorPolicy {
+    ///
+    /// # Errors
+    /// [`BadConfig::Witnesses`].
+    pub fn policy(&self) -> Result<VendorPolicy, BadConfig> {
         let risk = match self.online_above {
             Some(credits) => Risk::OnlineAbove(Credits(credits)),
             None => Risk::Offline,
         };
-        VendorPolicy {
+        Ok(VendorPolicy {
             address: self.address.clone(),
             risk,
             stop_above: self.stop_above.map(Credits),
             accept_test: self.accept_test,
-        }
+            witnesses: self.witness_policy()?,
+        })
     }
+
     /// Whose cosignatures the vendor's ledger needs.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/chunks", paid(Route::Chunks))
         .route("/v1/extensions", paid(Route::Extensions))
         .route("/v1/relay", get(info::relay))
+        .route("/v1/manifests/{vendor_id}", get(info::manifest))
         .fallback(async || Failure::from(ProblemType::NotFound))
         .method_not_allowed_fallback(async || Failure::from(ProblemType::MethodNotAllowed))
         .with_state(shared)

@@ -141,7 +141,7 @@ impl Relay {
         let spent = Arc::new(SqliteStore::open(&config.data_dir.join(verifier::DATABASE)).await?);
         let verifier_config = VerifierConfig {
             operator_key: Arc::clone(&core.operator),
-            vendors: config.vendors.iter().map(VendorConfig::policy).collect(),
+            vendors: config.vendors.iter().map(VendorConfig::policy).collect::<Result<_, _>>()?,
             data_dir: config.data_dir.clone(),
             patience: PATIENCE,
         };

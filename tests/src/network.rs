@@ -15,6 +15,7 @@ use scrip_protocol::address::VendorAddress;
 use scrip_protocol::credits::Exponent;
 use scrip_protocol::seed::WalletSeed;
 use scrip_protocol::time::UnixSeconds;
+use scrip_protocol::tlog::policy::WitnessPolicy;
 use scrip_relay::Config as RelayConfig;
 use scrip_runtime::clock::ManualClock;
 use scrip_runtime::sealed::SealParams;
@@ -182,17 +183,36 @@ impl Network {
             proxy_buy: None,
             proxy_spend: None,
             privacy: scrip_wallet::Privacy::Off,
+            witnesses: WitnessPolicy::none(),
         };
         let wallet =
             Wallet::create(&self.wallet_dir(name), passphrase(), new, self.environment()).await?;
         for relay in &self.relays {
             wallet.add_relay(relay.address()).await?;
         }
-        // Smaller networks than usual have fewer operators to confirm the vendor's manifest.
+        // Smaller networks than usual have fewer operators to hand out the vendor's manifest.
         if let Ok(operators @ 0..2) = u8::try_from(self.relays.len()) {
             wallet.set_agreement(operators).await?;
         }
+        wallet.look_now().await?;
         Ok(wallet)
+    }
+
+    /// Lets relays ask the vendor for its manifest, and these wallets the relays, as all of them do within days.
+    ///
+    /// # Errors
+    /// What a wallet says.
+    pub async fn spread_manifest<'w>(
+        &self,
+        wallets: impl IntoIterator<Item = &'w Wallet>,
+    ) -> Result<(), Failure> {
+        for relay in &self.relays {
+            relay.relay()?.refresh_manifests().await;
+        }
+        for wallet in wallets {
+            wallet.look_now().await?;
+        }
+        Ok(())
     }
 
     /// A new wallet with `packs` packs of [`PRODUCT`].

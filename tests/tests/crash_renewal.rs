@@ -21,9 +21,9 @@ async fn network() -> Network {
     alice.close().await.unwrap();
     network.clock.set(now);
     network.vendor.issuer().unwrap().tend_keys().await.unwrap();
-    for relay in &network.relays {
-        relay.relay().unwrap().refresh_manifests().await;
-    }
+    let alice = network.open_wallet("alice").await.unwrap();
+    network.spread_manifest([&alice]).await.unwrap();
+    alice.close().await.unwrap();
     network
 }
 

@@ -155,7 +155,8 @@ const ISSUANCE_TABLES: [&str; 13] = [
     "ledger_issued",
     "ledger_sales",
 ];
-const KEY_TABLES: [&str; 5] = ["vault", "sealed_keys", "manifests", "migrations", "ledger_ended"];
+const KEY_TABLES: [&str; 6] =
+    ["vault", "sealed_keys", "manifests", "migrations", "ledger_ended", "ledger_manifests"];
 
 /// Every value of the vendor's database, to the side that its table belongs to.
 async fn dump(database: &str, issuance: &mut Side, redemption: &mut Side, admin: &mut Side) {
@@ -267,9 +268,7 @@ async fn nothing_joins_what_was_sold_with_what_was_redeemed() {
     let before = (selling.sent(), selling.answered());
     network.clock.set(issuer.manifest().epochs()[0].windows.renew_from.plus(86_400));
     issuer.tend_keys().await.unwrap();
-    for relay in &network.relays {
-        relay.relay().unwrap().refresh_manifests().await;
-    }
+    network.spread_manifest([&wallet]).await.unwrap();
     let renewed = wallet.renew(Doubtful::Keep).await.unwrap();
     assert!(renewed.certificates > 8 && renewed.errors.is_empty(), "{renewed:?}");
     let renewals =

@@ -126,6 +126,7 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     // A year later what is left of the first epoch is renewed; the others are not due.
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(DAY)).await;
+    lost.look_now().await.unwrap();
     let renewed = lost.renew(Doubtful::Keep).await.unwrap();
     assert!(renewed.errors.is_empty(), "{:?}", renewed.errors);
     assert!(renewed.renewed.0 > 40 && renewed.renewed.0 < PRODUCT_CREDITS, "{renewed:?}");
@@ -149,9 +150,11 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     assert!(refused.is_err_and(|error| error.is_shortage()));
     wait(&network, 5).await;
     assert!(redeem(&network, 0..2).await > 0);
+    wallet.look_now().await.unwrap();
     assert!(wallet.tend().await.unwrap().inquired.is_none(), "too early");
 
     wait(&network, 3).await;
+    wallet.look_now().await.unwrap();
     let inquired = wallet.tend().await.unwrap().inquired.unwrap();
     assert_eq!((inquired.settled.0, inquired.spent.0), (left, late), "{inquired:?}");
     let balance = wallet.balance().await.unwrap();
@@ -180,6 +183,7 @@ async fn a_chain_of_renewals_is_walked() {
         let expires = lost.balance().await.unwrap();
         assert!(expires.expiring.is_empty());
         wait(&network, 370).await;
+        lost.look_now().await.unwrap();
         let renewed = lost.tend().await.unwrap().renewed.unwrap();
         assert!(renewed.errors.is_empty(), "{:?}", renewed.errors);
         assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS);
@@ -189,6 +193,7 @@ async fn a_chain_of_renewals_is_walked() {
     let balance = wallet.balance().await.unwrap();
     assert_eq!(balance.in_doubt.0 + spent, PRODUCT_CREDITS);
     wait(&network, 8).await;
+    wallet.look_now().await.unwrap();
     wallet.tend().await.unwrap();
     assert_eq!(wallet.balance().await.unwrap().spendable.0 + spent, PRODUCT_CREDITS);
     spend_all(&network, &wallet).await;
@@ -207,13 +212,16 @@ async fn without_inquiries_doubt_lasts_until_the_renewal() {
     redeem(&network, 0..2).await;
     let wallet = restore(&network, "found", &seed, &["--no-inquiry"]).await;
     wait(&network, 30).await;
+    wallet.look_now().await.unwrap();
     assert!(wallet.tend().await.unwrap().inquired.is_none());
     assert_eq!(wallet.balance().await.unwrap().in_doubt, Credits(PRODUCT_CREDITS));
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
+    wallet.look_now().await.unwrap();
     let waiting = wallet.tend().await.unwrap().renewed.unwrap();
     assert_eq!(waiting.waiting.0 + spent, PRODUCT_CREDITS);
     wait(&network, 9).await;
+    wallet.look_now().await.unwrap();
     let renewed = wallet.tend().await.unwrap().renewed.unwrap();
     assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS, "{renewed:?}");
     assert_eq!(spend_all(&network, &wallet).await + spent, PRODUCT_CREDITS);
@@ -230,6 +238,7 @@ async fn two_wallets_of_one_seed_lose_nothing_in_silence() {
     buy(&network, &old).await;
     let new = restore(&network, "new", &seed, &[]).await;
     wait(&network, 8).await;
+    new.look_now().await.unwrap();
     new.tend().await.unwrap();
     assert_eq!(new.balance().await.unwrap().spendable, Credits(PRODUCT_CREDITS));
     let spent = spend(&network, &old, 0, 45).await;
@@ -237,10 +246,12 @@ async fn two_wallets_of_one_seed_lose_nothing_in_silence() {
     // In the window the new one learns what the old one has spent, with a proof; and the old one what the new one has renewed.
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
+    new.look_now().await.unwrap();
     let renewed = new.tend().await.unwrap().renewed.unwrap();
     assert_eq!(renewed.spent_elsewhere, Credits(spent));
     assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS);
     wait(&network, 3).await;
+    old.look_now().await.unwrap();
     let late = old.tend().await.unwrap().renewed.unwrap();
     assert!(late.errors.is_empty(), "{:?}", late.errors);
     let balance = old.balance().await.unwrap();
@@ -264,6 +275,7 @@ async fn a_relay_that_is_paid_with_a_renewed_certificate_gets_a_proof() {
     let alice = network.open_wallet("alice").await.unwrap();
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
+    alice.look_now().await.unwrap();
     let renewed = alice.tend().await.unwrap().renewed.unwrap();
     assert_eq!(renewed.renewed, Credits(PRODUCT_CREDITS));
     spend(&network, &copy, 0, 30).await;

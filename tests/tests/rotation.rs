@@ -45,9 +45,7 @@ async fn nobody_notices_two_rotations() {
         network.clock.set(end.minus(6 * DAY));
         issuer.tend_keys().await.unwrap();
         assert_eq!(end_of(&network, epoch + 1), end.plus(30 * DAY), "made ahead");
-        for relay in &network.relays {
-            relay.relay().unwrap().refresh_manifests().await;
-        }
+        network.spread_manifest([&alice, &bob]).await.unwrap();
         for (at, moment) in [end.minus(1), end, end.plus(60)].into_iter().enumerate() {
             network.clock.set(moment);
             let name = format!("{epoch}-{at}");

@@ -4,6 +4,7 @@
 use scrip_issuer::Change;
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::seed::WalletSeed;
+use scrip_protocol::tlog::policy::WitnessPolicy;
 use scrip_runtime::sealed::SealParams;
 use scrip_tests::network::{Network, PRODUCT, PRODUCT_CREDITS};
 use scrip_tests::node::{VendorNode, free_address, passphrase};
@@ -61,6 +62,7 @@ impl Scene {
             proxy_buy: None,
             proxy_spend: None,
             privacy: scrip_wallet::Privacy::Off,
+            witnesses: WitnessPolicy::none(),
         };
         let directory = self.network.wallet_dir("victim");
         let environment = self.network.environment();
@@ -68,6 +70,7 @@ impl Scene {
         for relay in relays {
             wallet.add_relay(relay).await.unwrap();
         }
+        wallet.meet_vendor().await.unwrap();
         wallet
     }
 
@@ -89,20 +92,19 @@ async fn the_same_version_with_other_keys_is_refused_with_evidence() {
     scene.make_own_keys().await;
     scene.rotate_for_everybody().await;
     let wallet = scene.victim(&scene.honest()).await;
+    let error = wallet.look_now().await.unwrap_err();
+    let shown = scene.other_face.issuer().unwrap().manifest().digest();
+    let everybodys = scene.network.vendor.issuer().unwrap().manifest().digest();
+    let WalletError::ManifestSplit { version: 2, one, other } = &error else { panic!("{error}") };
+    assert_eq!((*one, *other), (shown, everybodys));
+    assert!(error.to_string().contains("traced"), "{error}");
     let error = wallet.buy(&scene.vouchers[0]).await.unwrap_err();
-    let shown = scene.other_face.issuer().unwrap().manifest().digest().to_string();
-    let everybodys = scene.network.vendor.issuer().unwrap().manifest().digest().to_string();
-    let WalletError::ManifestContradicted { version: 2, relay, .. } = &error else {
-        panic!("{error}")
-    };
-    let text = error.to_string();
-    assert!(text.contains(&shown) && text.contains(&everybodys), "{text}");
-    assert!(text.contains(&relay.to_string()) && text.contains("traced"), "{text}");
+    assert!(matches!(error, WalletError::NotAgreedYet { found: 0, .. }), "{error}");
     scene.no_money_was_shown(&wallet).await;
     let evidence = wallet.evidence().await.unwrap();
     assert_eq!(evidence.len(), 1);
-    assert!(evidence[0].relay_statement.as_ref().unwrap().0.contains(&everybodys));
-    assert_eq!(evidence[0].manifests.len(), 1);
+    assert_eq!(evidence[0].manifests.len(), 2, "both are signed by the vendor");
+    assert!(evidence[0].relay_word.is_some());
 
     // With its true face the vendor still gets its customer: the voucher was never shown.
     let alice = scene.network.wallet("alice").await.unwrap();
@@ -110,27 +112,27 @@ async fn the_same_version_with_other_keys_is_refused_with_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_later_version_that_nobody_else_gets_is_refused() {
+async fn a_later_version_that_nobody_else_gets_is_not_used() {
     let scene = scene().await;
     scene.make_own_keys().await;
     let wallet = scene.victim(&scene.honest()).await;
+    assert!(matches!(
+        wallet.buy(&scene.vouchers[0]).await,
+        Err(WalletError::NotAgreedYet { found: 0, needed: 2, .. })
+    ));
     for _ in 0..2 {
         // However long the wallet waits: relays ask the vendor that everybody knows.
         scene.refresh_relays().await;
-        let error = wallet.buy(&scene.vouchers[0]).await.unwrap_err();
-        let WalletError::ManifestUnconfirmed { version: 2, confirmed: 0, needed: 2, .. } = &error
-        else {
-            panic!("{error}")
-        };
-        let text = error.to_string();
-        assert!(
-            text.contains("still has version 1") && text.contains("this wallet alone"),
-            "{text}"
-        );
-        assert!(error.remedy().contains("keep this message"), "{}", error.remedy());
+        let report = wallet.look_now().await.unwrap();
+        assert_eq!((report.agreed, report.version), (true, Some(1)));
     }
-    scene.no_money_was_shown(&wallet).await;
-    assert_eq!(wallet.resume(Doubtful::Keep).await.unwrap().errors.len(), 1, "it stays open");
+    // It buys under the keys that everybody has, whatever it was shown.
+    let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+    assert_eq!((resumed.purchases.len(), resumed.errors.len()), (1, 0), "{:?}", resumed.errors);
+    assert_eq!(wallet.balance().await.unwrap().spendable.0, PRODUCT_CREDITS);
+    let relay = Some(scene.honest()[0].clone());
+    let queue = NewQueue { relay, days: 30, ..NewQueue::default() };
+    wallet.create_queue(queue).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,39 +142,38 @@ async fn fewer_liars_than_the_setting_names_do_not_help() {
     // An operator that works with the vendor: its relay repeats what the other face shows.
     let liar = scene.network.new_relay("liar", scene.other_face.listens_at()).await.unwrap();
     liar.relay().unwrap().refresh_manifests().await;
-    let relays = [scene.honest()[0].clone(), liar.address().clone()];
-    let wallet = scene.victim(&relays).await;
+    let wallet = scene.victim(&[liar.address().clone()]).await;
+    wallet.add_relay(&scene.honest()[0]).await.unwrap();
+    assert!(!wallet.look_now().await.unwrap().agreed);
     let error = wallet.buy(&scene.vouchers[0]).await.unwrap_err();
-    assert!(
-        matches!(error, WalletError::ManifestUnconfirmed { confirmed: 1, needed: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, WalletError::NotAgreedYet { found: 1, needed: 2, .. }), "{error}");
     scene.no_money_was_shown(&wallet).await;
 
-    // Two of its relays are one operator's: the setting counts keys, not addresses. With one witness the user is content.
+    // With one operator the user is content, and knows the liar alone.
+    wallet.remove_relay(&scene.honest()[0].to_string()).await.unwrap();
     wallet.set_agreement(1).await.unwrap();
+    assert_eq!(wallet.look_now().await.unwrap().version, Some(2));
     let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
     assert!(resumed.errors.is_empty(), "{:?}", resumed.errors);
     assert_eq!(wallet.balance().await.unwrap().spendable.0, PRODUCT_CREDITS, "as chosen");
-    // What it bought is good at the liar alone: whoever is paid by it finds the tag.
-    let queue = |relay: &RelayAddress| NewQueue {
-        relay: Some(relay.clone()),
-        days: 30,
-        ..NewQueue::default()
-    };
-    assert!(wallet.create_queue(queue(&relays[0])).await.is_err());
+    // What it bought is good at the liar alone: whoever else is paid with it finds the tag.
+    wallet.add_relay(&scene.honest()[0]).await.unwrap();
+    let relay = Some(scene.honest()[0].clone());
+    let queue = NewQueue { relay, days: 30, ..NewQueue::default() };
+    assert!(wallet.create_queue(queue).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_relays_hold_already_is_no_reason_to_wait() {
+async fn after_a_rotation_out_of_turn_a_purchase_waits_for_the_new_keys() {
     let scene = scene().await;
     let wallet = scene.network.wallet("alice").await.unwrap();
     wallet.buy(&scene.vouchers[0]).await.unwrap();
-    // A rotation out of turn: wallets wait until relays have the new keys, and then go on by themselves.
     scene.network.vendor.issuer().unwrap().change_epochs(Change::Rotate).await.unwrap();
+    // The vendor signs with the old keys for as long as requests are under way, and then no longer.
+    scene.network.clock.advance(1_000);
     let error = wallet.buy(&scene.vouchers[1]).await.unwrap_err();
-    assert!(matches!(error, WalletError::ManifestUnconfirmed { version: 2, .. }), "{error}");
-    scene.refresh_relays().await;
+    assert!(matches!(error, WalletError::KeysRefused), "{error}");
+    scene.network.spread_manifest([&wallet]).await.unwrap();
     let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
-    assert_eq!((resumed.purchases.len(), resumed.errors.len()), (1, 0));
+    assert_eq!((resumed.purchases.len(), resumed.errors.len()), (1, 0), "{:?}", resumed.errors);
 }

@@ -16,6 +16,8 @@
 mod answers;
 mod body;
 
+pub(crate) use self::answers::stored as answer;
+
 use std::{
     convert::Infallible,
     fmt,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use scrip_protocol::{
     address::VendorAddress,
-    limits::{MAX_MANIFEST, MAX_REDEMPTION_OUTCOME},
+    limits::{MAX_PROVEN_MANIFEST, MAX_REDEMPTION_OUTCOME},
     media,
     problem::{Problem, ProblemType},
 };
@@ -35,7 +35,7 @@ pub enum NoAnswer {
 
 /// Sends requests to vendors.
 pub trait VendorLink: Send + Sync + 'static {
-    /// The bytes that the vendor publishes as its manifest, not yet checked.
+    /// The bytes that the vendor publishes as its manifest with its proof, not yet checked.
     fn manifest<'a>(&'a self, vendor: &'a VendorAddress) -> BoxFuture<'a, Result<Bytes, NoAnswer>>;
 
     /// The bytes that the vendor answers a batch with, not yet checked.
@@ -72,7 +72,7 @@ fn body_of(answer: Response) -> Result<Bytes, NoAnswer> {
 impl VendorLink for HttpLink {
     fn manifest<'a>(&'a self, vendor: &'a VendorAddress) -> BoxFuture<'a, Result<Bytes, NoAnswer>> {
         let url = format!("{}/v1/manifest", vendor.base_url());
-        Box::pin(self.send(Request::get(url, MAX_MANIFEST)))
+        Box::pin(self.send(Request::get(url, MAX_PROVEN_MANIFEST)))
     }
 
     fn redeem<'a>(

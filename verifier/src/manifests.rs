@@ -1,7 +1,8 @@
 //! The manifests of the accepted vendors, kept on disk: a relay works while its vendors are down.
 //!
 //! A manifest never goes back in version and never takes back what it promised, and two digests of one version are kept
-//! as evidence that a vendor shows different keys to different people (keys.md).
+//! as evidence that a vendor shows different keys to different people (keys.md). The proof that the vendor's ledger has it is kept
+//! beside it, for wallets that ask; where the operator demands witnesses, no newer manifest is taken without one.
 
 mod equivocation;
 #[cfg(test)]
@@ -19,8 +20,11 @@ use std::{
 use scrip_protocol::{
     address::VendorAddress,
     id::{ManifestDigest, VendorId},
-    manifest::{Manifest, ManifestError, SuccessionError},
+    manifest::{
+        Manifest, ManifestError, NotProven, ProvenManifest, ProvenManifestError, SuccessionError,
+    },
     time::UnixSeconds,
+    tlog::{policy::WitnessPolicy, proof::LogProof},
 };
 use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
 use tokio::sync::Notify;
@@ -76,7 +80,18 @@ pub enum RefreshError {
     NoAnswer(#[from] NoAnswer),
     /// What came is no manifest of this vendor's.
     #[error("{0}; the stored manifest stays in use")]
-    Manifest(#[from] ManifestError),
+    Manifest(#[from] ProvenManifestError),
+    /// Witnesses are demanded, and did not stand for the newer manifest. They may need a moment.
+    #[error(
+        "version {offered} of the vendor's manifest is not proven to be everybody's: {reason}; what is held stays in use, and \
+         the vendor is asked again"
+    )]
+    Unproven {
+        /// The version that was offered.
+        offered: u64,
+        /// What is missing.
+        reason: NotProven,
+    },
     /// The vendor's server offers an older manifest than is held, as a copy that lags behind does.
     #[error(
         "the vendor offers version {offered} of its manifest, version {held} is held and stays in use"
@@ -120,11 +135,31 @@ pub enum RefreshError {
 
 struct Slot {
     address: VendorAddress,
-    manifest: RwLock<Option<Arc<Manifest>>>,
+    /// Whose cosignatures a newer manifest needs.
+    policy: WitnessPolicy,
+    held: RwLock<Option<Held>>,
     /// When it was last seen to be the vendor's newest, in seconds since 1970; 0 where this process has not asked yet.
     seen: AtomicU64,
     /// Serialises refreshes, so that what is in memory is what is on disk.
     refreshing: tokio::sync::Mutex<()>,
+}
+
+/// What is held of a vendor.
+#[derive(Clone)]
+struct Held {
+    manifest: Arc<Manifest>,
+    /// That the vendor's ledger has it, by the newest checkpoint that was seen with it; satisfies the policy.
+    proof: Option<Arc<LogProof>>,
+}
+
+impl Held {
+    /// The proof among these files that holds for the manifest, if there is one.
+    fn read(manifest: Manifest, proof: Option<Vec<u8>>, policy: &WitnessPolicy) -> Self {
+        let proof = proof.and_then(|text| LogProof::parse(&text).ok());
+        let proven = ProvenManifest::new(manifest, proof);
+        let proof = proven.verify(policy).is_ok().then(|| proven.proof().cloned()).flatten();
+        Self { manifest: Arc::new(proven.into_manifest()), proof: proof.map(Arc::new) }
+    }
 }
 
 /// The manifests of all accepted vendors.
@@ -146,10 +181,14 @@ impl Manifests {
         create_private_dir(directory)?;
         let mut slots = BTreeMap::new();
         for address in vendors {
-            let manifest = read(&path_of(directory, &address.id), &address.id)?.map(Arc::new);
+            let manifest = read(&path_of(directory, &address.id), &address.id)?;
+            let proof = read_file(&proof_of(directory, &address.id))?;
+            let policy = WitnessPolicy::none();
+            let held = manifest.map(|manifest| Held::read(manifest, proof, &policy));
             let slot = Slot {
                 address: address.clone(),
-                manifest: RwLock::new(manifest),
+                policy,
+                held: RwLock::new(held),
                 seen: AtomicU64::new(0),
                 refreshing: tokio::sync::Mutex::default(),
             };
@@ -158,9 +197,32 @@ impl Manifests {
         Ok(Self { directory: directory.to_owned(), slots, wanted: Notify::new() })
     }
 
+    /// Demands that a newer manifest of this vendor is proven to be in its ledger, by a checkpoint that `policy` is content with.
+    /// One that is held already stays in use.
+    #[must_use]
+    pub fn demanding(mut self, vendor: &VendorId, policy: WitnessPolicy) -> Self {
+        if let Some(slot) = self.slots.get_mut(vendor) {
+            let held = slot.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(held) = held {
+                let proof = held.proof.take().map(|proof| proof.encode().into_bytes());
+                *held = Held::read(held.manifest.as_ref().clone(), proof, &policy);
+            }
+            slot.policy = policy;
+        }
+        self
+    }
+
+    /// The manifest of a vendor with its proof, for whoever asks (`GET /v1/manifests/{vendor_id}`); `None` as for
+    /// [`Manifests::held`].
+    pub fn proven(&self, vendor: &VendorId) -> Option<ProvenManifest> {
+        let Held { manifest, proof } = self.slots.get(vendor)?.read()?;
+        let proof = proof.map(|proof| proof.as_ref().clone());
+        Some(ProvenManifest::new(manifest.as_ref().clone(), proof))
+    }
+
     /// The manifest of a vendor; `None` where the vendor is not accepted, or none could be fetched yet.
     pub fn held(&self, vendor: &VendorId) -> Option<Arc<Manifest>> {
-        self.slots.get(vendor)?.held()
+        Some(self.slots.get(vendor)?.read()?.manifest)
     }
 
     /// The digests of all manifests that contradict each other: two of one version, or a newer one that breaks what an
@@ -195,14 +257,19 @@ impl Manifests {
         let slot = self.slots.get(vendor).ok_or(RefreshError::UnknownVendor)?;
         let _guard = slot.refreshing.lock().await;
         let bytes = link.manifest(&slot.address).await?;
-        let offered = Manifest::open(&bytes, vendor)?;
-        if let Some(held) = slot.held() {
+        let proven = ProvenManifest::open(&bytes, vendor)?;
+        let checked = proven.verify(&slot.policy);
+        let proof = checked.is_ok().then(|| proven.proof().cloned()).flatten();
+        let offered = proven.into_manifest();
+        let held = slot.read();
+        if let Some(held) = held.as_ref().map(|held| &held.manifest) {
             if offered.digest() == held.digest() {
                 slot.seen.fetch_max(now.0, Ordering::Relaxed);
+                self.keep_proof(slot, held, proof)?;
                 return Ok(Refreshed::Unchanged);
             }
             if offered.version() == held.version() {
-                equivocation::keep(&self.directory, &offered, &held)?;
+                equivocation::keep(&self.directory, &offered, held)?;
                 return Err(RefreshError::Equivocation {
                     version: held.version(),
                     held: held.digest(),
@@ -214,24 +281,50 @@ impl Manifests {
                 return Err(RefreshError::Older { held, offered });
             }
             let held_at = UnixSeconds(slot.seen.load(Ordering::Relaxed));
-            if let Err(rule) = offered.may_follow(&held, held_at) {
-                equivocation::keep(&self.directory, &offered, &held)?;
+            if let Err(rule) = offered.may_follow(held, held_at) {
+                equivocation::keep(&self.directory, &offered, held)?;
                 let (held, offered) = (held.version(), offered.version());
                 return Err(RefreshError::Broken { held, offered, rule });
             }
         }
-        // On disk first: after a crash an older version must not be what is held.
-        replace_atomically(&path_of(&self.directory, vendor), offered.bytes())?;
         let version = offered.version();
+        if let Err(reason) = checked {
+            if slot.policy.quorum() > 0 {
+                return Err(RefreshError::Unproven { offered: version, reason });
+            }
+            tracing::debug!(%vendor, version, %reason, "a manifest is taken without its proof");
+        }
+        // On disk first: after a crash an older version must not be what is held. A proof of another version is none.
+        replace_atomically(&path_of(&self.directory, vendor), offered.bytes())?;
+        let held = Held { manifest: Arc::new(offered), proof: None };
         slot.seen.fetch_max(now.0, Ordering::Relaxed);
-        *slot.manifest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(offered));
+        slot.set(held.clone());
+        self.keep_proof(slot, &held.manifest, proof)?;
         Ok(Refreshed::Updated { version })
+    }
+
+    /// Keeps a proof that holds for the manifest that is held.
+    fn keep_proof(
+        &self,
+        slot: &Slot,
+        manifest: &Arc<Manifest>,
+        proof: Option<LogProof>,
+    ) -> Result<(), FileError> {
+        let Some(proof) = proof else { return Ok(()) };
+        let path = proof_of(&self.directory, &manifest.vendor_id());
+        replace_atomically(&path, proof.encode().as_bytes())?;
+        slot.set(Held { manifest: manifest.clone(), proof: Some(Arc::new(proof)) });
+        Ok(())
     }
 }
 
 impl Slot {
-    fn held(&self) -> Option<Arc<Manifest>> {
-        self.manifest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn read(&self) -> Option<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, held: Held) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
     }
 }
 
@@ -239,12 +332,21 @@ fn path_of(directory: &Path, vendor: &VendorId) -> PathBuf {
     directory.join(format!("{vendor}.manifest"))
 }
 
+/// The text of the proof that came with the manifest, or, after a crash, with the one before.
+fn proof_of(directory: &Path, vendor: &VendorId) -> PathBuf {
+    directory.join(format!("{vendor}.proof"))
+}
+
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, ManifestsError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ManifestsError::Read { path: path.into(), source }),
+    }
+}
+
 fn read(path: &Path, vendor: &VendorId) -> Result<Option<Manifest>, ManifestsError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ManifestsError::Read { path: path.into(), source }),
-    };
+    let Some(bytes) = read_file(path)? else { return Ok(None) };
     Manifest::open(&bytes, vendor)
         .map(Some)
         .map_err(|source| ManifestsError::Damaged { path: path.into(), source })

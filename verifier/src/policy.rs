@@ -1,6 +1,6 @@
 //! How much an operator trusts a vendor (verification.md, "Risk policy").
 
-use scrip_protocol::{address::VendorAddress, credits::Credits};
+use scrip_protocol::{address::VendorAddress, credits::Credits, tlog::policy::WitnessPolicy};
 
 /// A vendor whose certificates are accepted, and on which terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct VendorPolicy {
     /// Whether certificates of test keys are taken. They are redeemed as the others are, and worth nothing: for relays
     /// that vendors and app developers try their purchases with.
     pub accept_test: bool,
+    /// Whose cosignatures a newer manifest of the vendor needs before it is used; nobody's with [`WitnessPolicy::none`].
+    pub witnesses: WitnessPolicy,
 }
 
 /// When a payment is redeemed before it is answered.

@@ -70,6 +70,7 @@ pub fn config<'a>(
         accept_test: false,
         risk: Risk::Offline,
         stop_above: None,
+        witnesses: scrip_protocol::tlog::policy::WitnessPolicy::none(),
     };
     VerifierConfig {
         operator_key: operator_key(),

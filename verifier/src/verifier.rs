@@ -15,6 +15,7 @@
 //! | telling the server of a conflict | `redeemer.conflict.before`, `redeemer.conflict.told`, `redeemer.conflict.recorded` |
 //! | a manifest | `manifests.refresh.before`, `manifests.refresh.after` |
 
+mod handout;
 mod recover;
 mod status;
 
@@ -164,6 +165,10 @@ impl Verifier {
         }
         let addresses = vendors.iter().map(|policy| &policy.address);
         let manifests = Manifests::open(&data_dir.join(MANIFESTS), addresses)?;
+        let demand = |manifests: Manifests, policy: &VendorPolicy| {
+            manifests.demanding(&policy.address.id, policy.witnesses.clone())
+        };
+        let manifests = vendors.iter().fold(manifests, demand);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let Environment { clock, rng, steps, link } = environment;
         Ok(Arc::new(Self {
@@ -231,6 +236,11 @@ impl Verifier {
                 }
                 Err(error @ (RefreshError::Equivocation { .. } | RefreshError::Broken { .. })) => {
                     tracing::error!(%vendor, %error, "evidence against a vendor");
+                }
+                Err(error @ RefreshError::Unproven { .. }) => {
+                    tracing::warn!(%vendor, %error, "the manifest was not refreshed");
+                    // Witnesses have it within seconds, if the vendor shows it to them.
+                    self.manifests.want_refresh();
                 }
                 Err(error) => tracing::warn!(%vendor, %error, "the manifest was not refreshed"),
             }

@@ -9,6 +9,7 @@ mod care;
 mod doctor;
 mod error;
 mod files;
+mod manifest;
 mod money;
 mod output;
 mod progress;
@@ -71,6 +72,8 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Relay(RelayCommand::Evidence { relay, output }) => {
             setup::relay_evidence(session, &relay, output.as_deref()).await
         }
+        Command::Witness(command) => manifest::witness(session, command).await,
+        Command::Manifest => manifest::show(session).await,
         Command::Buy(arguments) => purchases::buy(session, arguments).await,
         Command::Offer => purchases::offer(session).await,
         Command::Order(arguments) => purchases::order(session, arguments).await,

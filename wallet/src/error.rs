@@ -8,7 +8,7 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{ManifestDigest, PaymentId},
     issuance::FinishError,
-    manifest::{ManifestError, OffSchedule, SuccessionError},
+    manifest::{ManifestError, NotProven, OffSchedule, ProvenManifestError, SuccessionError},
     problem::{Fault, ProblemType},
 };
 use scrip_runtime::client::{ClientError, TransportError};
@@ -48,13 +48,28 @@ pub enum WalletError {
     /// The vendor's manifest is not to be believed. The vendor's fault, or that of somebody in between.
     #[error("the vendor's manifest is not to be believed: {0}")]
     Manifest(#[from] ManifestError),
-    /// The vendor shows a manifest older than one that it showed before.
-    #[error("the vendor shows manifest version {offered}, after it had shown version {held}")]
-    ManifestRolledBack {
-        /// What the wallet has.
-        held: u64,
-        /// What the vendor shows.
-        offered: u64,
+    /// What was handed out as the vendor's manifest is none.
+    #[error("what was handed out as the vendor's manifest is not to be believed: {0}")]
+    HandedOut(#[from] ProvenManifestError),
+    /// The witnesses that are demanded did not stand for a manifest.
+    #[error(
+        "version {version} of the vendor's manifest is not shown to be everybody's: {reason}. One for this wallet alone could \
+         trace its payments"
+    )]
+    ManifestUnproven {
+        /// The version that was offered.
+        version: u64,
+        /// What is missing.
+        reason: Box<NotProven>,
+    },
+    /// The vendor's ledger has two histories.
+    #[error(
+        "the vendor signed two different trees of {size} leaves: its ledger has two histories, and one of them may be for \
+         this wallet alone"
+    )]
+    LedgerForked {
+        /// The size of both.
+        size: u64,
     },
     /// The vendor takes back what an older manifest promised.
     #[error(
@@ -81,73 +96,50 @@ pub enum WalletError {
         /// The digest that it is shown now.
         other: ManifestDigest,
     },
-    /// A relay holds another manifest of the same version.
+    /// Fewer operators are known than have to hand out a manifest before anything is bought under it.
     #[error(
-        "{relay} reports another manifest of version {version} than this wallet got from the \
-         vendor ({theirs} and {ours}): the vendor may be giving this wallet keys of its own, by \
-         which payments could be traced to it, or the relay lies"
-    )]
-    ManifestContradicted {
-        /// The relay.
-        relay: Box<RelayAddress>,
-        /// The version.
-        version: u64,
-        /// The digest that the wallet has.
-        ours: ManifestDigest,
-        /// The digest that the relay reports.
-        theirs: ManifestDigest,
-    },
-    /// Fewer operators are known than have to report a manifest before anything is bought under it.
-    #[error(
-        "relays of {needed} operators have to confirm the vendor's manifest before anything is bought, and \
+        "relays of {needed} operators have to show the vendor's manifest before anything is bought, and \
          this wallet knows {known}"
     )]
-    TooFewWitnesses {
+    TooFewOperators {
         /// How many are needed.
         needed: usize,
         /// How many are known.
         known: usize,
     },
-    /// Too few operators report the manifest that the vendor shows.
+    /// Too few operators handed out the manifest so far.
     #[error(
-        "{confirmed} of {needed} relays confirm the vendor's manifest of version {version} ({digest}): {}. \
-         Until they do, it may be one for this wallet alone, by which payments could be traced to it",
-        reasons.join("; ")
+        "{found} of {needed} operators have shown this wallet the vendor's manifest: until they have, it may be one for \
+         this wallet alone, by which payments could be traced to it"
     )]
-    ManifestUnconfirmed {
-        /// The version.
-        version: u64,
-        /// The digest that the wallet has.
-        digest: ManifestDigest,
-        /// How many operators report it.
-        confirmed: usize,
+    NotAgreedYet {
+        /// How many operators handed it out.
+        found: usize,
         /// How many are needed.
         needed: usize,
-        /// Why the others do not.
-        reasons: Vec<String>,
+        /// Days within which the rest is asked.
+        days: u64,
     },
+    /// No manifest was handed out yet that the witnesses stand for.
+    #[error(
+        "this wallet has no manifest of the vendor's that its witnesses stand for: another one may be for this wallet alone, \
+         and trace its payments"
+    )]
+    NotProvenYet {
+        /// Days within which a relay is asked.
+        days: u64,
+    },
+    /// No manifest is known at all.
+    #[error("this wallet has no manifest of the vendor's yet")]
+    NoManifest,
     /// The vendor changes its keys more often than a schedule has use for.
     #[error(
         "{0}: who rotates whenever a certain wallet buys gives it keys that few others have, by which its payments \
          could be traced to it"
     )]
     OffSchedule(#[from] OffSchedule),
-    /// A relay has a later manifest than the vendor shows to this wallet.
-    #[error(
-        "{relay} has version {theirs} of the vendor's manifest, and the vendor shows version {ours} to this \
-         wallet: it may be keeping this wallet on old keys, by which payments could be traced to it, or the \
-         relay lies"
-    )]
-    ManifestWithheld {
-        /// The relay.
-        relay: Box<RelayAddress>,
-        /// What it has.
-        theirs: u64,
-        /// What the vendor shows.
-        ours: u64,
-    },
     /// The vendor promised certificates that no key signs now.
-    #[error("the vendor issues no certificates of {} now", .0.value())]
+    #[error("by the manifest that this wallet has, no key signs certificates of {} now", .0.value())]
     NoIssuingKey(Exponent),
     /// A denomination key is malformed. The vendor's fault.
     #[error("a key of the vendor is malformed: {0}")]
@@ -161,8 +153,8 @@ pub enum WalletError {
     /// This wallet has used this voucher, this purchase or this allowance before.
     #[error("this wallet has used this voucher or purchase, or this period's allowance, already")]
     VoucherUsedHere,
-    /// The vendor went on refusing keys that its own manifest offers.
-    #[error("the vendor refuses the keys of its own manifest")]
+    /// The vendor refuses the keys of the manifest that everybody has: it has a newer one, as a rule.
+    #[error("the vendor refuses the keys of the manifest that this wallet has")]
     KeysRefused,
     /// The purchase was refunded before its certificates were issued.
     #[error("the purchase was refunded, so that the vendor issues nothing for it")]
@@ -476,37 +468,44 @@ impl WalletError {
             Self::Client(_) => "correct the proxy or the extra root certificates",
             Self::Words(_) => "check their order and spelling; there must be 24",
             Self::Manifest(_) => "check the vendor's address; if it is right, ask the vendor",
-            Self::ManifestRolledBack { .. }
-            | Self::ManifestBroken { .. }
-            | Self::ManifestSplit { .. } => {
-                "buy nothing now; keep this message and show it to the vendor and to others who use it"
+            Self::ManifestBroken { .. } | Self::ManifestSplit { .. } | Self::LedgerForked { .. } => {
+                "buy nothing now; `scrip doctor --json` prints the evidence: show it to the vendor and to others who use it"
             }
-            Self::ManifestContradicted { .. } => {
-                "nothing is bought before that is cleared up, and `scrip doctor --json` prints the evidence: if \
-                 only this relay differs, remove it with `scrip relay remove`, else show the evidence to others"
+            Self::HandedOut(_) => "ask another relay; if it stays so, ask the vendor",
+            Self::ManifestUnproven { .. } => {
+                "witnesses may need a moment, and relays an hour; if it stays so for a day, show this message to others who \
+                 use this vendor"
             }
-            Self::TooFewWitnesses { needed, .. } => {
+            Self::TooFewOperators { needed, .. } => {
                 return format!(
-                    "add relays of {needed} operators with `scrip relay add`; or ask for fewer with `scrip \
-                     settings --agreement N`: with 0, nothing keeps the vendor from giving this wallet keys of \
-                     its own and tracing its payments"
+                    "name witnesses with `scrip witness add`, or add relays of {needed} operators with `scrip relay add`; or ask \
+                     for fewer with `scrip settings --agreement N`: with 0, nothing keeps the vendor from giving this wallet \
+                     keys of its own and tracing its payments"
                 );
             }
-            Self::ManifestUnconfirmed { .. } => {
-                "nothing was bought, and the vendor was shown no money; relays look for new manifests every \
-                 hour: run `scrip resume` later; if it stays so for a day, keep this message and show it to \
-                 others who use this vendor"
+            Self::NotAgreedYet { needed, found, days } => {
+                let missing = needed.saturating_sub(*found).max(1);
+                return format!(
+                    "the wallet collects that by itself, within about {days} days as long as `scrip tend` runs now and then; \
+                     `scrip resume` buys after that. `scrip buy --now` asks {missing} of its relays now: that shows them, and \
+                     whoever compares their times with the vendor's, who is about to buy"
+                );
             }
+            Self::NotProvenYet { days } => {
+                return format!(
+                    "the wallet asks a relay by itself, within about {days} days as long as `scrip tend` runs now and then; \
+                     `scrip resume` buys after that. `scrip buy --now` asks one now: that shows it, and whoever compares its \
+                     times with the vendor's, who is about to buy"
+                );
+            }
+            Self::NoManifest => "run `scrip manifest --now`, which asks a relay, or the vendor where no relay is known",
             Self::OffSchedule(_) => {
                 "nothing was signed, and what you hold stays good; ask the vendor why it rotates, and run `scrip resume` \
                  when the first of these epochs is a month old, or use another vendor"
             }
-            Self::ManifestWithheld { .. } => {
-                "buy nothing now; if only this relay says so, remove it with `scrip relay remove`, else keep \
-                 this message and show it to others who use this vendor"
-            }
             Self::NoIssuingKey(_) | Self::KeysRefused => {
-                "try again later with `scrip resume`; if it stays so, ask the vendor"
+                "a newer manifest comes by itself, within days, as long as `scrip tend` runs now and then; `scrip resume` goes on \
+                 after that. `scrip manifest --now` asks a relay for it now"
             }
             Self::Blind(_) | Self::Finish(_) | Self::OtherAnswer => {
                 "nothing is lost: ask the vendor, then run `scrip resume`"

@@ -58,9 +58,9 @@ pub use self::{
     wallet::{
         Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
         Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, FromBackup,
-        HistoryEntry, HistoryKind, Inquired, LeaseReport, LowStock, Mailbox, NewQueue, NewWallet,
-        OpenOrder, PutOptions, QueueReport, Received, RelayReport, Renewed, Restocking, Restored,
-        Resumed, Seen, Stored, Tended, Wallet, send_to_queue,
+        HistoryEntry, HistoryKind, Inquired, LeaseReport, LowStock, Mailbox, ManifestReport,
+        NewQueue, NewWallet, OpenOrder, PutOptions, QueueReport, Received, RelayReport, Renewed,
+        Restocking, Restored, Resumed, Seen, Stored, Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

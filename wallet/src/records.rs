@@ -18,6 +18,7 @@ use scrip_protocol::{
     seed::Counter,
     spend::Binding,
     time::UnixSeconds,
+    tlog::policy::WitnessPolicy,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -72,12 +73,42 @@ pub(crate) struct Identity {
 pub(crate) struct Settings {
     pub(crate) proxy_buy: Option<ProxySetting>,
     pub(crate) proxy_spend: Option<ProxySetting>,
-    /// How many operators must report a manifest before anything is bought under it.
+    /// How many operators must hand out a manifest before anything is bought under it, where no witnesses are named.
     #[serde(default = "default_agreement")]
     pub(crate) agreement: u8,
     /// How far apart things are kept.
     #[serde(default)]
     pub(crate) privacy: Privacy,
+    /// Who must have cosigned a checkpoint with it.
+    #[serde(default, with = "witness_policy")]
+    pub(crate) witnesses: WitnessPolicy,
+}
+
+/// Witnesses and their quorum.
+mod witness_policy {
+    use scrip_protocol::tlog::{note::VerifierKey, policy::WitnessPolicy};
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        keys: Vec<VerifierKey>,
+        quorum: usize,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        policy: &WitnessPolicy,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        Stored { keys: policy.witnesses().to_vec(), quorum: policy.quorum() }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<WitnessPolicy, D::Error> {
+        let Stored { keys, quorum } = Stored::deserialize(from)?;
+        WitnessPolicy::new(keys, quorum).map_err(de::Error::custom)
+    }
 }
 
 impl Default for Settings {
@@ -87,6 +118,7 @@ impl Default for Settings {
             proxy_spend: None,
             agreement: default_agreement(),
             privacy: Privacy::default(),
+            witnesses: WitnessPolicy::none(),
         }
     }
 }
@@ -96,27 +128,59 @@ const fn default_agreement() -> u8 {
     2
 }
 
-/// The newest manifest, and the digest of every version that was ever seen from the vendor.
-#[derive(Serialize, Deserialize)]
+/// The newest manifest that was everybody's when it came, and the digest of every version that was ever held.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ManifestRecord {
     pub(crate) manifest: Blob,
+    /// The text of the proof that the vendor's ledger has it.
+    pub(crate) proof: Option<Blob>,
+    /// Whose relays handed it out.
+    pub(crate) operators: BTreeSet<OperatorId>,
+    /// Since when it is held.
+    pub(crate) since: UnixSeconds,
+    /// The one before, as long as that is bought under.
+    pub(crate) before: Option<AgreedManifest>,
     pub(crate) digests: BTreeMap<u64, ManifestDigest>,
-    /// Whose relays reported the newest.
-    #[serde(default)]
-    pub(crate) witnesses: BTreeSet<OperatorId>,
-    /// When it was last seen to be the vendor's newest, to the day.
-    #[serde(default)]
+    /// When it was last seen to be the newest.
     pub(crate) seen: Option<UnixSeconds>,
-    /// An older one on which enough operators agreed.
-    #[serde(default)]
-    pub(crate) agreed: Option<AgreedManifest>,
+    /// The checkpoint of the largest tree that came with a proof.
+    pub(crate) checkpoint: Option<Blob>,
 }
 
-/// A manifest that operators reported.
-#[derive(Serialize, Deserialize)]
+/// A manifest with what shows that it is everybody's.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AgreedManifest {
     pub(crate) manifest: Blob,
-    pub(crate) witnesses: BTreeSet<OperatorId>,
+    /// The text of the proof that the vendor's ledger has it.
+    pub(crate) proof: Option<Blob>,
+    /// Whose relays handed it out.
+    pub(crate) operators: BTreeSet<OperatorId>,
+}
+
+/// A manifest that is newer than the one that is held, and not known to be everybody's yet.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OfferedRecord {
+    pub(crate) version: u64,
+    pub(crate) digest: ManifestDigest,
+    #[serde(flatten)]
+    pub(crate) manifest: AgreedManifest,
+    /// Whether the vendor showed it.
+    pub(crate) vendor: bool,
+    pub(crate) at: UnixSeconds,
+}
+
+impl OfferedRecord {
+    /// Forgets that this operator, or the vendor, showed it; whether it had.
+    pub(crate) fn take_back(&mut self, by: Option<OperatorId>) -> bool {
+        match by {
+            Some(operator) => self.manifest.operators.remove(&operator),
+            None => std::mem::take(&mut self.vendor),
+        }
+    }
+
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.manifest.operators.is_empty() && !self.vendor
+    }
 }
 
 /// What shows that somebody signed what must not be.
@@ -133,10 +197,11 @@ pub(crate) struct EvidenceRecord {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "evidence", rename_all = "snake_case")]
 pub(crate) enum Evidence {
-    /// Two manifests that must not both be.
-    Manifests { held: Blob, offered: Blob },
-    /// A relay that reports another manifest than the vendor showed.
-    Relay { relay: RelayAddress, said: Option<SignedWord>, manifest: Option<Blob> },
+    /// Two manifests that must not both be; the second came from this relay, whose operator signed that it holds it, or from the
+    /// vendor.
+    Manifests { held: Blob, offered: Blob, relay: Option<RelayAddress>, said: Option<String> },
+    /// Two checkpoints of one size with different roots.
+    Checkpoints { held: Blob, offered: Blob },
 }
 
 impl EvidenceRecord {
@@ -144,7 +209,7 @@ impl EvidenceRecord {
     fn title(&self) -> String {
         match &self.what {
             Evidence::Manifests { .. } => format!("manifests {}", self.version),
-            Evidence::Relay { relay, .. } => format!("relay {} {relay}", self.version),
+            Evidence::Checkpoints { .. } => format!("checkpoints {}", self.version),
         }
     }
 }
@@ -463,6 +528,8 @@ pub(crate) enum Chore {
     Extension { upload: UploadId, relay: RelayAddress },
     /// The stock is low, and there is something to buy with.
     Restock,
+    /// A relay is asked for the vendor's manifest.
+    Manifest,
     /// A relay is asked about its offer.
     Offer(RelayAddress),
 }
@@ -583,6 +650,7 @@ record! {
     RestoreRecord, Restore, |_one| Vec::new();
     CopyRecord, Copy, |_one| Vec::new();
     NoticesRecord, Notices, |_one| Vec::new();
+    OfferedRecord, Offered, |offered| offered.digest.as_bytes().to_vec();
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     TendingRecord, Tending, |_one| Vec::new();
     CaughtRecord, Caught, |caught| caught.operator_id.as_bytes().to_vec();

@@ -17,13 +17,14 @@ use scrip_protocol::{
     address::{RelayAddress, VendorAddress},
     seed::WalletSeed,
     time::UnixSeconds,
+    tlog::policy::WitnessPolicy,
 };
 use scrip_runtime::{clock::ManualClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 
 pub(crate) use self::{
     faults::{Fault, Faults},
     relay::FakeRelay,
-    vendor::FakeVendor,
+    vendor::{FakeVendor, witness},
 };
 use crate::{Entropy, Environment, NewWallet, Wallet, Watch, net::NetworkOptions};
 
@@ -83,14 +84,31 @@ impl World {
             proxy_buy: None,
             proxy_spend: None,
             privacy: crate::Privacy::Off,
+            witnesses: WitnessPolicy::none(),
         };
-        let environment = self.environment(steps);
+        // Unobserved: nothing is bought before that.
+        let environment = self.environment(Steps::none());
         let wallet =
             Wallet::create(&self.path(name), passphrase(), new, environment).await.unwrap();
-        // As many operators as there are, up to what is usual.
-        let operators = self.relays.len().min(2);
-        wallet.set_agreement(u8::try_from(operators).unwrap()).await.unwrap();
-        wallet
+        wallet.set_agreement(0).await.unwrap();
+        wallet.meet_vendor().await.unwrap();
+        wallet.close().await.unwrap();
+        self.open_observed(name, steps).await
+    }
+
+    /// A wallet that knows nothing of the manifest, and wants to hear of it from relays of two operators.
+    pub(crate) async fn create_careful(&self, name: &str) -> Wallet {
+        let new = NewWallet {
+            vendor: self.vendor.address(),
+            seed: WalletSeed::from_bytes([5; 32]),
+            seal: SealParams::for_tests(),
+            proxy_buy: None,
+            proxy_spend: None,
+            privacy: crate::Privacy::Off,
+            witnesses: WitnessPolicy::none(),
+        };
+        let environment = self.environment(Steps::none());
+        Wallet::create(&self.path(name), passphrase(), new, environment).await.unwrap()
     }
 
     pub(crate) async fn open(&self, name: &str) -> Wallet {

@@ -31,12 +31,13 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use scrip_protocol::{address::VendorAddress, seed::WalletSeed};
+use scrip_protocol::{address::VendorAddress, seed::WalletSeed, tlog::policy::WitnessPolicy};
 use scrip_runtime::{clock::SharedClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub(crate) use self::queue::may_pass;
 pub use self::{
+    agreement::ManifestReport,
     backup::FromBackup,
     balance::{Balance, Denomination, Expiring, Seen},
     buy::Bought,
@@ -99,6 +100,8 @@ pub struct NewWallet {
     pub proxy_spend: Option<ProxySetting>,
     /// How far apart it keeps what it does.
     pub privacy: Privacy,
+    /// Who must stand for the vendor's manifest; with [`WitnessPolicy::none`], relays of two operators.
+    pub witnesses: WitnessPolicy,
 }
 
 /// An open wallet. One process at a time has it.
@@ -120,6 +123,8 @@ pub struct Wallet {
     storing: Mutex<()>,
     /// Held while it is decided what is done by itself, and not while that is done.
     tending: Mutex<()>,
+    /// Held while something is learned of the manifest.
+    learning: Mutex<()>,
     /// Whether this process pays with certificates of test keys, and with no others.
     pays_with_test: AtomicBool,
     /// Whether this process pays with certificates that another relay saw and refused.
@@ -147,6 +152,7 @@ impl Wallet {
             proxy_buy: new.proxy_buy,
             proxy_spend: new.proxy_spend,
             privacy: new.privacy,
+            witnesses: new.witnesses,
             ..Settings::default()
         };
         let first = Changes::default().put(&identity).put(&settings);
@@ -221,6 +227,7 @@ impl Wallet {
             renewing: Mutex::new(()),
             storing: Mutex::new(()),
             tending: Mutex::new(()),
+            learning: Mutex::new(()),
             pays_with_test: AtomicBool::new(false),
             pays_with_seen: AtomicBool::new(false),
             environment,

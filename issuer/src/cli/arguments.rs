@@ -296,6 +296,8 @@ pub(super) enum AuditorCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
+    /// Print the verifier key of the ledger, which a witness and a mirror must be given.
+    Key,
     /// Show how many leaves there are, how many can be read, and what is in line.
     Status,
     /// Hash every leaf again, from the files alone, and compare every tile and the root with the checkpoint.

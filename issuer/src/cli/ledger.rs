@@ -1,4 +1,4 @@
-//! `auditor add`, `auditor list`, `auditor revoke`, `ledger status`, `ledger verify`, `ledger prove`
+//! `auditor add`, `auditor list`, `auditor revoke`, `ledger key`, `ledger status`, `ledger verify`, `ledger prove`
 
 use scrip_protocol::manifest::Manifest;
 
@@ -49,6 +49,11 @@ pub(super) async fn ledger(session: &Session, command: LedgerCommand) -> Result<
     let storage = Storage::open(&config.ledger, beside(&config.database).as_deref());
     let storage = storage.map_err(StartError::Storage)?;
     let done = match command {
+        LedgerCommand::Key => {
+            let (vendor, manifest) = store.manifest().await?;
+            let manifest = Manifest::open(&manifest, &vendor).map_err(StartError::Manifest)?;
+            session.printer.ledger_key(&manifest.ledger_key())
+        }
         LedgerCommand::Status => {
             let status = status::read_ledger(&store).await?;
             session.printer.ledger_status(status, storage.place())

@@ -6,6 +6,7 @@ use std::{fmt::Write as _, io::Write as _, net::SocketAddr, path::Path};
 
 use scrip_protocol::{
     address::VendorAddress, credits::Credits, id::OperatorId, manifest::KeyUse, time::UnixSeconds,
+    tlog::note::VerifierKey,
 };
 use scrip_runtime::words::counted;
 use serde_json::{Value, json};
@@ -224,6 +225,10 @@ impl Printer {
             None => String::from("no ledger yet; `scrip-issuer start` begins it"),
         };
         self.print(json!({ "ledger": status, "place": place }), &text)
+    }
+
+    pub(super) fn ledger_key(&self, key: &VerifierKey) -> Result<(), CliError> {
+        self.print(json!({ "key": key }), &key.to_string())
     }
 
     pub(super) fn ledger_verified(&self, good: &Verified, place: &str) -> Result<(), CliError> {

@@ -74,7 +74,7 @@ pub(super) async fn manifest(
     let number = version.parse::<u64>().ok().filter(|number| number.to_string() == version);
     let number = number.ok_or(NOT_FOUND)?;
     let found = issuer.store().manifest_of(number).await.map_err(LedgerError::Store)?;
-    Ok(cached(media::MANIFEST, found.ok_or(NOT_FOUND)?, FOR_EVER))
+    Ok(cached(OCTETS, found.ok_or(NOT_FOUND)?, FOR_EVER))
 }
 
 /// `POST /v1/ledger/own`

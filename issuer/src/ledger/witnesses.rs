@@ -17,7 +17,7 @@ use scrip_protocol::tlog::{
     checkpoint::Checkpoint,
     note::{KeyName, Note, NoteSignature, VerifierKey},
     policy::{BadPolicy, WitnessPolicy},
-    tile::Tiles,
+    tile::{TilePath, Tiles},
     tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
     witness::AddCheckpoint,
 };
@@ -103,8 +103,6 @@ enum NoCosignature {
     Storage(#[from] StorageError),
     #[error("no proof can be made: {0}")]
     Proof(#[from] BuildError),
-    #[error("a tile of the storage is damaged")]
-    Tile,
 }
 
 /// The witnesses that are asked.
@@ -145,6 +143,17 @@ impl Witnesses {
         };
         let asking = tokio::sync::Mutex::new(());
         Ok(Self { client, all: configs.iter().map(asked).collect(), asking })
+    }
+
+    /// Whether nobody is asked.
+    pub(super) fn are_none(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// How many of them say to have signed this note.
+    pub(super) fn count(&self, note: &Note) -> usize {
+        let has = |asked: &&Asked| note.signatures().iter().any(|one| one.is_by(&asked.config.key));
+        self.all.iter().filter(has).count()
     }
 }
 
@@ -227,12 +236,19 @@ impl Issuer {
     }
 }
 
+/// The newest checkpoint that witnesses have cosigned.
+pub(super) async fn read_cosigned(
+    storage: &Storage,
+) -> Result<Option<(Note, Checkpoint)>, StorageError> {
+    read(storage, COSIGNED).await
+}
+
 /// A stored checkpoint. None where there is none, or what is there is none: the sequencer writes it anew.
 async fn read(storage: &Storage, name: &str) -> Result<Option<(Note, Checkpoint)>, StorageError> {
     Ok(storage.get(name).await?.as_deref().and_then(parse))
 }
 
-fn parse(bytes: &[u8]) -> Option<(Note, Checkpoint)> {
+pub(super) fn parse(bytes: &[u8]) -> Option<(Note, Checkpoint)> {
     let note = Note::parse(bytes).ok()?;
     let checkpoint = Checkpoint::parse(note.text()).ok()?;
     Some((note, checkpoint))
@@ -327,15 +343,25 @@ async fn proof(
     old_size: u64,
     size: u64,
 ) -> Result<ConsistencyProof, NoCosignature> {
+    let tiles = read_tiles(storage, consistency_tiles(old_size, size)).await?;
+    Ok(consistency_proof(&tiles, old_size, size)?)
+}
+
+/// Those of these tiles that are there, and are tiles.
+pub(super) async fn read_tiles(
+    storage: &Storage,
+    paths: Vec<TilePath>,
+) -> Result<Tiles, StorageError> {
     let mut tiles = Tiles::new();
-    for path in consistency_tiles(old_size, size) {
+    for path in paths {
         // A partial tile goes when the full one is there.
         for path in [path, path.full()] {
-            if let Some(bytes) = storage.get(&path.to_string()).await? {
-                tiles.insert(&path, &bytes).map_err(|_| NoCosignature::Tile)?;
+            if let Some(bytes) = storage.get(&path.to_string()).await?
+                && tiles.insert(&path, &bytes).is_ok()
+            {
                 break;
             }
         }
     }
-    Ok(consistency_proof(&tiles, old_size, size)?)
+    Ok(tiles)
 }

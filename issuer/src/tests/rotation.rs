@@ -11,7 +11,7 @@ use std::{
 use scrip_protocol::{
     issuance::Certificate,
     limits::ISSUE_GRACE,
-    manifest::{Epoch, KeyUse, Manifest, Windows},
+    manifest::{Epoch, KeyUse, Manifest, ProvenManifest, Windows},
     media,
     problem::ProblemType,
     redemption::ItemResult,
@@ -41,7 +41,7 @@ fn of_use(manifest: &Manifest, key_use: KeyUse) -> Vec<Epoch> {
 /// What `GET /v1/manifest` answers.
 async fn served(issuer: &Issuer) -> Manifest {
     let answer = get(issuer, "/v1/manifest", None).await.success(media::MANIFEST);
-    Manifest::open(&answer, &issuer.vendor_id()).unwrap()
+    ProvenManifest::open(&answer, &issuer.vendor_id()).unwrap().into_manifest()
 }
 
 /// Wallets buy and an operator redeems without pause, each at either process, while the clock passes the ends of two

@@ -5,9 +5,10 @@ use futures_util::stream;
 use http::{Method, Request, header};
 use scrip_protocol::{
     limits::{MAX_GRANT_REQUEST, MAX_ISSUANCE, MAX_JSON, MAX_REDEMPTION_BATCH},
-    manifest::Manifest,
+    manifest::ProvenManifest,
     media,
     problem::ProblemType,
+    tlog::policy::WitnessPolicy,
     token::TokenRequest,
 };
 
@@ -27,7 +28,10 @@ async fn the_manifest_is_what_readers_accept() {
     let vendor = TestIssuer::start().await.unwrap();
     let issuer = &vendor.issuer;
     let body = get(issuer, "/v1/manifest", None).await.success(media::MANIFEST);
-    let manifest = Manifest::open(&body, &issuer.vendor_id()).unwrap();
+    let proven = ProvenManifest::open(&body, &issuer.vendor_id()).unwrap();
+    // The ledger has it by the time that anybody asks.
+    assert!(proven.verify(&WitnessPolicy::none()).is_ok());
+    let manifest = proven.into_manifest();
     assert_eq!(manifest.digest(), issuer.manifest().digest());
     assert_eq!(manifest.challenge().issuer_name, "vendor.test");
     assert_eq!(manifest.keys().count(), 3);

@@ -9,7 +9,7 @@ use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
 use scrip_protocol::keys::{PublicKey, SigningKey};
 use scrip_protocol::ledger::{BatchReceipt, Leaf, OwnLeaves, SignedLedgerQuery};
-use scrip_protocol::manifest::Manifest;
+use scrip_protocol::manifest::{Manifest, ProvenManifest};
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::Problem;
 use scrip_protocol::receipt::Receipt;
@@ -39,7 +39,7 @@ fn key() -> PublicKey {
 fuzz_target!(|input: &[u8]| {
     let Some((which, bytes)) = input.split_first() else { return };
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    match which % 25 {
+    match which % 26 {
         0 => same(Token::decode(bytes).ok().map(|t| t.encode().to_vec()), bytes),
         1 => same(TokenRequest::decode(bytes).ok().map(|t| t.encode()), bytes),
         2 => same(PaidRequest::decode(bytes).ok().map(|p| p.encode()), bytes),
@@ -59,6 +59,10 @@ fuzz_target!(|input: &[u8]| {
         13 => same(RenewalRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
         14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
         15 => same(Inquiry::decode(bytes).ok().map(|i| i.encode()), bytes),
+        24 => {
+            let vendor = VendorId::from_bytes([1; 32]);
+            same(ProvenManifest::open(bytes, &vendor).ok().map(|p| p.encode()), bytes);
+        }
         12 => drop(CommandAuth::from_header(text).map(|auth| assert_eq!(auth.to_header(), text))),
         16 => same(Leaf::decode(bytes).ok().map(|l| l.encode()), bytes),
         17 => same(OwnLeaves::decode(bytes).ok().map(|o| o.encode()), bytes),

@@ -62,7 +62,7 @@ fn the_commented_defaults_are_the_defaults() {
     let text = uncommented();
     assert!(text.contains("\nqueue = 2\n") && text.contains("\n[storage]"), "{text}");
     let config = read(&text, &[]).unwrap();
-    let policy = config.vendors[0].policy();
+    let policy = config.vendors[0].policy().unwrap();
     assert_eq!(policy.risk, Risk::OnlineAbove(Credits(1_000)));
     assert_eq!(policy.stop_above, Some(Credits(100_000)));
     assert_eq!(config.client.proxy.as_deref(), Some("socks5h://127.0.0.1:9050"));

@@ -1,7 +1,7 @@
-//! What the relay says about itself.
+//! What the relay says about itself, and the manifests that it holds.
 
 use axum::{
-    extract::State,
+    extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
@@ -32,13 +32,18 @@ pub(super) async fn relay(State(shared): State<Shared>) -> Result<Response, Fail
     Ok((headers, body).into_response())
 }
 
+/// `GET /v1/manifests/{vendor_id}`
+pub(super) async fn manifest(
+    State(shared): State<Shared>,
+    Path(vendor_id): Path<String>,
+) -> Response {
+    shared.verifier.answer_manifest(&vendor_id).map(axum::body::Body::new)
+}
+
 fn accepted(vendor: VendorInfo) -> AcceptedVendor {
-    let (manifest_version, manifest_digest) = vendor.manifest.unzip();
     AcceptedVendor {
         vendor_id: vendor.address.id,
         address: vendor.address,
-        manifest_version: manifest_version.unwrap_or(0),
-        manifest_digest,
         test: vendor.accept_test,
     }
 }

@@ -3,8 +3,9 @@
 use axum::body::Body;
 use http::{HeaderValue, Method, Request, StatusCode};
 use scrip_protocol::{
-    id::{OperatorId, ResourceId},
+    id::{OperatorId, ResourceId, VendorId},
     limits::COMMAND_SKEW,
+    manifest::{HELD_HEADER, HeldManifest, ProvenManifest},
     media,
     problem::ProblemType,
     resource::{COMMAND_HEADER, Command, RelayInfo, SIGNATURE_HEADER},
@@ -141,7 +142,7 @@ async fn paths_that_are_no_addresses_and_methods_that_are_none_are_problems_too(
 }
 
 #[tokio::test]
-async fn the_information_is_signed_and_repeats_the_manifests() {
+async fn the_information_is_signed_and_says_nothing_of_manifests() {
     let bench = Bench::new().await;
     let answer = bench.send(Method::GET, "/v1/relay", None, Body::empty()).await;
     assert_eq!(answer.headers["content-type"], media::JSON);
@@ -150,9 +151,26 @@ async fn the_information_is_signed_and_repeats_the_manifests() {
     let info = RelayInfo::open(&answer.body, signature, &operator).unwrap();
     assert_eq!(info.operator_key, bench.relay.operator_key());
     assert_eq!((info.max_days, info.prices.chunk_4m), (400, 4));
-    let manifest = bench.vendor.manifest();
     assert_eq!(info.vendors.len(), 1);
     assert_eq!(info.vendors[0].address, bench.vendor.address());
-    assert_eq!(info.vendors[0].manifest_version, manifest.version());
-    assert_eq!(info.vendors[0].manifest_digest, Some(manifest.digest()));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(!text.contains("manifest"), "{text}");
+}
+
+#[tokio::test]
+async fn the_manifest_is_handed_out_with_the_operators_word() {
+    let bench = Bench::new().await;
+    let (vendor, manifest) = (bench.vendor.id(), bench.vendor.manifest());
+    let path = format!("/v1/manifests/{vendor}");
+    let answer = bench.send(Method::GET, &path, None, Body::empty()).await;
+    assert_eq!(answer.headers["content-type"], media::MANIFEST);
+    let held = ProvenManifest::open(&answer.body, &vendor).unwrap();
+    assert_eq!(held.manifest().digest(), manifest.digest());
+    let said = answer.headers[HELD_HEADER].to_str().unwrap();
+    HeldManifest::open(said, &bench.relay.operator_id(), &manifest).unwrap();
+    for unknown in ["x".to_owned(), VendorId::from_bytes([9; 32]).to_string()] {
+        let path = format!("/v1/manifests/{unknown}");
+        let answer = bench.send(Method::GET, &path, None, Body::empty()).await;
+        assert_eq!(answer.problem(), ProblemType::NotFound, "{unknown}");
+    }
 }

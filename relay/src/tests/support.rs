@@ -93,7 +93,7 @@ struct Link {
 
 impl VendorLink for Link {
     fn manifest<'a>(&'a self, _: &'a VendorAddress) -> BoxFuture<'a, Result<Bytes, NoAnswer>> {
-        Box::pin(async { Ok(self.vendor.manifest_bytes().into()) })
+        Box::pin(async { Ok(self.vendor.published().into()) })
     }
 
     fn redeem<'a>(

@@ -8,6 +8,7 @@ use rand_core::OsRng;
 use scrip_issuer::Config as IssuerConfig;
 use scrip_issuer::config::sqlite_url;
 use scrip_protocol::seed::WalletSeed;
+use scrip_protocol::tlog::policy::WitnessPolicy;
 use scrip_relay::Config as RelayConfig;
 use scrip_runtime::clock::{SharedClock, SystemClock};
 use scrip_runtime::sealed::SealParams;
@@ -86,12 +87,15 @@ impl Cast {
             proxy_buy: None,
             proxy_spend: None,
             privacy: scrip_wallet::Privacy::Normal,
+            witnesses: WitnessPolicy::none(),
         };
         let directory = self.wallet_dir(name);
         let wallet = Wallet::create(&directory, passphrase(), new, self.environment()).await?;
         for relay in &self.relays {
             wallet.add_relay(relay.address()).await?;
         }
+        // A user waits for days, or names witnesses.
+        wallet.look_now().await?;
         Ok(wallet)
     }
 

@@ -26,7 +26,7 @@ pub(super) fn problem(problem: &Problem) -> Response<Full<Bytes>> {
 }
 
 /// An answer with these bytes.
-pub(super) fn stored(answer: StoredAnswer) -> Response<Full<Bytes>> {
+pub(crate) fn stored(answer: StoredAnswer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

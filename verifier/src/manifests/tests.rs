@@ -1,4 +1,13 @@
-use scrip_protocol::{keys::SigningKey, manifest::ManifestBody};
+use scrip_protocol::{
+    keys::SigningKey,
+    manifest::ManifestBody,
+    tlog::{
+        checkpoint::Checkpoint,
+        cosignature::cosign,
+        note::{Algorithm, KeyName, VerifierKey},
+        tree::InclusionProof,
+    },
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -139,7 +148,10 @@ async fn what_another_key_signed_changes_nothing() {
     let other = SigningKey::from_seed(&[1; 32]);
     world.vendor.publish(|body| (body.version, body.root_key) = (9, other.public()));
     let refreshed = world.refresh(&manifests).await;
-    assert!(matches!(refreshed, Err(RefreshError::Manifest(ManifestError::OtherVendor))));
+    assert!(matches!(
+        refreshed,
+        Err(RefreshError::Manifest(ProvenManifestError::Manifest(ManifestError::OtherVendor)))
+    ));
     assert_eq!(world.version(&manifests), Some(1));
     let unknown = VendorId::from_bytes([1; 32]);
     let refreshed = manifests.refresh(&unknown, &*world.link, NOW).await;
@@ -190,4 +202,79 @@ async fn what_has_begun_stays_where_it_was() {
     world.vendor.publish(moved(2));
     let refreshed = world.refresh_at(&long_ago, begins.plus(2 * DAY)).await.unwrap();
     assert_eq!(refreshed, Refreshed::Updated { version: 2 });
+}
+
+fn witness(number: u8) -> (SigningKey, VerifierKey) {
+    let key = SigningKey::from_seed(&[0x50 + number; 32]);
+    let name = format!("witness.example/w{number}").parse().unwrap();
+    let verifier = VerifierKey::new(name, Algorithm::CosignatureV1, key.public());
+    (key, verifier)
+}
+
+impl World {
+    /// From now on the manifest comes with the proof of a log of one leaf, cosigned by these witnesses.
+    fn prove(&self, witnesses: &[u8]) {
+        let manifest = self.vendor.manifest();
+        let origin = KeyName::of_ledger(&self.vendor.id());
+        let log = SigningKey::from_seed(&[0x78; 32]);
+        let checkpoint = Checkpoint { origin, size: 1, root: manifest.leaf_hash() };
+        let mut checkpoint = checkpoint.sign(&log).unwrap();
+        for number in witnesses {
+            let (key, verifier) = witness(*number);
+            let signature = cosign(&checkpoint, verifier.name(), &key, NOW).unwrap();
+            checkpoint.add(signature).unwrap();
+        }
+        let inclusion = InclusionProof(Vec::new());
+        let proof = LogProof { extra: None, index: 0, inclusion, checkpoint };
+        self.vendor.prove(proof.encode());
+    }
+
+    fn demanding(&self, witnesses: &[u8]) -> Manifests {
+        let keys = witnesses.iter().map(|number| witness(*number).1).collect();
+        let policy = WitnessPolicy::new(keys, witnesses.len()).unwrap();
+        self.open().demanding(&self.vendor.id(), policy)
+    }
+
+    fn is_proven(&self, manifests: &Manifests) -> bool {
+        manifests.proven(&self.vendor.id()).unwrap().proof().is_some()
+    }
+}
+
+#[tokio::test]
+async fn the_proof_is_kept_beside_the_manifest() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    assert!(!world.is_proven(&manifests));
+    world.prove(&[]);
+    assert_eq!(world.refresh(&manifests).await.unwrap(), Refreshed::Unchanged);
+    assert!(world.is_proven(&manifests) && world.is_proven(&world.open()));
+    // That of another version is none, also where a crash came between the two files.
+    world.vendor.publish(|body| body.version = 2);
+    assert_eq!(world.refresh(&manifests).await.unwrap(), Refreshed::Updated { version: 2 });
+    assert!(!world.is_proven(&manifests) && !world.is_proven(&world.open()));
+    world.prove(&[]);
+    world.refresh(&manifests).await.unwrap();
+    assert!(world.is_proven(&world.open()));
+}
+
+#[tokio::test]
+async fn where_witnesses_are_demanded_nothing_newer_is_taken_without_them() {
+    let world = World::new();
+    let manifests = world.demanding(&[1, 2]);
+    for cosigned in [&[][..], &[1], &[2, 3]] {
+        world.prove(cosigned);
+        let refreshed = world.refresh(&manifests).await;
+        assert!(matches!(refreshed, Err(RefreshError::Unproven { offered: 1, .. })));
+        assert_eq!(world.version(&manifests), None);
+    }
+    world.prove(&[1, 2]);
+    assert_eq!(world.refresh(&manifests).await.unwrap(), Refreshed::Updated { version: 1 });
+    world.vendor.publish(|body| body.version = 2);
+    let refreshed = world.refresh(&manifests).await;
+    assert!(matches!(refreshed, Err(RefreshError::Unproven { offered: 2, .. })), "an old proof");
+    assert_eq!(world.version(&manifests), Some(1));
+    // What another operator's witnesses stood for is in use, and waits for a proof of its own.
+    let others = world.demanding(&[3]);
+    assert!(world.version(&others) == Some(1) && !world.is_proven(&others));
 }

@@ -172,7 +172,7 @@ impl VendorLink for TestLink {
         Box::pin(async move {
             match *lock(&self.behaviour) {
                 Behaviour::Down => Err(down()),
-                _ => Ok(self.vendor(vendor)?.manifest_bytes().into()),
+                _ => Ok(self.vendor(vendor)?.published().into()),
             }
         })
     }

@@ -22,7 +22,7 @@ use scrip_protocol::{
     issuance::Certificate,
     keys::{PublicKey, Signature, SigningKey},
     ledger::{Leaf, Redemption},
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, ProvenManifest, Windows},
     pack::Pack,
     payment::{PaidRequest, Payment},
     redemption::{
@@ -57,6 +57,8 @@ pub struct TestVendor {
     receipt: SigningKey,
     body: ManifestBody,
     manifest: Mutex<Vec<u8>>,
+    /// The text of the proof that it is served with.
+    proof: Mutex<String>,
     keys: &'static [KeyPair],
     issued: AtomicU64,
     spent: Mutex<HashMap<[u8; 32], (Binding, Signature, u64)>>,
@@ -84,9 +86,10 @@ impl TestVendor {
             epochs: (0..EPOCHS).map(|at| epoch(at, keys)).collect(),
         };
         let manifest = Mutex::new(body.sign(&root));
+        let proof = Mutex::default();
         let (spent, ledger, invalid) = (Mutex::default(), Mutex::default(), Mutex::default());
         let issued = AtomicU64::new(0);
-        Self { root, receipt, body, manifest, keys, issued, spent, ledger, invalid }
+        Self { root, receipt, body, manifest, proof, keys, issued, spent, ledger, invalid }
     }
 
     /// Its id.
@@ -102,6 +105,16 @@ impl TestVendor {
     /// What it publishes.
     pub fn manifest_bytes(&self) -> Vec<u8> {
         lock(&self.manifest).clone()
+    }
+
+    /// The same as it is served, with its proof if it has one.
+    pub fn published(&self) -> Vec<u8> {
+        ProvenManifest::join(&self.manifest_bytes(), lock(&self.proof).as_bytes())
+    }
+
+    /// From now on its manifest is served with this text as its proof.
+    pub fn prove(&self, proof: String) {
+        *lock(&self.proof) = proof;
     }
 
     /// What it publishes, verified.

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use scrip_protocol::{
     address::{RelayAddress, VendorAddress},
     purchase::OrderId,
+    tlog::note::{KeyName, VerifierKey},
 };
 
 use crate::{Pace, Privacy, net::ProxySetting};
@@ -85,6 +86,11 @@ pub(super) enum Command {
     /// Relays that this wallet uses
     #[command(subcommand)]
     Relay(RelayCommand),
+    /// Witnesses of the vendor's ledger: the wallet buys only under a manifest for which enough of them stand
+    #[command(subcommand)]
+    Witness(WitnessCommand),
+    /// The vendor's manifest, as the wallet has it; with --now it asks relays for it
+    Manifest,
     /// Buy certificates
     Buy(BuyArguments),
     /// What the vendor sells
@@ -138,6 +144,38 @@ pub(super) struct InitArguments {
     /// How far apart in time the wallet keeps what it does: off, normal, high
     #[arg(long, value_name = "LEVEL", default_value_t)]
     pub(super) privacy: Privacy,
+    #[command(flatten)]
+    pub(super) witnesses: WitnessArguments,
+}
+
+/// Who must stand for a manifest before anything is bought under it.
+#[derive(Args)]
+pub(super) struct WitnessArguments {
+    /// The key of a witness of the vendor's ledger, as its operator publishes it; once for each
+    #[arg(long, value_name = "KEY")]
+    pub(super) witness: Vec<VerifierKey>,
+    /// How many of the witnesses must have cosigned [default: more than half]
+    #[arg(long, value_name = "N")]
+    pub(super) quorum: Option<usize>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum WitnessCommand {
+    /// Name witnesses
+    Add {
+        #[command(flatten)]
+        witnesses: WitnessArguments,
+    },
+    /// Those that are named
+    List,
+    /// Do not demand one any more
+    Remove {
+        /// Its name
+        name: KeyName,
+        /// How many of the others must have cosigned [default: more than half]
+        #[arg(long, value_name = "N")]
+        quorum: Option<usize>,
+    },
 }
 
 #[derive(Args)]
@@ -161,6 +199,8 @@ pub(super) struct RestoreArguments {
     /// been renewed are not found before `scrip inquire`
     #[arg(long)]
     pub(super) no_inquiry: bool,
+    #[command(flatten)]
+    pub(super) witnesses: WitnessArguments,
 }
 
 /// What was paid with. One of them; an order can be named beside a purchase in an app store.
@@ -222,7 +262,8 @@ pub(super) struct SettingsArguments {
     /// Use no proxies
     #[arg(long)]
     pub(super) direct: bool,
-    /// Relays of how many operators must report the vendor's manifest before anything is bought under it [at first: 2]
+    /// Relays of how many operators must hand out the vendor's manifest before anything is bought under it, where no witnesses
+    /// are named [at first: 2]
     #[arg(long, value_name = "N")]
     pub(super) agreement: Option<u8>,
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use scrip_protocol::tlog::{note::KeyName, policy::BadPolicy};
 use scrip_runtime::{files::FileError, passphrase::PassphraseError, program::RuntimeError};
 
 use super::output::note;
@@ -26,6 +27,10 @@ pub(super) enum CliError {
     NoHome,
     #[error("no vendor was named")]
     NoVendor,
+    #[error("the witnesses cannot be what they are said to be: {0}")]
+    Witnesses(#[source] BadPolicy),
+    #[error("this wallet names no witness {0}")]
+    WitnessUnknown(KeyName),
     #[error("{0} of what was begun could not be finished")]
     StillOpen(usize),
     #[error("something has to be done: {0} of the findings are open")]
@@ -52,6 +57,8 @@ impl CliError {
             Self::Unhealthy(_) => {
                 "do what each of them says; most of it, `scrip doctor --repair` does"
             }
+            Self::Witnesses(_) => "correct the keys or the quorum",
+            Self::WitnessUnknown(_) => "`scrip witness list` shows them",
             Self::NoVendor => "name it with --vendor, or a backup with --backup",
             Self::StillOpen(_) => "do what each of them says above, then run `scrip resume` again",
             Self::Output(_) => "check the free space, or where the output goes",
@@ -71,8 +78,10 @@ impl CliError {
                 WalletError::Link(_)
                 | WalletError::Words(_)
                 | WalletError::Client(_)
-                | WalletError::TooFewWitnesses { .. },
+                | WalletError::TooFewOperators { .. },
             )
+            | Self::Witnesses(_)
+            | Self::WitnessUnknown(_)
             | Self::Passphrase(_)
             | Self::Variable { .. }
             | Self::GooglePurchase
@@ -84,7 +93,9 @@ impl CliError {
                 | WalletError::PurchaseOpen { .. }
                 | WalletError::StillStoring { .. }
                 | WalletError::BadReceipt { .. }
-                | WalletError::ManifestUnconfirmed { .. }
+                | WalletError::ManifestUnproven { .. }
+                | WalletError::NotAgreedYet { .. }
+                | WalletError::NotProvenYet { .. }
                 | WalletError::OffSchedule(_)
                 | WalletError::NoIssuingKey(_)
                 | WalletError::KeysRefused

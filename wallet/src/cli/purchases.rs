@@ -11,15 +11,19 @@ use scrip_protocol::{
 use super::{
     arguments::{BuyArguments, OrderArguments, RestockArguments},
     error::CliError,
+    manifest,
     output::{counted, table},
     session::Session,
 };
-use crate::{OpenOrder, Restocking};
+use crate::{OpenOrder, Restocking, When};
 
 pub(super) async fn buy(session: &Session, arguments: BuyArguments) -> Result<(), CliError> {
     let order = arguments.order;
     let proof = proof(arguments)?;
     let wallet = session.open().await?;
+    if session.when == When::Now {
+        manifest::look_now(&wallet).await?;
+    }
     let bought = match proof {
         Some(proof) => wallet.buy_with(proof, order).await?,
         None => wallet.buy_free().await?,
@@ -163,6 +167,9 @@ pub(super) async fn order(session: &Session, arguments: OrderArguments) -> Resul
         wallet.close().await?;
         return session.output.show(&orders, |orders| show_orders(orders));
     };
+    if session.when == When::Now {
+        manifest::look_now(&wallet).await?;
+    }
     let order = wallet.order(&product).await?;
     wallet.close().await?;
     session.output.show(&order, show_order)

@@ -4,6 +4,7 @@ use std::{io::Read, path::Path};
 
 use scrip_protocol::{
     address::RelayAddress, refusal::Accusation, seed::WalletSeed, time::SECONDS_PER_DAY,
+    tlog::policy::WitnessPolicy,
 };
 use scrip_runtime::{files::write_new_private, sealed::SealParams};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::{
     arguments::{InitArguments, RestoreArguments, SettingsArguments},
     care::inquired_lines,
     error::CliError,
+    manifest,
     output::{counted, note, table},
     session::Session,
 };
@@ -35,6 +37,7 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
     let mut entropy = session.environment.entropy.clone();
     let seed = WalletSeed::generate(&mut entropy);
     let words = words::of_seed(&seed)?;
+    let witnesses = manifest::given(arguments.witnesses)?;
     let passphrase = session.new_passphrase()?;
     let vendor = arguments.vendor;
     let mut made = Made {
@@ -51,9 +54,15 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
         }
         None => made.words = Some(&words),
     }
-    let new = NewWallet { privacy: arguments.privacy, ..new_wallet(session, vendor, seed) };
+    let privacy = arguments.privacy;
+    let new = NewWallet { privacy, witnesses, ..new_wallet(session, vendor, seed) };
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
+    // The one time that the vendor itself is asked for it: nothing is bought yet.
+    if let Err(error) = wallet.meet_vendor().await {
+        note(&format!("warning: the vendor's manifest is not here yet: {error}"));
+        note(&format!("  {}", error.remedy()));
+    }
     wallet.close().await?;
     let shown = session.output.show(&made, |made| {
         let words = match (&made.words, &made.words_file) {
@@ -96,8 +105,10 @@ pub(super) async fn restore(
         }
     };
     let seed = words::to_seed(&Zeroizing::new(text))?;
+    let witnesses = manifest::given(arguments.witnesses)?;
     let passphrase = session.new_passphrase()?;
-    let new = NewWallet { privacy: arguments.privacy, ..new_wallet(session, vendor, seed) };
+    let privacy = arguments.privacy;
+    let new = NewWallet { privacy, witnesses, ..new_wallet(session, vendor, seed) };
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     wallet.set_inquiries(!arguments.no_inquiry).await?;
@@ -354,6 +365,7 @@ fn new_wallet(
         proxy_buy: network.proxy_buy.clone(),
         proxy_spend: network.proxy_spend.clone(),
         privacy: Privacy::default(),
+        witnesses: WitnessPolicy::none(),
     }
 }
 

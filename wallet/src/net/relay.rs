@@ -7,9 +7,10 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderName, Method, header::CONTENT_TYPE};
 use scrip_protocol::{
     address::RelayAddress,
-    id::{MessageId, ResourceId},
+    id::{MessageId, ResourceId, VendorId},
     keys::SigningKey,
-    limits::{MAX_JSON_ANSWER, MAX_LEASE_STATUS, MAX_RECEIPT, MESSAGE_BLOCK},
+    limits::{MAX_JSON_ANSWER, MAX_LEASE_STATUS, MAX_PROVEN_MANIFEST, MAX_RECEIPT, MESSAGE_BLOCK},
+    manifest::HELD_HEADER,
     media,
     problem::{Price, Problem, ProblemType},
     resource::{COMMAND_HEADER, Command, LeaseStatus, RelayInfo, SIGNATURE_HEADER, SizeClass},
@@ -110,6 +111,18 @@ impl RelayClient {
             CallError::Invalid("the relay's information is not signed by its operator")
         })?;
         Ok(Statement { info, body: body.into(), signature })
+    }
+
+    /// The manifest that the relay holds of a vendor, with its proof, and the operator's word for it; neither is checked yet.
+    ///
+    /// # Errors
+    /// [`CallError`], with `not-found` where the relay does not take this vendor's certificates.
+    pub async fn manifest(&self, vendor: &VendorId) -> Result<(Bytes, String), CallError> {
+        let url = self.url(&format!("/v1/manifests/{vendor}"));
+        let response = self.http.send(Request::get(url, MAX_PROVEN_MANIFEST)).await?;
+        let said = response.headers.get(HELD_HEADER).and_then(|value| value.to_str().ok());
+        let said = said.unwrap_or_default().to_owned();
+        Ok((body_of(response, 200, Some(media::MANIFEST))?, said))
     }
 
     /// The price of a resource request.

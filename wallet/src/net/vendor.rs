@@ -6,7 +6,7 @@ use scrip_protocol::{
     inquiry::{Inquiry, InquiryAnswer},
     issuance::{GrantAnswer, IssuanceAnswer},
     keys::PublicKey,
-    limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_MANIFEST},
+    limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_PROVEN_MANIFEST},
     media,
     purchase::{GrantRequest, Offer, OrderAnswer, OrderRequest},
     renewal::{RenewalAnswer, RenewalRequest},
@@ -30,12 +30,12 @@ impl VendorClient {
         Self { http, address }
     }
 
-    /// The signed manifest, not yet checked.
+    /// The signed manifest with its proof, not yet checked.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn manifest(&self) -> Result<Vec<u8>, CallError> {
-        let request = Request::get(self.url("/v1/manifest"), MAX_MANIFEST);
+        let request = Request::get(self.url("/v1/manifest"), MAX_PROVEN_MANIFEST);
         let body = body_of(self.http.send(request).await?, 200, Some(media::MANIFEST))?;
         Ok(body.into())
     }

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Restore = 10,
     Evidence = 11,
     Tending = 20,
+    Offered = 24,
     Copy = 12,
     Notices = 13,
     Caught = 16,
@@ -28,7 +29,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::NameKey,
         Self::Identity,
         Self::Settings,
@@ -46,6 +47,7 @@ impl Kind {
         Self::Tending,
         Self::Caught,
         Self::Restock,
+        Self::Offered,
     ];
 
     /// The kind with this number; `None` for one of a newer release.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Notices => "notices",
             Self::Caught => "caught relay",
             Self::Restock => "restock",
+            Self::Offered => "offered manifest",
         }
     }
 }

@@ -19,8 +19,9 @@ use scrip_protocol::{
     check::{Spend, check_one},
     credits::Credits,
     hash::{Label, hash},
-    id::{ManifestDigest, MessageId, OperatorId, PaymentId, ResourceId, encode_base64url},
+    id::{MessageId, OperatorId, PaymentId, ResourceId, encode_base64url},
     keys::{PublicKey, SigningKey},
+    manifest::{HELD_HEADER, HeldManifest, ProvenManifest},
     media,
     payment::PaidRequest,
     problem::{Price, Problem, ProblemType},
@@ -61,11 +62,9 @@ struct Books {
     payments: BTreeMap<PaymentId, Vec<u8>>,
     leases: BTreeMap<ResourceId, Lease>,
     taken: u64,
-    /// Reported in the place of the true digest.
-    other_digest: Option<ManifestDigest>,
-    /// The manifest that it holds, where that is not the vendor's newest.
-    held: Option<(u64, ManifestDigest)>,
-    /// How often it was asked about itself.
+    /// The manifest that it hands out, where that is not the vendor's newest.
+    held: Option<ProvenManifest>,
+    /// How often it was asked for the manifest.
     asked: usize,
     /// What the next paid requests are refused for, and whether they are taken all the same.
     refuse_next: VecDeque<(ProblemType, bool)>,
@@ -123,14 +122,14 @@ impl FakeRelay {
         self.books.lock().unwrap().taken
     }
 
-    pub(crate) fn report_digest(&self, digest: Option<ManifestDigest>) {
-        self.books.lock().unwrap().other_digest = digest;
+    /// From now on it hands out this manifest.
+    pub(crate) fn hand_out(&self, manifest: ProvenManifest) {
+        self.books.lock().unwrap().held = Some(manifest);
     }
 
     /// From now on it holds the manifest that the vendor shows now, whatever the vendor shows later.
     pub(crate) fn freeze_manifest(&self) {
-        let manifest = self.vendor.manifest();
-        self.books.lock().unwrap().held = Some((manifest.version(), manifest.digest()));
+        self.hand_out(self.vendor.proven_manifest());
     }
 
     /// It looks for the vendor's manifest again.
@@ -138,7 +137,7 @@ impl FakeRelay {
         self.books.lock().unwrap().held = None;
     }
 
-    /// How often it was asked about itself.
+    /// How often it was asked for the manifest.
     pub(crate) fn asked(&self) -> usize {
         self.books.lock().unwrap().asked
     }
@@ -210,6 +209,7 @@ impl FakeRelay {
     fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/v1/relay", get(info))
+            .route("/v1/manifests/{vendor_id}", get(manifest))
             .route("/v1/queues", post(priced))
             .route("/v1/chunks", post(priced))
             .route("/v1/extensions", post(priced))
@@ -223,10 +223,6 @@ impl FakeRelay {
     }
 
     fn info(&self) -> RelayInfo {
-        let manifest = self.vendor.manifest();
-        let mut books = self.books.lock().unwrap();
-        books.asked += 1;
-        let (version, digest) = books.held.unwrap_or((manifest.version(), manifest.digest()));
         RelayInfo {
             operator_key: self.key.public(),
             name: format!("relay-{}", self.number),
@@ -235,8 +231,6 @@ impl FakeRelay {
             vendors: vec![AcceptedVendor {
                 vendor_id: self.vendor.id(),
                 address: self.vendor.address(),
-                manifest_version: version,
-                manifest_digest: Some(books.other_digest.unwrap_or(digest)),
                 test: false,
             }],
         }
@@ -430,6 +424,20 @@ fn other(lease: &Lease) -> PublicKey {
         ResourceKind::Chunk { reader_key, .. } => *reader_key,
         ResourceKind::Extension { .. } => unreachable!(),
     }
+}
+
+async fn manifest(State(relay): Shared, Path(vendor_id): Path<String>) -> Response {
+    if vendor_id != relay.vendor.id().to_string() {
+        return problem(ProblemType::NotFound);
+    }
+    let held = {
+        let mut books = relay.books.lock().unwrap();
+        books.asked += 1;
+        books.held.clone()
+    };
+    let held = held.unwrap_or_else(|| relay.vendor.proven_manifest());
+    let said = HeldManifest::sign(&relay.key, held.manifest()).to_header();
+    ([(HELD_HEADER, said)], typed(media::MANIFEST), held.encode()).into_response()
 }
 
 async fn info(State(relay): Shared) -> Response {

@@ -24,13 +24,21 @@ use scrip_protocol::{
     id::{GrantId, KeyId, VendorId},
     issuance::{GrantAnswer, IssuanceAnswer, IssuanceRequest, SignedItem},
     keys::SigningKey,
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows},
+    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, ProvenManifest, Windows},
     media,
     pack::Pack,
     problem::ProblemType,
     purchase::GrantRequest,
     seed::GrantSecret,
     time::SECONDS_PER_DAY,
+    tlog::{
+        checkpoint::Checkpoint,
+        cosignature::cosign,
+        hash::{leaf_hash, node_hash},
+        note::{Algorithm, KeyName, VerifierKey},
+        proof::LogProof,
+        tree::InclusionProof,
+    },
 };
 use scrip_runtime::clock::{Clock, ManualClock};
 
@@ -67,6 +75,8 @@ pub(super) struct Books {
     /// Epochs that lasted for a day each, until [`START`].
     rotations: u32,
     issuer_name: String,
+    witnesses: Vec<u8>,
+    ledger_stays: bool,
 }
 
 /// The vendor. Vouchers that start with `GOOD` exist.
@@ -130,6 +140,42 @@ impl FakeVendor {
     /// A vendor that has rotated its keys on each of so many days.
     pub(crate) fn rotate_often(&self, days: u32) {
         self.books.lock().unwrap().rotations = days;
+    }
+
+    /// The manifest as it is handed out: with the proof of a ledger that grows with each version, and the cosignatures of these
+    /// witnesses. Its first leaf is the manifest's, so that those of two versions are two histories.
+    pub(crate) fn proven_manifest(&self) -> ProvenManifest {
+        let manifest = self.manifest();
+        let books = self.books.lock().unwrap();
+        let doublings = if books.ledger_stays { 0 } else { manifest.version() - 1 };
+        let (mut root, mut inclusion) = (manifest.leaf_hash(), Vec::new());
+        let mut beside = leaf_hash(b"whatever");
+        for _ in 0..doublings {
+            root = node_hash(&root, &beside);
+            inclusion.push(beside);
+            beside = node_hash(&beside, &beside);
+        }
+        let checkpoint =
+            Checkpoint { origin: KeyName::of_ledger(&self.id()), size: 1 << doublings, root };
+        let mut checkpoint = checkpoint.sign(&SigningKey::from_seed(&[2; 32])).unwrap();
+        for number in &books.witnesses {
+            let (key, verifier) = witness(*number);
+            let signature = cosign(&checkpoint, verifier.name(), &key, self.clock.now()).unwrap();
+            checkpoint.add(signature).unwrap();
+        }
+        let inclusion = InclusionProof(inclusion);
+        let proof = LogProof { extra: None, index: 0, inclusion, checkpoint };
+        ProvenManifest::new(manifest, Some(proof))
+    }
+
+    /// From now on its ledger has one leaf, whatever the version: two trees of one size.
+    pub(crate) fn keep_the_ledger_small(&self) {
+        self.books.lock().unwrap().ledger_stays = true;
+    }
+
+    /// From now on these witnesses cosign its ledger.
+    pub(crate) fn cosigned_by(&self, witnesses: &[u8]) {
+        self.books.lock().unwrap().witnesses = witnesses.to_vec();
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
@@ -222,6 +268,14 @@ fn pack() -> Pack {
     Pack::new((0..).zip(PACK).map(|(k, count)| (Exponent::new(k).unwrap(), count))).unwrap()
 }
 
+/// A witness of the ledger.
+pub(crate) fn witness(number: u8) -> (SigningKey, VerifierKey) {
+    let key = SigningKey::from_seed(&[0x40 + number; 32]);
+    let name = format!("witness.example/w{number}").parse().unwrap();
+    let verifier = VerifierKey::new(name, Algorithm::CosignatureV1, key.public());
+    (key, verifier)
+}
+
 fn rsa_key(line: &str) -> Rsa {
     let (modulus, exponent) = line.split_once(' ').unwrap();
     let modulus: Vec<u8> = from_hex(modulus);
@@ -242,7 +296,7 @@ fn bearer(headers: &HeaderMap) -> Option<GrantId> {
 }
 
 async fn manifest(State(vendor): State<Arc<FakeVendor>>) -> Response {
-    (typed(media::MANIFEST), vendor.manifest().bytes().to_vec()).into_response()
+    (typed(media::MANIFEST), vendor.proven_manifest().encode()).into_response()
 }
 
 async fn create_grant(

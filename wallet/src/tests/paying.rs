@@ -122,6 +122,7 @@ async fn what_a_relay_saw_pays_there_or_after_its_renewal() {
         .unwrap_err();
     world.vendor.set_version(10, "vendor.test");
     world.clock.advance(101 * SECONDS_PER_DAY);
+    wallet.look_now().await.unwrap();
     wallet.renew(Doubtful::Keep).await.unwrap();
     let balance = wallet.balance().await.unwrap();
     assert_eq!((balance.seen, balance.spendable), (Vec::new(), all), "nobody has seen these");

@@ -27,17 +27,22 @@ fn pack() -> Credits {
     FakeVendor::pack_value()
 }
 
-/// A world in which the first epoch's certificates can be renewed into the second's.
-async fn in_the_window(world: &World) {
+/// A world whose manifest has an epoch that the first one's certificates can be renewed into.
+async fn renewing(relays: u8) -> World {
+    let world = World::new(relays).await;
     world.vendor.set_version(10, "vendor.test");
+    world
+}
+
+/// Certificates of the first epoch can be renewed.
+async fn in_the_window(world: &World) {
     world.clock.advance(101 * SECONDS_PER_DAY);
 }
 
 #[tokio::test]
 async fn certificates_are_renewed_in_their_window() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let wallet = world.funded("wallet").await;
-    world.vendor.set_version(10, "vendor.test");
     world.clock.advance(99 * SECONDS_PER_DAY);
     let nothing = wallet.tend().await.unwrap();
     assert!(nothing.renewed.is_none() && nothing.inquired.is_none());
@@ -59,14 +64,14 @@ async fn certificates_are_renewed_in_their_window() {
     let wallet = world.open("wallet").await;
     assert_eq!(wallet.balance().await.unwrap().spendable, Credits(pack().0 - 2));
     // Nothing is due any more, and nobody is called.
-    world.vendor.faults.add("GET /v1/manifest", Fault::NotDone);
+    world.vendor.faults.add("POST /v1/renewals", Fault::NotDone);
     world.clock.advance(SECONDS_PER_DAY);
     assert!(wallet.tend().await.unwrap().renewed.is_none());
 }
 
 #[tokio::test]
 async fn what_is_being_renewed_is_not_spent_and_is_asked_for_again() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let wallet = world.funded("wallet").await;
     in_the_window(&world).await;
     for fault in [Fault::DoneAndLost, Fault::NotDone] {
@@ -89,11 +94,13 @@ async fn what_is_being_renewed_is_not_spent_and_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_failing_vendor_is_not_asked_at_every_command() {
-    let world = World::new(0).await;
+    let world = renewing(0).await;
     let wallet = world.funded("wallet").await;
     in_the_window(&world).await;
-    world.vendor.faults.add("GET /v1/manifest", Fault::NotDone);
-    assert!(wallet.tend().await.is_err());
+    for _ in 0..2 {
+        world.vendor.faults.add("POST /v1/renewals", Fault::NotDone);
+    }
+    assert_eq!(wallet.tend().await.unwrap().renewed.unwrap().certificates, 0);
     assert!(wallet.tend().await.unwrap().renewed.is_none(), "later");
     world.clock.advance(6 * 3_600);
     assert_eq!(wallet.tend().await.unwrap().renewed.unwrap().certificates, CERTIFICATES);
@@ -101,7 +108,7 @@ async fn a_failing_vendor_is_not_asked_at_every_command() {
 
 #[tokio::test]
 async fn a_refusal_gives_back_only_what_is_certainly_not_recorded() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let wallet = world.funded("wallet").await;
     in_the_window(&world).await;
     let refused = |problem| Fault::Problem(Problem::new(problem));
@@ -122,7 +129,7 @@ async fn a_refusal_gives_back_only_what_is_certainly_not_recorded() {
 
 #[tokio::test]
 async fn other_keys_are_chosen_where_the_first_are_refused() {
-    let world = World::new(0).await;
+    let world = renewing(0).await;
     let wallet = world.funded("wallet").await;
     in_the_window(&world).await;
     let refused = || Fault::Problem(Problem::new(ProblemType::KeyOutsideWindow));
@@ -135,7 +142,7 @@ async fn other_keys_are_chosen_where_the_first_are_refused() {
 
 #[tokio::test]
 async fn what_a_copy_has_spent_is_a_loss_with_a_proof() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     world.funded("wallet").await.close().await.unwrap();
     crate::testing::copy_directory(&world.path("wallet"), &world.path("copy"));
     let copy = world.open("copy").await;
@@ -152,7 +159,7 @@ async fn what_a_copy_has_spent_is_a_loss_with_a_proof() {
 
 #[tokio::test]
 async fn what_a_copy_has_renewed_long_ago_is_in_doubt() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     world.funded("wallet").await.close().await.unwrap();
     crate::testing::copy_directory(&world.path("wallet"), &world.path("copy"));
     in_the_window(&world).await;
@@ -169,7 +176,7 @@ async fn what_a_copy_has_renewed_long_ago_is_in_doubt() {
 
 #[tokio::test]
 async fn a_vendor_that_invents_a_spend_is_not_believed() {
-    let world = World::new(0).await;
+    let world = renewing(0).await;
     let wallet = world.funded("wallet").await;
     in_the_window(&world).await;
     world.vendor.lie(true);
@@ -191,7 +198,7 @@ async fn a_vendor_that_invents_a_spend_is_not_believed() {
 
 #[tokio::test]
 async fn doubt_ends_when_every_relay_has_had_time_to_redeem() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let lost = world.funded("lost").await;
     for _ in 0..2 {
         lost.create_queue(queue()).await.unwrap();
@@ -229,7 +236,7 @@ async fn doubt_ends_when_every_relay_has_had_time_to_redeem() {
 
 #[tokio::test]
 async fn a_restored_wallet_finds_what_was_renewed() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let lost = world.funded("lost").await;
     in_the_window(&world).await;
     lost.renew(Doubtful::Keep).await.unwrap();
@@ -256,7 +263,7 @@ async fn a_restored_wallet_finds_what_was_renewed() {
 
 #[tokio::test]
 async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let lost = world.funded("lost").await;
     lost.create_queue(queue()).await.unwrap();
     in_the_window(&world).await;
@@ -274,9 +281,8 @@ async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
     assert_eq!(wallet.balance().await.unwrap().spendable.0, pack().0 - 2);
 
     // Another, five days before the end: waiting would lose all.
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     world.funded("lost").await.create_queue(queue()).await.unwrap();
-    world.vendor.set_version(10, "vendor.test");
     world.clock.advance(125 * SECONDS_PER_DAY);
     let wallet = world.create("restored").await;
     wallet.add_relay(&world.relays[0].address()).await.unwrap();
@@ -289,7 +295,7 @@ async fn in_the_window_doubt_is_waited_for_as_long_as_there_is_time() {
 
 #[tokio::test]
 async fn each_request_about_certificates_has_a_connection_of_its_own() {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     world.funded("lost").await.close().await.unwrap();
     in_the_window(&world).await;
     let wallet = world.create("restored").await;
@@ -332,7 +338,7 @@ async fn stories(world: &World, steps: &Steps) {
 }
 
 async fn prepared() -> World {
-    let world = World::new(1).await;
+    let world = renewing(1).await;
     let lost = world.funded("lost").await;
     lost.create_queue(queue()).await.unwrap();
     world.relays[0].redeem();

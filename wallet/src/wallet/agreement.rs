@@ -1,47 +1,89 @@
-//! Whether this wallet is shown the manifest that everybody is shown (keys.md, "What a wallet asks for before it buys").
+//! Under which manifest this wallet has something signed (keys.md, "What a wallet asks for before it buys"): everybody's.
 //!
-//! Before anything is signed under a manifest, relays of so many operators must have reported exactly its version and digest.
-//! What they said when they were used counts, and is remembered: relays are asked only where that does not suffice, as few
-//! as do, and once for each version. To ask shows a relay that somebody is interested in it, and when.
+//! With witnesses it is everybody's where they cosigned a checkpoint of the vendor's ledger that has it; without, where relays of so
+//! many operators handed out exactly it. Either is known before a purchase, and a purchase asks nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
 use rand_core::RngCore;
 use scrip_protocol::{
     address::RelayAddress,
-    id::{KeyId, OperatorId},
-    manifest::Manifest,
-    time::UnixSeconds,
+    id::{KeyId, ManifestDigest, OperatorId},
+    manifest::{Manifest, Operator, ProvenManifest},
+    time::{SECONDS_PER_DAY, UnixSeconds},
+    tlog::{note::VerifierKey, policy::WitnessPolicy, proof::LogProof},
 };
+use serde::Serialize;
 
 use super::Wallet;
 use crate::{
     error::WalletError,
-    net::{Network, VendorClient},
-    records::{AgreedManifest, ManifestRecord, RelayRecord, Settings},
+    privacy::Privacy,
+    records::{
+        AgreedManifest, ManifestRecord, OfferedRecord, Purchase, PurchaseState, RelayRecord,
+        Settings,
+    },
     store::Changes,
 };
 
-/// How the relays stand to one manifest.
-#[derive(Default)]
-struct Poll {
-    /// Whose relays report it.
-    witnesses: BTreeSet<OperatorId>,
-    /// Why the others do not.
-    reasons: BTreeMap<RelayAddress, String>,
-    /// A relay that reports a later version.
-    ahead: Option<(RelayAddress, u64)>,
+/// Days within which one relay is asked for the manifest, at a moment of the wallet's own.
+pub(super) const DAYS_A_LOOK: u64 = 2;
+/// How long a newer manifest under which other keys issue is held before something is signed under it: by then the wallets of
+/// everybody have it, and whoever was shown it first is not told from them.
+pub(super) const SETTLES_AFTER: u64 = 2 * SECONDS_PER_DAY;
+
+/// Seconds between a question for the manifest and a purchase, of what the wallet does by itself.
+const APART: u64 = SECONDS_PER_DAY;
+
+/// What the wallet knows of the vendor's manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ManifestReport {
+    /// The newest version that is held.
+    pub version: Option<u64>,
+    /// Its digest.
+    pub digest: Option<ManifestDigest>,
+    /// Whether something is signed under it: whether it is everybody's by what the wallet demands.
+    pub agreed: bool,
+    /// How many witnesses must have cosigned; 0 where none are named.
+    pub quorum: usize,
+    /// The witnesses.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many operators must have handed it out, where no witnesses are named.
+    pub agreement: usize,
+    /// How many did, of the version that most did.
+    pub operators: usize,
+    /// When it was last seen.
+    pub seen: Option<UnixSeconds>,
+}
+
+impl ManifestRecord {
+    /// The version that is held.
+    pub(super) fn newest(&self) -> u64 {
+        self.digests.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// Whether it is used, and not the one before it.
+    pub(super) fn has_settled(&self, now: UnixSeconds) -> bool {
+        self.before.is_none() || now < self.since || self.since.plus(SETTLES_AFTER) <= now
+    }
+
+    pub(super) fn agreed(&self) -> AgreedManifest {
+        AgreedManifest {
+            manifest: self.manifest.clone(),
+            proof: self.proof.clone(),
+            operators: self.operators.clone(),
+        }
+    }
 }
 
 impl Wallet {
-    /// How many operators must report a manifest before this wallet buys under it.
+    /// Of how many operators relays must hand out a manifest before this wallet buys under it, where it names no witnesses.
     pub async fn agreement(&self) -> u8 {
         self.settings.lock().await.agreement
     }
 
-    /// Stores how many operators must report a manifest. With none, the vendor alone says which keys there are, and can
-    /// give this wallet keys of its own; with one, it can together with that one.
+    /// Stores how many operators must hand out a manifest. With none, and without witnesses, the vendor alone says which keys there
+    /// are, and can give this wallet keys of its own; with one, it can together with that one.
     ///
     /// # Errors
     /// [`WalletError::Store`].
@@ -53,196 +95,244 @@ impl Wallet {
         Ok(())
     }
 
-    /// Refuses a purchase for which too few operators are known, before anything of it is recorded.
-    pub(super) async fn refuse_unwitnessed(&self) -> Result<(), WalletError> {
-        let needed = usize::from(self.agreement().await);
-        let held = self.store.get::<ManifestRecord>(&[]).await?;
-        let mut known = held.map(|held| held.witnesses).unwrap_or_default();
+    /// The witnesses of whom so many must have cosigned a checkpoint with the manifest; none with [`WitnessPolicy::none`].
+    pub async fn witness_policy(&self) -> WitnessPolicy {
+        self.settings.lock().await.witnesses.clone()
+    }
+
+    /// Stores the witnesses. What is held stays in use where it satisfies them, and else waits for a proof that does.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn set_witnesses(&self, witnesses: WitnessPolicy) -> Result<(), WalletError> {
+        let mut settings = self.settings.lock().await;
+        let changed = Settings { witnesses, ..settings.clone() };
+        self.store.commit(Changes::default().put(&changed)).await?;
+        *settings = changed;
+        Ok(())
+    }
+
+    /// Whether this is everybody's, by what the wallet demands now.
+    pub(super) async fn is_agreed(&self, one: &AgreedManifest) -> Result<bool, WalletError> {
+        let policy = self.witness_policy().await;
+        if policy.quorum() > 0 {
+            let manifest = Manifest::open(&one.manifest.0, &self.vendor.id)?;
+            let proof = one.proof.as_ref().and_then(|text| LogProof::parse(&text.0).ok());
+            return Ok(ProvenManifest::new(manifest, proof).verify(&policy).is_ok());
+        }
+        let counted = self.counted_operators().await?;
+        let found = one.operators.intersection(&counted).count();
+        Ok(found >= usize::from(self.agreement().await))
+    }
+
+    /// The operators whose relays count: those that the user added, and those whom the manifest names that is held already. Whom
+    /// only the manifest in question names would say what its maker wants.
+    async fn counted_operators(&self) -> Result<BTreeSet<OperatorId>, WalletError> {
         let relays = self.store.all::<RelayRecord>().await?;
-        known.extend(relays.iter().map(|relay| relay.address.id));
-        match known.len() < needed {
-            true => Err(WalletError::TooFewWitnesses { needed, known: known.len() }),
+        let mut counted: BTreeSet<OperatorId> =
+            relays.into_iter().map(|relay| relay.address.id).collect();
+        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
+            let manifest = Manifest::open(&held.manifest.0, &self.vendor.id)?;
+            counted.extend(manifest.operators().iter().map(Operator::id));
+        }
+        Ok(counted)
+    }
+
+    /// Refuses a purchase that could wait for ever, before anything of it is recorded.
+    pub(super) async fn refuse_hopeless(&self) -> Result<(), WalletError> {
+        if self.witness_policy().await.quorum() > 0 {
+            return Ok(());
+        }
+        let (needed, known) =
+            (usize::from(self.agreement().await), self.counted_operators().await?.len());
+        match known < needed && self.usable().await?.is_none() {
+            true => Err(WalletError::TooFewOperators { needed, known }),
             false => Ok(()),
         }
     }
 
-    /// The manifest to have certificates signed under: everybody's, and on schedule (keys.md, "On schedule").
-    pub(super) async fn agreed_manifest(
-        &self,
-        client: &VendorClient,
-    ) -> Result<Manifest, WalletError> {
-        let manifest = self.confirmed_manifest(client).await?;
+    /// The manifest to have certificates signed under: everybody's, and on schedule (keys.md, "On schedule"). Asks nobody.
+    ///
+    /// # Errors
+    /// [`WalletError`]: it waits.
+    pub(super) async fn manifest_to_buy_under(&self) -> Result<Manifest, WalletError> {
+        let Some(agreed) = self.usable().await? else { return Err(self.not_agreed().await?) };
+        let manifest = Manifest::open(&agreed.manifest.0, &self.vendor.id)?;
         manifest.is_on_schedule(self.now())?;
         Ok(manifest)
     }
 
-    /// The vendor's newest, if enough operators report it. While they do not have it yet, the newest on which they agreed
-    /// before, as long as the same keys issue in both.
-    async fn confirmed_manifest(&self, client: &VendorClient) -> Result<Manifest, WalletError> {
-        let needed = usize::from(self.agreement().await);
-        let mut manifest = self.refresh_manifest(client).await?;
-        if needed == 0 {
-            return Ok(manifest);
+    /// What is held and agreed on; the one before it while it has not settled and that one still issues.
+    async fn usable(&self) -> Result<Option<AgreedManifest>, WalletError> {
+        let Some(held) = self.store.get::<ManifestRecord>(&[]).await? else { return Ok(None) };
+        let now = self.now();
+        if !held.has_settled(now)
+            && let Some(before) = &held.before
+            && self.is_agreed(before).await?
+            && !issuing(&Manifest::open(&before.manifest.0, &self.vendor.id)?, now).is_empty()
+        {
+            return Ok(Some(before.clone()));
         }
-        self.refuse_unwitnessed().await?;
-        let mut poll = self.poll(&manifest, needed).await?;
-        if poll.ahead.is_some() {
-            // It was published a moment ago.
-            manifest = self.refresh_manifest(client).await?;
-            poll = self.poll(&manifest, needed).await?;
-        }
-        if let Some((relay, theirs)) = poll.ahead {
-            let (relay, ours) = (relay.into(), manifest.version());
-            return Err(WalletError::ManifestWithheld { relay, theirs, ours });
-        }
-        if poll.witnesses.len() >= needed {
-            return Ok(manifest);
-        }
-        match self.agreed_before(needed).await? {
-            Some(older) if issuing(&older, self.now()) == issuing(&manifest, self.now()) => {
-                Ok(older)
-            }
-            _ => Err(WalletError::ManifestUnconfirmed {
-                version: manifest.version(),
-                digest: manifest.digest(),
-                confirmed: poll.witnesses.len(),
-                needed,
-                reasons: poll.reasons.into_values().collect(),
-            }),
-        }
+        let newest = held.agreed();
+        Ok(self.is_agreed(&newest).await?.then_some(newest))
     }
 
-    /// What the relays say of this manifest: what they said before, and, until there are enough, what they say now.
-    async fn poll(&self, manifest: &Manifest, needed: usize) -> Result<Poll, WalletError> {
-        let before = self.witnesses(manifest).await?;
-        let mut poll = Poll { witnesses: before.clone(), ..Poll::default() };
-        let mut unasked = self.store.all::<RelayRecord>().await?;
-        for relay in &unasked {
-            self.hear(&mut poll, relay, manifest).await?;
+    /// The newest manifest that is held, for certificates that exist; else what the vendor shows, for a wallet that is being
+    /// restored. Nothing new is signed under it.
+    ///
+    /// # Errors
+    /// [`WalletError::NoManifest`].
+    pub(super) async fn known_manifest(&self) -> Result<Manifest, WalletError> {
+        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
+            return Ok(Manifest::open(&held.manifest.0, &self.vendor.id)?);
+        }
+        let offered = self.store.all::<OfferedRecord>().await?;
+        let newest = offered.iter().filter(|one| one.vendor).max_by_key(|one| one.version);
+        let newest = newest.ok_or(WalletError::NoManifest)?;
+        Ok(Manifest::open(&newest.manifest.manifest.0, &self.vendor.id)?)
+    }
+
+    /// What the wallet knows of the manifest.
+    ///
+    /// # Errors
+    /// [`WalletError::Store`].
+    pub async fn manifest_report(&self) -> Result<ManifestReport, WalletError> {
+        let held = self.store.get::<ManifestRecord>(&[]).await?;
+        let counted = self.counted_operators().await?;
+        let mut operators =
+            held.as_ref().map_or(0, |held| held.operators.intersection(&counted).count());
+        for offered in self.store.all::<OfferedRecord>().await? {
+            let found = offered.manifest.operators.intersection(&counted).count();
+            operators = operators.max(found);
+        }
+        let policy = self.witness_policy().await;
+        Ok(ManifestReport {
+            version: held.as_ref().map(ManifestRecord::newest),
+            digest: held.as_ref().and_then(|held| held.digests.values().next_back().copied()),
+            agreed: self.usable().await?.is_some(),
+            quorum: policy.quorum(),
+            witnesses: policy.witnesses().to_vec(),
+            agreement: self.agreement().await.into(),
+            operators,
+            seen: held.and_then(|held| held.seen),
+        })
+    }
+
+    async fn not_agreed(&self) -> Result<WalletError, WalletError> {
+        let report = self.manifest_report().await?;
+        if report.quorum > 0 {
+            return Ok(WalletError::NotProvenYet { days: DAYS_A_LOOK });
+        }
+        let missing = report.agreement.saturating_sub(report.operators).max(1) as u64;
+        Ok(WalletError::NotAgreedYet {
+            found: report.operators,
+            needed: report.agreement,
+            days: missing * DAYS_A_LOOK,
+        })
+    }
+
+    /// Whether a relay may be asked for the manifest now: some time after a purchase has come to its end.
+    pub(super) async fn may_look(&self) -> Result<bool, WalletError> {
+        let now = self.now();
+        let bought_lately = |purchase: &Purchase| match purchase.state {
+            PurchaseState::Issued { at, .. } => at <= now && now < at.plus(APART),
+            _ => false,
+        };
+        let purchases = self.store.all::<Purchase>().await?;
+        Ok(!purchases.iter().any(bought_lately) && self.relay_to_ask().await?.is_some())
+    }
+
+    /// Whether a purchase may go on by itself: there is a manifest to buy under, and no relay was asked for it a moment ago.
+    pub(super) async fn may_buy_by_itself(&self) -> Result<bool, WalletError> {
+        if self.usable().await?.is_none() {
+            return Ok(false);
+        }
+        let now = self.now();
+        let held = self.store.get::<ManifestRecord>(&[]).await?;
+        let asked = held.filter(|held| !held.operators.is_empty()).and_then(|held| held.seen);
+        let lately = asked.is_some_and(|asked| asked <= now && now < asked.plus(APART));
+        Ok(!lately || self.privacy().await == Privacy::Off)
+    }
+
+    /// A relay to ask for the manifest, at random among those whose operators handed out nothing that counts yet, and then
+    /// among all.
+    pub(super) async fn relay_to_ask(&self) -> Result<Option<RelayAddress>, WalletError> {
+        Ok(self.relays_to_ask().await?.into_iter().next())
+    }
+
+    /// All relays, in the order in which they are asked.
+    async fn relays_to_ask(&self) -> Result<Vec<RelayAddress>, WalletError> {
+        let mut relays = self.store.all::<RelayRecord>().await?;
+        let mut known: BTreeSet<OperatorId> = BTreeSet::new();
+        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
+            if !self.is_agreed(&held.agreed()).await? {
+                known.extend(held.operators);
+            }
+        }
+        for offered in self.store.all::<OfferedRecord>().await? {
+            known.extend(offered.manifest.operators);
         }
         let mut entropy = self.environment.entropy.clone();
-        unasked.sort_by_cached_key(|_| entropy.next_u64());
-        let network = self.network().await;
-        while poll.witnesses.len() < needed && poll.ahead.is_none() && !unasked.is_empty() {
-            let round = next_round(&mut unasked, &poll.witnesses, needed);
-            let asked = join_all(round.iter().map(|relay| self.ask(&network, &relay.address)));
-            for (relay, asked) in round.iter().zip(asked.await) {
-                match asked {
-                    Ok(relay) => self.hear(&mut poll, &relay, manifest).await?,
-                    Err(error) => {
-                        poll.reasons.insert(relay.address.clone(), error.to_string());
-                    }
-                }
+        relays.sort_by_cached_key(|relay| (known.contains(&relay.address.id), entropy.next_u64()));
+        Ok(relays.into_iter().map(|relay| relay.address).collect())
+    }
+
+    /// Asks relays now, one after the other, until the manifest is everybody's by what the wallet demands: at least one, at most all.
+    /// Where the wallet knows none, the vendor. What is learned so is bought under at once. It shows each relay that somebody is
+    /// interested now, and the vendor's books say who bought right after.
+    ///
+    /// # Errors
+    /// [`WalletError`] where a manifest contradicts another, or nobody answers.
+    pub async fn look_now(&self) -> Result<ManifestReport, WalletError> {
+        let relays = self.relays_to_ask().await?;
+        if relays.is_empty() {
+            self.meet_vendor().await?;
+        }
+        let (mut answered, mut failed) = (relays.is_empty(), None);
+        for relay in relays {
+            match self.ask_relay(&relay).await {
+                Ok(()) => answered = true,
+                // One that does not answer, lags behind or talks nonsense is replaced by another.
+                Err(
+                    error @ (WalletError::Call { .. }
+                    | WalletError::HandedOut(_)
+                    | WalletError::ManifestUnproven { .. }),
+                ) => failed = Some(error),
+                Err(error) => return Err(error),
+            }
+            if answered && self.is_up_to_date().await? {
+                break;
             }
         }
-        if poll.witnesses != before {
-            self.remember_witnesses(manifest, poll.witnesses.clone()).await?;
+        if let Some(error) = failed.filter(|_| !answered) {
+            return Err(error);
         }
-        Ok(poll)
+        self.settle_now().await?;
+        self.manifest_report().await
     }
 
-    /// Counts what a relay last said.
-    async fn hear(
-        &self,
-        poll: &mut Poll,
-        relay: &RelayRecord,
-        manifest: &Manifest,
-    ) -> Result<(), WalletError> {
-        let place = &relay.address.authority;
-        let Some(entry) = relay.info.as_ref().and_then(|info| self.entry_of(info)) else {
-            let reason = format!("{place} does not take this vendor's certificates");
-            poll.reasons.insert(relay.address.clone(), reason);
-            return Ok(());
-        };
-        self.refuse_contradiction(relay).await?;
-        let theirs = entry.manifest_version;
-        if theirs > manifest.version() {
-            poll.ahead = Some((relay.address.clone(), theirs));
-        } else if theirs == manifest.version() && entry.manifest_digest == Some(manifest.digest()) {
-            poll.witnesses.insert(relay.address.id);
-            poll.reasons.remove(&relay.address);
-        } else {
-            let reason = format!("{place} still has version {theirs}");
-            poll.reasons.insert(relay.address.clone(), reason);
-        }
-        Ok(())
+    /// Whether what is held is agreed on, and nobody showed anything newer.
+    async fn is_up_to_date(&self) -> Result<bool, WalletError> {
+        let Some(held) = self.store.get::<ManifestRecord>(&[]).await? else { return Ok(false) };
+        let offered = self.store.all::<OfferedRecord>().await?;
+        let newest = offered.iter().all(|one| one.version <= held.newest());
+        Ok(newest && self.is_agreed(&held.agreed()).await?)
     }
 
-    /// A relay with what it says now.
-    async fn ask(
-        &self,
-        network: &Network,
-        address: &RelayAddress,
-    ) -> Result<RelayRecord, WalletError> {
-        let client = network.relay(address, self.environment.clock.clone())?;
-        let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
-        self.remember(address, &said).await
-    }
-
-    /// The operators that reported this manifest before.
-    async fn witnesses(&self, manifest: &Manifest) -> Result<BTreeSet<OperatorId>, WalletError> {
-        let held = self.store.get::<ManifestRecord>(&[]).await?;
-        let of_this = held.filter(|held| held.manifest.0 == manifest.bytes());
-        Ok(of_this.map(|held| held.witnesses).unwrap_or_default())
-    }
-
-    async fn remember_witnesses(
-        &self,
-        manifest: &Manifest,
-        witnesses: BTreeSet<OperatorId>,
-    ) -> Result<(), WalletError> {
-        let held = self.store.get::<ManifestRecord>(&[]).await?;
-        if let Some(held) = held.filter(|held| held.manifest.0 == manifest.bytes()) {
-            let held = ManifestRecord { witnesses, ..held };
+    /// What is held is bought under from now on.
+    async fn settle_now(&self) -> Result<(), WalletError> {
+        let _one_at_a_time = self.learning.lock().await;
+        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await?
+            && held.before.is_some()
+        {
+            let held = ManifestRecord { before: None, ..held };
             self.store.commit(Changes::default().put(&held)).await?;
-            self.at("wallet.manifest.agreed");
         }
         Ok(())
     }
-
-    /// The newest manifest but the vendor's last on which enough operators agreed.
-    async fn agreed_before(&self, needed: usize) -> Result<Option<Manifest>, WalletError> {
-        let held = self.store.get::<ManifestRecord>(&[]).await?;
-        let agreed = held.and_then(|held| held.agreed);
-        let agreed = agreed.filter(|agreed| agreed.witnesses.len() >= needed);
-        let open = |agreed: AgreedManifest| Manifest::open(&agreed.manifest.0, &self.vendor.id);
-        Ok(agreed.map(open).transpose()?)
-    }
-
-    /// What is kept of a manifest that a newer one replaces.
-    pub(super) async fn agreed_until_now(&self, held: ManifestRecord) -> Option<AgreedManifest> {
-        let ManifestRecord { manifest, witnesses, agreed, .. } = held;
-        let needed = usize::from(self.agreement().await);
-        if witnesses.len() >= needed {
-            Some(AgreedManifest { manifest, witnesses })
-        } else {
-            agreed
-        }
-    }
-}
-
-/// Takes as many relays out of `unasked` as witnesses are missing, each of another operator that is none yet.
-fn next_round(
-    unasked: &mut Vec<RelayRecord>,
-    witnesses: &BTreeSet<OperatorId>,
-    needed: usize,
-) -> Vec<RelayRecord> {
-    let missing = needed.saturating_sub(witnesses.len());
-    let mut round: Vec<RelayRecord> = Vec::new();
-    let mut rest = Vec::new();
-    for relay in unasked.drain(..) {
-        let operator = relay.address.id;
-        if witnesses.contains(&operator) {
-            continue;
-        }
-        let is_new = round.iter().all(|other| other.address.id != operator);
-        if is_new && round.len() < missing { round.push(relay) } else { rest.push(relay) }
-    }
-    *unasked = rest;
-    round
 }
 
 /// The keys that certificates could be signed with at `now`.
-fn issuing(manifest: &Manifest, now: UnixSeconds) -> BTreeSet<KeyId> {
+pub(super) fn issuing(manifest: &Manifest, now: UnixSeconds) -> BTreeSet<KeyId> {
     manifest.keys().filter(|key| key.windows().issues_at(now)).map(|key| key.id()).collect()
 }

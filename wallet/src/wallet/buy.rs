@@ -63,7 +63,7 @@ impl Wallet {
             Some(purchase) if is_issued(&purchase) => return Err(WalletError::VoucherUsedHere),
             Some(purchase) => once_more(purchase),
             None => {
-                self.refuse_unwitnessed().await?;
+                self.refuse_hopeless().await?;
                 match proof {
                     GrantRequest::Order { order } => ordered(&purchases, Some(order))?,
                     GrantRequest::Apple { ref transaction } => {
@@ -161,8 +161,8 @@ impl Wallet {
         client: &VendorClient,
         purchase: &mut Purchase,
     ) -> Result<(), WalletError> {
-        // The code is worth money: it goes only to whoever shows a manifest that this vendor signed, and shows everybody.
-        self.agreed_manifest(client).await.map_err(still_open)?;
+        // The code is worth money: it is shown to nobody before what it buys can be signed under keys that everybody has.
+        self.manifest_to_buy_under().await?;
         for _ in 0..MAX_SKIPPED {
             let secret = self.secret_of(purchase);
             let request = self.request_of(purchase);

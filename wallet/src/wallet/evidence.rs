@@ -6,22 +6,24 @@ use serde::Serialize;
 use super::Wallet;
 use crate::{
     error::WalletError,
-    records::{Blob, Evidence, EvidenceRecord, SignedWord},
+    records::{Blob, Evidence, EvidenceRecord},
 };
 
-/// Manifests that must not both be, or a manifest and a relay that reports another one. All of it is signed.
+/// Manifests that must not both be, or checkpoints. All of it is signed.
 #[derive(Clone, Serialize)]
 pub struct EvidenceReport {
     /// When the wallet met it.
     pub at: UnixSeconds,
     /// The version that it is about.
     pub version: u64,
-    /// The relay that reports another digest.
+    /// The relay that handed out the second manifest, where it was not the vendor.
     pub relay: Option<RelayAddress>,
-    /// What the relay said, and its operator's signature as it was in the header `scrip-signature`.
-    pub relay_statement: Option<(String, String)>,
+    /// Its operator's word that it holds that one, as it was in the header `scrip-held`.
+    pub relay_word: Option<String>,
     /// The signed manifests, base64url.
     pub manifests: Vec<String>,
+    /// The signed checkpoints.
+    pub checkpoints: Vec<String>,
 }
 
 impl Wallet {
@@ -49,21 +51,25 @@ impl Wallet {
 }
 
 fn report(record: EvidenceRecord) -> EvidenceReport {
-    let text = |blob: &Blob| scrip_protocol::id::encode_base64url(&blob.0);
-    let (relay, said, manifests) = match record.what {
-        Evidence::Manifests { held, offered } => (None, None, vec![text(&held), text(&offered)]),
-        Evidence::Relay { relay, said, manifest } => {
-            (Some(relay), said, manifest.iter().map(text).collect())
-        }
-    };
-    let statement = |SignedWord { body, signature }: SignedWord| {
-        (String::from_utf8_lossy(&body.0).into_owned(), signature)
-    };
-    EvidenceReport {
-        at: record.at,
-        version: record.version,
-        relay,
-        relay_statement: said.map(statement),
-        manifests,
+    let EvidenceRecord { at, version, what } = record;
+    let base64url = |blob: &Blob| scrip_protocol::id::encode_base64url(&blob.0);
+    let text = |blob: &Blob| String::from_utf8_lossy(&blob.0).into_owned();
+    match what {
+        Evidence::Manifests { held, offered, relay, said } => EvidenceReport {
+            at,
+            version,
+            relay,
+            relay_word: said,
+            manifests: vec![base64url(&held), base64url(&offered)],
+            checkpoints: Vec::new(),
+        },
+        Evidence::Checkpoints { held, offered } => EvidenceReport {
+            at,
+            version,
+            relay: None,
+            relay_word: None,
+            manifests: Vec::new(),
+            checkpoints: vec![text(&held), text(&offered)],
+        },
     }
 }

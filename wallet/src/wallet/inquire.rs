@@ -72,8 +72,7 @@ impl Wallet {
         if asked_about.is_empty() {
             return Ok(Inquired::default());
         }
-        let client = self.network().await.vendor(&self.vendor)?;
-        let manifest = Arc::new(self.refresh_manifest(&client).await?);
+        let manifest = Arc::new(self.known_manifest().await?);
         self.ask_about(asked_about, &manifest).await
     }
 

@@ -35,18 +35,22 @@ impl Wallet {
         client: &VendorClient,
         mut purchase: Purchase,
     ) -> Result<Bought, WalletError> {
+        let mut refused = None;
         for _ in 0..ATTEMPTS {
             let (answer, keys) = match &purchase.state {
                 PurchaseState::Requested { answer, keys } => (answer.clone(), keys.clone()),
                 // What was minted before may have been spent, whatever asked for it.
                 PurchaseState::Granted { answer } if answer.minted => {
                     let answer = answer.clone();
-                    self.refresh_manifest(client).await?;
                     return self.collect_issued(client, &mut purchase, answer).await;
                 }
                 PurchaseState::Granted { answer } => {
                     let answer = answer.clone();
-                    let keys = self.choose_keys(client, &answer).await?;
+                    let keys = self.choose_keys(&answer).await?;
+                    // There may be newer ones in a manifest that comes another day. Now nobody is asked for it.
+                    if refused.as_ref() == Some(&keys) {
+                        return Err(WalletError::KeysRefused);
+                    }
                     purchase.state = PurchaseState::Requested { answer, keys };
                     self.store.commit(Changes::default().put(&purchase)).await?;
                     self.at("wallet.issuance.recorded");
@@ -58,9 +62,9 @@ impl Wallet {
                 PurchaseState::Issued { answer, .. } => return Ok(bought(&purchase, answer)),
                 PurchaseState::Unusable { .. } => return Err(WalletError::PurchaseUnusable),
             };
-            match self.request_pack(client, &mut purchase, answer, keys).await? {
+            match self.request_pack(client, &mut purchase, answer, keys.clone()).await? {
                 Some(bought) => return Ok(bought),
-                None => continue,
+                None => refused = Some(keys),
             }
         }
         Err(WalletError::KeysRefused)
@@ -74,10 +78,10 @@ impl Wallet {
         answer: GrantAnswer,
         keys: Vec<KeyId>,
     ) -> Result<Option<Bought>, WalletError> {
-        let manifest = Arc::new(self.manifest(client).await?);
+        let manifest = Arc::new(self.known_manifest().await?);
         let Some(blindings) = self.blind(&manifest, purchase.grant, keys).await? else {
             // The vendor dropped a key from its manifest since.
-            return self.choose_again(client, purchase, answer).await;
+            return self.choose_again(purchase, answer).await;
         };
         let items = blindings.iter().map(|blinding| blinding.item().clone()).collect();
         let request = IssuanceRequest { items }.encode();
@@ -94,7 +98,7 @@ impl Wallet {
                     || is(&error, ProblemType::KeyUnknown)
                     || is(&error, ProblemType::PackMismatch) =>
             {
-                self.choose_again(client, purchase, answer).await
+                self.choose_again(purchase, answer).await
             }
             Err(error) if is(&error, ProblemType::GrantCancelled) => {
                 purchase.state = PurchaseState::Unusable { answer };
@@ -105,34 +109,27 @@ impl Wallet {
             // Another wallet with the same seed had it signed under other keys: what it got, this one can get as well,
             // but not know whether it was spent.
             Err(error) if is(&error, ProblemType::GrantUsed) => {
-                self.refresh_manifest(client).await?;
                 self.collect_issued(client, purchase, answer).await.map(Some)
             }
             Err(error) => Err(WalletError::call(&self.vendor.authority)(error)),
         }
     }
 
-    /// Requested → Granted, with what the vendor says of the grant now.
+    /// Requested → Granted: where the time of the keys that were asked for is over, others are chosen.
     async fn choose_again(
         &self,
-        client: &VendorClient,
         purchase: &mut Purchase,
         answer: GrantAnswer,
     ) -> Result<Option<Bought>, WalletError> {
-        let answer = client.grant(&self.secret_of(purchase)).await.unwrap_or(answer);
         purchase.state = PurchaseState::Granted { answer };
         self.store.commit(Changes::default().put(&*purchase)).await?;
         self.at("wallet.issuance.keys_refused");
         Ok(None)
     }
 
-    /// One key for each certificate of the pack, in the pack's order, from the newest manifest that is everybody's.
-    async fn choose_keys(
-        &self,
-        client: &VendorClient,
-        answer: &GrantAnswer,
-    ) -> Result<Vec<KeyId>, WalletError> {
-        let manifest = self.agreed_manifest(client).await?;
+    /// One key for each certificate of the pack, in the pack's order, from a manifest that is everybody's.
+    async fn choose_keys(&self, answer: &GrantAnswer) -> Result<Vec<KeyId>, WalletError> {
+        let manifest = self.manifest_to_buy_under().await?;
         let now = self.now();
         let key_use = if answer.test { KeyUse::Test } else { KeyUse::Production };
         let mut keys = Vec::new();
@@ -161,7 +158,7 @@ impl Wallet {
             }
             Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
         };
-        let manifest = Arc::new(self.manifest(client).await?);
+        let manifest = Arc::new(self.known_manifest().await?);
         let keys = signed.items.iter().map(|item| item.key_id).collect();
         let blindings = self.blind(&manifest, purchase.grant, keys).await?;
         let blindings = blindings.ok_or(WalletError::OtherAnswer)?;

@@ -74,7 +74,7 @@ impl Wallet {
         let mut purchase = match open.clone().find(ordering) {
             Some(purchase) => purchase.clone(),
             None => {
-                self.refuse_unwitnessed().await?;
+                self.refuse_hopeless().await?;
                 let state = PurchaseState::Ordering { product: product.to_owned() };
                 self.begin(&purchases, None, state).await?
             }
@@ -120,7 +120,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`], as for [`Wallet::buy`].
     pub async fn buy_free(&self) -> Result<Bought, WalletError> {
-        self.refuse_unwitnessed().await?;
+        self.refuse_hopeless().await?;
         let free = self.offer().await?.free.ok_or(WalletError::NothingFree)?;
         let (vendor, period) = (self.vendor.id, self.now().0 / free.period.max(1));
         if free.work > MAX_WORK {
@@ -159,7 +159,7 @@ impl Wallet {
         };
         let product = product.clone();
         // Whoever pays must be able to have what he pays for signed.
-        self.agreed_manifest(client).await.map_err(still_open)?;
+        self.manifest_to_buy_under().await?;
         for _ in 0..MAX_SKIPPED {
             self.at("wallet.order.before_send");
             let answer = client.order(&self.secret_of(purchase), &product).await;

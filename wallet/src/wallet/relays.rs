@@ -57,7 +57,7 @@ impl Wallet {
         let client = self.network().await.relay(address, self.environment.clock.clone())?;
         let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
         let record = self.remember(address, &said).await?;
-        self.check_relay(&record).await?;
+        self.check_relay(&record)?;
         self.store.commit(Changes::default().put(&record)).await?;
         self.at("wallet.relay.stored");
         let caught = self.when_caught(&address.id).await?;
@@ -200,7 +200,7 @@ impl Wallet {
     /// Whether a relay can be used for this, by its offer.
     async fn check_offer(&self, record: RelayRecord, days: u16) -> Result<Candidate, WalletError> {
         self.check_honest(&record.address).await?;
-        self.check_relay(&record).await?;
+        self.check_relay(&record)?;
         let RelayRecord { address, info, .. } = record;
         let info = info.ok_or_else(|| WalletError::NotAccepted(address.clone().into()))?;
         self.check_use(&address, &info)?;
@@ -249,8 +249,7 @@ impl Wallet {
         Ok(())
     }
 
-    /// Keeps what a known relay says: the vendor's next manifest is compared with it. Returns the relay with it, also one
-    /// that is not known and not kept.
+    /// Keeps what a known relay says. Returns the relay with it, also one that is not known and not kept.
     pub(super) async fn remember(
         &self,
         address: &RelayAddress,

@@ -63,8 +63,7 @@ impl Wallet {
     /// [`WalletError`] where nothing could be tried; what failed after that is in the answer.
     pub async fn renew(&self, doubtful: Doubtful) -> Result<Renewed, WalletError> {
         let _one_at_a_time = self.renewing.lock().await;
-        let client = self.network().await.vendor(&self.vendor)?;
-        let manifest = Arc::new(self.refresh_manifest(&client).await?);
+        let manifest = Arc::new(self.known_manifest().await?);
         let mut renewed = Renewed::default();
         self.finish_renewals(&manifest, &mut renewed).await?;
         let in_window = self.doubtful_in_window(&manifest).await;
@@ -77,7 +76,7 @@ impl Wallet {
         let doubtful = Renewable { doubtful, unrecorded };
         if self.is_any_in_window(&manifest).await {
             // Keys that only this wallet is given would mark what is renewed under them, as what is bought.
-            match self.agreed_manifest(&client).await {
+            match self.manifest_to_buy_under().await {
                 Ok(agreed) => self.exchange(&Arc::new(agreed), &doubtful, &mut renewed).await?,
                 Err(error @ WalletError::Store(_)) => return Err(error),
                 Err(error) => renewed.errors.push(error),

@@ -62,9 +62,8 @@ impl Wallet {
     }
 
     async fn walk(&self, mut progress: RestoreRecord) -> Result<Restored, WalletError> {
-        let network = self.network().await;
         // Old epochs are needed, and the newest manifest has them.
-        self.refresh_manifest(&network.vendor(&self.vendor)?).await?;
+        self.meet_vendor().await?;
         let mut restored = Restored::default();
         while progress.misses < progress.gap_limit {
             let mut found = false;

@@ -23,8 +23,8 @@ use scrip_protocol::{
 use serde::{Serialize, Serializer};
 
 use super::{
-    Bought, Doubtful, Inquired, LeaseReport, Renewed, Stored, Wallet, inquire::SETTLES_AFTER,
-    renew::renews,
+    Bought, Doubtful, Inquired, LeaseReport, Renewed, Stored, Wallet, agreement::DAYS_A_LOOK,
+    inquire::SETTLES_AFTER, renew::renews,
 };
 use crate::{
     error::WalletError,
@@ -53,6 +53,8 @@ pub struct Tended {
     pub files: Vec<Stored>,
     /// A file of which a part was stored: its name, how many parts are stored, and how many there are.
     pub storing: Option<(String, usize, usize)>,
+    /// The relay that was asked for the vendor's manifest.
+    pub manifest: Option<RelayAddress>,
     /// The relay that was asked about its offer.
     pub offer: Option<RelayAddress>,
     /// What is still open or failed, with its reason.
@@ -139,7 +141,15 @@ impl Wallet {
         for id in self.open_payments(which == Which::Awaited).await? {
             soon(&mut todos, Chore::Payment(id), 600, 2 * HOUR);
         }
-        for grant in self.open_purchases().await? {
+        if self.may_look().await? {
+            // At every level: a manifest is never fetched because of something else, and so never in a hurry.
+            let days = 6 * HOUR..=DAYS_A_LOOK * SECONDS_PER_DAY;
+            add(&mut todos, Chore::Manifest, days.clone(), days);
+        }
+        // Who waits for it says when.
+        let by_itself = which == Which::Awaited || self.may_buy_by_itself().await?;
+        let purchases = if by_itself { self.open_purchases().await? } else { Vec::new() };
+        for grant in purchases {
             soon(&mut todos, Chore::Purchase(grant), 600, 4 * HOUR);
         }
         for (id, pace) in self.open_uploads().await? {
@@ -149,7 +159,7 @@ impl Wallet {
         for (upload, relay) in self.waiting_extensions().await? {
             soon(&mut todos, Chore::Extension { upload, relay }, 600, 3 * HOUR);
         }
-        if self.restock_is_due().await? {
+        if by_itself && self.restock_is_due().await? {
             let days = SECONDS_PER_DAY..=3 * SECONDS_PER_DAY;
             add(&mut todos, Chore::Restock, privacy.span(HOUR..=SECONDS_PER_DAY), days);
         }
@@ -195,6 +205,14 @@ impl Wallet {
                 Ok(bought) => tended.purchases.extend(bought),
                 Err(error) => tended.errors.push(error),
             },
+            Chore::Manifest => {
+                if let Some(relay) = self.relay_to_ask().await? {
+                    match self.ask_relay(&relay).await {
+                        Ok(()) => tended.manifest = Some(relay),
+                        Err(error) => tended.errors.push(error),
+                    }
+                }
+            }
             Chore::Offer(address) => {
                 let clock = self.environment.clock.clone();
                 let client = self.network().await.relay(&address, clock)?;
@@ -229,7 +247,8 @@ impl Wallet {
         }
         let rested = record.called.map(|at| at.plus(quiet)).filter(|_| quiet > 0);
         let rests = rested.is_some_and(|until| now < until && until.0 - now.0 <= quiet);
-        let awaited = |one: &Moment| !matches!(one.chore, Chore::Offer(_) | Chore::Restock);
+        let awaited =
+            |one: &Moment| !matches!(one.chore, Chore::Offer(_) | Chore::Restock | Chore::Manifest);
         let others = moments.iter().filter(|one| awaited(one)).count().saturating_sub(1);
         let chosen = match which {
             Which::Due => moments.iter().position(|one| one.at <= now).filter(|_| !rests),

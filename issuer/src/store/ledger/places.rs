@@ -133,6 +133,23 @@ impl Store {
         .await
     }
 
+    /// The index of the leaf of this version of the manifest, where it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn manifest_leaf(&self, version: u64) -> Result<Option<u64>, StoreError> {
+        self.read("manifest_leaf", |tx| {
+            Box::pin(async move {
+                let sql = "-- manifest_leaf()
+                    SELECT leaf FROM ledger_manifests WHERE version = $1";
+                let row =
+                    sqlx::query(sql).bind(column(version)).fetch_optional(tx.connection()).await?;
+                row.map(|row| rows::integer(&row, "leaf", "ledger_manifests")).transpose()
+            })
+        })
+        .await
+    }
+
     /// The epochs that nothing follows any more, with the size of the tree that their last leaf is in.
     ///
     /// # Errors

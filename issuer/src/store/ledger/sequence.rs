@@ -1,6 +1,6 @@
 //! Giving leaves their places: the transaction that decides, and the one that says that they are in the storage.
 
-use scrip_protocol::time::Day;
+use scrip_protocol::{ledger::Leaf, time::Day};
 use scrip_runtime::steps::Steps;
 
 use super::{IssuedRow, RangeRow, SalesRow, Store, StoreError, Tx, TxError, What, column};
@@ -59,6 +59,7 @@ impl Store {
                 }
                 let damaged = |table| Err(TxError::from(StoreError::Damaged { table }));
                 tx.insert_ranges(&new.ranges).await?;
+                tx.insert_manifest_leaves(&new.ranges).await?;
                 tx.insert_checkpoint(new.size, &new.note).await?;
                 steps.at("issuer.ledger.in_sequence");
                 // Whoever has the state's row is the only one that takes from these tables.
@@ -117,6 +118,22 @@ impl Tx<'_> {
             .execute(self.connection())
             .await?;
         Ok(advanced.rows_affected() == 1)
+    }
+
+    /// Notes which of these ranges are versions of the manifest.
+    async fn insert_manifest_leaves(&mut self, ranges: &[RangeRow]) -> Result<(), TxError> {
+        for range in ranges.iter().filter(|range| range.what == What::Leaf) {
+            let leaf = range.body.as_deref().map(Leaf::decode);
+            let Some(Ok(Leaf::Manifest(manifest))) = leaf else { continue };
+            let sql = "-- insert_manifest_leaves()
+                INSERT INTO ledger_manifests (version, leaf) VALUES ($1, $2)";
+            sqlx::query(sql)
+                .bind(column(manifest.version))
+                .bind(column(range.first))
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
     }
 
     async fn insert_checkpoint(&mut self, size: u64, note: &[u8]) -> Result<(), TxError> {

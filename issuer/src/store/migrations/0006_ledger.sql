@@ -61,6 +61,12 @@ CREATE TABLE ledger_ranges (
 );
 CREATE INDEX ledger_ranges_by_operator ON ledger_ranges (operator, first);
 
+-- Where the leaf of each version of the manifest is.
+CREATE TABLE ledger_manifests (
+    version BIGINT PRIMARY KEY,
+    leaf BIGINT NOT NULL
+);
+
 -- The signed checkpoint of each size that the tree has had.
 CREATE TABLE ledger_checkpoints (
     size BIGINT PRIMARY KEY,

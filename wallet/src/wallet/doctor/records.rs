@@ -12,8 +12,8 @@ use super::{Finding, RUN_RESUME};
 use crate::{
     error::WalletError,
     records::{
-        CertificateRecord, CertificateState, EvidenceRecord, ManifestRecord, PaymentRecord,
-        PaymentState, Purchase, PurchaseState, RestoreRecord, Subject, UploadRecord,
+        CertificateRecord, CertificateState, EvidenceRecord, PaymentRecord, PaymentState, Purchase,
+        PurchaseState, RestoreRecord, Subject, UploadRecord,
     },
     store::Changes,
     wallet::Wallet,
@@ -170,22 +170,23 @@ impl Wallet {
 
     async fn check_manifest(&self) -> Result<Vec<Finding>, WalletError> {
         let mut findings = Vec::new();
-        let needed = usize::from(self.agreement().await);
-        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
-            let confirmed = held.witnesses.len();
-            if let (true, Some(version)) = (confirmed < needed, held.digests.keys().next_back()) {
-                let what = format!(
-                    "{confirmed} of {needed} operators have confirmed version {version} of the vendor's manifest."
-                );
-                let todo =
-                    "Relays are asked with the next purchase; nothing is bought before that.";
-                findings.push(Finding::note("manifest.unconfirmed", what, todo));
-            }
+        let report = self.manifest_report().await?;
+        if !report.agreed {
+            let what = match report.quorum {
+                0 => format!(
+                    "{} of {} operators have shown this wallet the vendor's manifest; nothing is bought before that.",
+                    report.operators, report.agreement
+                ),
+                _ => "The wallet has no manifest that its witnesses stand for; nothing is bought before that."
+                    .to_owned(),
+            };
+            let todo = "Relays are asked at random times; `scrip manifest --now` asks now.";
+            findings.push(Finding::note("manifest.unconfirmed", what, todo));
         }
         let kept = self.store.all::<EvidenceRecord>().await?;
         if let Some(latest) = kept.iter().max_by_key(|one| one.at) {
             let what = format!(
-                "On {} a manifest of version {} contradicted another one. What was signed is kept.",
+                "On {} the vendor was found to have signed what contradicts itself, about its manifest of version {}. It is kept.",
                 latest.at, latest.version
             );
             let todo = "`scrip doctor --json` prints it under `evidence`: show it to others who use this vendor.";
