@@ -29,11 +29,12 @@ use std::{
 
 use scrip_protocol::{
     id::VendorId,
+    judge::WindowHistory,
     keys::PublicKey,
     ledger::origin,
     limits::{MAX_CHECKPOINT, MAX_MANIFEST},
     manifest::{Manifest, ManifestError},
-    time::UnixSeconds,
+    time::{Day, UnixSeconds},
     tlog::{
         checkpoint::Checkpoint,
         note::{Note, VerifierKey},
@@ -315,14 +316,15 @@ async fn prepare(
     {
         now.add_signatures(&cosigned);
     }
-    let manifests = known_receipt_keys(ledger, vendor, &place).await?;
-    let mut history = History::read(options, &books, &manifests)?;
+    let manifests = known_manifests(ledger, vendor, &place).await?;
+    let receipt_keys = manifests.receipt_keys.clone();
+    let mut history = History::read(options, &books, &receipt_keys)?;
     let refuted = history.check(ledger, &now, books.tree.frontier.size()).await?;
     let mut findings = Findings::default();
     let receipts = match &options.receipts {
         Some(directory) => {
             let work = state.path();
-            Some(Receipts::read(directory, vendor, &manifests, work, &mut findings)?)
+            Some(Receipts::read(directory, vendor, manifests, work, &mut findings)?)
         }
         None => None,
     };
@@ -339,7 +341,7 @@ async fn prepare(
     };
     if let Some(finding) = refuted {
         audit.findings.add(finding);
-        return Ok(Prepared::Hopeless(Box::new(hopeless(options, audit, &manifests))));
+        return Ok(Prepared::Hopeless(Box::new(hopeless(options, audit, &receipt_keys))));
     }
     let start = audit.books.tree.frontier.size();
     let Audit { now, findings, receipts, .. } = &mut audit;
@@ -360,13 +362,30 @@ async fn prepare(
 /// Versions that may be missing in a row, where manifests are looked for before the ledger names them.
 const GAP: u64 = 8;
 
-/// The receipt keys of the manifests that are there, so that signatures can be checked before a million leaves are read.
-async fn known_receipt_keys(
+/// What the manifests that are there say, so that signatures and refusals can be checked before a million leaves are read.
+#[derive(Default)]
+struct KnownManifests {
+    /// The newest last.
+    receipt_keys: Vec<PublicKey>,
+    newest: Option<Manifest>,
+    history: WindowHistory,
+}
+
+impl KnownManifests {
+    fn add(&mut self, manifest: Manifest) {
+        self.receipt_keys.retain(|held| held != manifest.receipt_key());
+        self.receipt_keys.push(*manifest.receipt_key());
+        self.history.add(&manifest);
+        self.newest = Some(manifest);
+    }
+}
+
+async fn known_manifests(
     ledger: &dyn Ledger,
     vendor: &VendorId,
     place: &str,
-) -> Result<Vec<PublicKey>, AuditError> {
-    let (mut keys, mut missing, mut version) = (Vec::new(), 0, 0_u64);
+) -> Result<KnownManifests, AuditError> {
+    let (mut known, mut missing, mut version) = (KnownManifests::default(), 0, 0_u64);
     while missing < GAP {
         version += 1;
         let Some(file) = ledger.get(&manifest_path(version), MAX_MANIFEST).await? else {
@@ -375,10 +394,7 @@ async fn known_receipt_keys(
         };
         missing = 0;
         match Manifest::open(&file, vendor) {
-            Ok(manifest) => {
-                keys.retain(|held| held != manifest.receipt_key());
-                keys.push(*manifest.receipt_key());
-            }
+            Ok(manifest) => known.add(manifest),
             Err(ManifestError::OtherVendor) => {
                 let found = "of another vendor, by its manifest".to_owned();
                 let (place, vendor) = (place.to_owned(), *vendor);
@@ -387,7 +403,7 @@ async fn known_receipt_keys(
             Err(_) => {} // found again, with its place, where the ledger names it
         }
     }
-    Ok(keys)
+    Ok(known)
 }
 
 impl Books {
@@ -429,7 +445,7 @@ impl Audit {
                 && let Some(key) = spent.key
             {
                 let operator = spent.operator.map(|id| accounts.operators.number(id));
-                let added = keys.add(key.epoch, &spent.certificate_key, index, operator);
+                let added = keys.add(key.epoch, &spent.identity.certificate_key, index, operator);
                 added.map_err(AuditError::State)?;
             }
             tree.frontier.push(leaf.hash);
@@ -559,8 +575,17 @@ fn finish(options: &AuditOptions, state: &State, mut audit: Audit) -> Result<Rep
         |epoch| accounts.is_over(epoch),
         |number| accounts.operators.id(number),
         &mut audit.findings,
+        |epoch, key| {
+            if let Some(receipts) = &mut audit.receipts {
+                receipts.see_renewal(epoch, key);
+            }
+        },
     );
     found.map_err(AuditError::State)?;
+    if let Some(receipts) = &mut audit.receipts {
+        let day = Day(accounts.newest_day);
+        receipts.finish_renewals(day, |epoch| accounts.is_over(epoch), &mut audit.findings);
+    }
     if !genuine || audit.history.is_refuted() {
         // The next audit reads all leaves again, and holds them against what was shown before.
         state.start_again(audit.books.audited.clone())?;
@@ -625,7 +650,7 @@ impl Audit {
                 Verdict::NotAsked("no receipts were given".to_owned())
             }
             Check::Receipts if unknown_receipts > 0 => Verdict::NotChecked(format!(
-                "for {unknown_receipts} of what receipts say the hash tiles are missing"
+                "for {unknown_receipts} of what receipts say, hash tiles, manifests or ended epochs are missing"
             )),
             _ => Verdict::Pass,
         }

@@ -51,7 +51,7 @@ checks! {
     Contracts "contracts" "Contracts follow each other";
     Statements "statements" "Statements follow from the ledger";
     Expiry "expiry" "Nothing of an epoch follows its end";
-    Receipts "receipts" "What operators hold receipts for is in the ledger";
+    Receipts "receipts" "What operators were credited is in the ledger, and what they were refused was no good";
 }
 
 macro_rules! kinds {
@@ -202,6 +202,12 @@ kinds! {
     ReceiptMissing "receipt-missing" Receipts "What the vendor gave a receipt for is not in the ledger",
         "The vendor: it signed the receipt",
         "Keep the receipt: it is signed by the vendor, and with this ledger it shows that the operator is not paid what it was promised.";
+    RefusalUntrue "refusal-untrue" Receipts "The vendor refused a certificate that verifies",
+        "The vendor: it signed that the certificate is invalid or expired",
+        "Keep the receipt: with the vendor's own manifest it shows that the operator was refused what it had earned.";
+    WinnerMissing "winner-missing" Receipts "A certificate that the vendor called double spent was not used before",
+        "The vendor: it signed that it was, and where",
+        "Keep the receipt: with this ledger it shows that the operator was refused what it had earned.";
     ReceiptInvalid "receipt-invalid" Receipts "A receipt is none",
         "The operator who handed it in",
         "Ask the operator to export its receipts again.";

@@ -83,6 +83,11 @@ impl Certificate {
     pub fn spend(&self, binding: &Binding) -> scrip_protocol::keys::Signature {
         self.holder.sign(Label::Spend, binding.as_bytes())
     }
+
+    /// The same over the `binding` of a renewal.
+    pub fn renew(&self, binding: &Binding) -> scrip_protocol::keys::Signature {
+        self.holder.sign(Label::RenewalSpend, binding.as_bytes())
+    }
 }
 
 fn root_key() -> SigningKey {
@@ -301,8 +306,9 @@ impl Forger {
     /// A redemption of one certificate at an operator.
     pub fn redemption(&mut self, certificate: &Certificate, at: u8, day: u32) -> Redemption {
         let (day, commitment) = (Day(day), Commitment::from_bytes(self.draw()));
-        let signature = certificate.spend(&binding(&self.vendor, &operator(at), day, &commitment));
         let token = certificate.token.clone();
+        let bound = binding(&self.vendor, &operator(at), day, &token.key_id, &commitment);
+        let signature = certificate.spend(&bound);
         let item = RedemptionItem { token, day, commitment, signature };
         Redemption { operator_id: operator(at), item }
     }
@@ -310,7 +316,7 @@ impl Forger {
     /// A renewal of one certificate.
     pub fn renewal(&mut self, certificate: &Certificate, day: u32) -> RenewalEvidence {
         let binding = Binding::from_bytes(self.draw());
-        let signature = certificate.spend(&binding);
+        let signature = certificate.renew(&binding);
         RenewalEvidence { token: certificate.token.clone(), day: Day(day), binding, signature }
     }
 
@@ -428,6 +434,8 @@ impl Forger {
                 vendor_id: self.vendor,
                 operator_id: decoded.operator_id(),
                 batch_digest: digest,
+                day: Day(scenario::FIRST_DAY),
+                manifest_version: 1,
                 results: vec![ItemResult::Accepted; batch.leaves.len()],
                 leaves: batch.leaves.clone(),
                 checkpoint: self.checkpoint(batch.size).into_bytes(),

@@ -31,7 +31,7 @@ use scrip_protocol::{
     ledger::{Leaf, Redemption, TallyKind},
     manifest::{KeyUse, Manifest},
     redemption::RedemptionItem,
-    spend::{Commitment, binding},
+    spend::{Commitment, SpendKind, binding},
     time::Day,
     tlog::{policy::WitnessPolicy, tile::EntryBundle},
 };
@@ -119,7 +119,13 @@ fn redemptions(key: &TestKey, vendor: &VendorId, batch: u64, size: u64) -> Vec<V
         holder[..8].copy_from_slice(&(batch * BATCH + n).to_be_bytes());
         let (day, commitment) = (Day(FIRST_DAY + 3), Commitment::from_bytes(holder));
         let certificate = certificate(key, &holder);
-        let signature = certificate.spend(&binding(vendor, &operator, day, &commitment));
+        let signature = certificate.spend(&binding(
+            vendor,
+            &operator,
+            day,
+            &certificate.token.key_id,
+            &commitment,
+        ));
         let item = RedemptionItem { token: certificate.token, day, commitment, signature };
         Leaf::Redemption(Box::new(Redemption { operator_id: operator, item })).encode()
     };
@@ -166,6 +172,7 @@ fn one_core(redemptions: &[Redemption], manifest: &Manifest, time: Duration) -> 
         .map(|one| Spend {
             token: &one.item.token,
             key: manifest.key(&one.item.token.key_id).unwrap(),
+            kind: SpendKind::Spend,
             binding: one.binding(&vendor),
             signature: &one.item.signature,
         })

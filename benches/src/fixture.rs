@@ -13,7 +13,7 @@ use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Produc
 use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{Evidence, Payment};
 use scrip_protocol::seed::{Counter, WalletSeed};
-use scrip_protocol::spend::Salt;
+use scrip_protocol::spend::{Salt, SpendKind};
 use scrip_protocol::time::UnixSeconds;
 
 /// The clock of the fixture.
@@ -123,6 +123,7 @@ impl Fixture {
             .map(|evidence| Spend {
                 token: &evidence.item.token,
                 key: self.manifest.key(&evidence.item.token.key_id).unwrap(),
+                kind: SpendKind::Spend,
                 binding: evidence.binding,
                 signature: &evidence.item.signature,
             })

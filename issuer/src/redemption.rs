@@ -8,7 +8,9 @@ use scrip_protocol::{
     manifest::{DenominationKey, Manifest},
     redemption::{
         InvalidReason, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
+        Winner,
     },
+    spend::SpendKind,
     time::{Day, UnixSeconds},
 };
 use scrip_runtime::random::RngFactory;
@@ -57,18 +59,24 @@ impl Issuer {
         let operator = operator.ok_or(RedemptionError::OperatorUnknown)?;
         let digest = signed.digest();
         let batch = signed.verify(&operator.key).map_err(|_| RedemptionError::SignatureInvalid)?;
-        let today = self.inner.clock.today();
+        // One moment for all: the day that is signed is that of the windows' check.
+        let now = self.inner.clock.now();
+        // Also for a day that is not in the key's windows: a newer manifest may let them begin earlier.
         let knows = |ring: &Ring| {
-            let known = |item: &RedemptionItem| ring.manifest.key(&item.token.key_id).is_some();
+            let known = |item: &RedemptionItem| {
+                let key = ring.manifest.key(&item.token.key_id);
+                key.is_some_and(|key| day_is_possible(key, item.day))
+            };
             batch.items.iter().all(known)
         };
         let ring = self.ring_that(knows).await;
-        let items = self.check_batch_items(&ring, batch).await?;
+        let items = self.check_batch_items(&ring, batch, now).await?;
         let record = BatchRecord {
             number: random_number(&self.inner.rng),
             digest,
             operator: operator.number,
-            day: today,
+            day: now.day(),
+            manifest_version: ring.manifest.version(),
             items,
             in_line: self.inner.config.ledger.is_on(),
         };
@@ -82,16 +90,24 @@ impl Issuer {
             .then(|| self.inner.ledger.fresh.lay(record.number, evidence(&record, &results)));
         let places = self.placed(decided.number, fresh, &results).await?;
         drop(ready);
+        for (at, leaf) in &places.winners {
+            if let ItemResult::DoubleSpent(spend) = &mut results[*at].0 {
+                spend.winner = Winner::Leaf(*leaf);
+            }
+        }
         // Their records are not kept any more, so that they are answered like others of their epoch. They were credited in a batch
-        // that was answered.
+        // that was answered. That holds today, and did not when the batch was decided.
         for at in &places.gone {
             results[*at].0 = ItemResult::Expired;
         }
+        let day = if places.gone.is_empty() { decided.day } else { now.day() };
         // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),
             operator_id: operator.id,
             batch_digest: digest,
+            day,
+            manifest_version: decided.manifest_version,
             results: results.into_iter().map(|(result, _)| result).collect(),
             leaves: places.leaves,
             checkpoint: places.checkpoint,
@@ -104,11 +120,11 @@ impl Issuer {
         &self,
         ring: &Ring,
         batch: RedemptionBatch,
+        now: UnixSeconds,
     ) -> Result<Vec<Decision>, RedemptionError> {
         let _permit =
             self.inner.checks.acquire().await.map_err(|_| RedemptionError::Interrupted)?;
-        let (manifest, rng, now) =
-            (ring.manifest.clone(), self.inner.rng.clone(), self.inner.clock.now());
+        let (manifest, rng) = (ring.manifest.clone(), self.inner.rng.clone());
         tokio::task::spawn_blocking(move || check(&manifest, batch, now, &rng))
             .await
             .map_err(|_| RedemptionError::Interrupted)
@@ -198,6 +214,7 @@ fn check_signatures(manifest: &Manifest, decisions: &mut [Decision], rng: &RngFa
             Some(Spend {
                 token: &spend.item.token,
                 key: manifest.key(&spend.item.token.key_id)?,
+                kind: SpendKind::Spend,
                 binding: spend.binding,
                 signature: &spend.item.signature,
             })

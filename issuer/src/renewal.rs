@@ -8,6 +8,7 @@ use scrip_protocol::{
     manifest::{DenominationKey, Manifest},
     redemption::ConflictProof,
     renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
+    spend::SpendKind,
     time::UnixSeconds,
     token::Token,
 };
@@ -228,7 +229,8 @@ fn spend_of<'a>(
 ) -> Result<Spend<'a>, RenewalError> {
     let key = old_key(manifest, &item.token)?;
     let binding = item.binding(vendor);
-    Ok(Spend { token: &item.token, key, binding, signature: &item.signature })
+    let (token, signature) = (&item.token, &item.signature);
+    Ok(Spend { token, key, kind: SpendKind::Renewal, binding, signature })
 }
 
 /// Check 6, of an item whose certificate is not recorded.
@@ -260,6 +262,7 @@ fn check_unrecorded<'a>(
 fn proof(token: &Token, spend: &RecordedSpend) -> Result<ConflictProof, Rejection> {
     Ok(ConflictProof {
         certificate_key: token.certificate_key()?,
+        kind: SpendKind::Spend,
         other_binding: spend.binding,
         other_signature: spend.signature,
     })

@@ -7,7 +7,7 @@ use crate::hash::Label;
 use crate::inquiry::Inquiry;
 use crate::keys::{BadKey, PublicKey, Signature, message};
 use crate::manifest::DenominationKey;
-use crate::spend::Binding;
+use crate::spend::{Binding, SpendKind};
 use crate::token::Token;
 
 /// A certificate with the signature that spends it, and the key that it names.
@@ -16,6 +16,8 @@ pub struct Spend<'a> {
     pub token: &'a Token,
     /// The denomination key that [`Token::key_id`] names.
     pub key: &'a DenominationKey,
+    /// Whether it was spent or renewed, and so what its key signed under.
+    pub kind: SpendKind,
     /// What the certificate key is said to have signed.
     pub binding: Binding,
     /// Its signature.
@@ -57,7 +59,7 @@ fn check_certificate(token: &Token, key: &DenominationKey) -> Result<PublicKey, 
 /// The first [`Rejection`], in the order of verification.md.
 pub fn check_one(spend: &Spend<'_>) -> Result<(), Rejection> {
     check_certificate(spend.token, spend.key)?
-        .verify(Label::Spend, spend.binding.as_bytes(), spend.signature)
+        .verify(spend.kind.label(), spend.binding.as_bytes(), spend.signature)
         .map_err(|_| Rejection::SpendSignature)
 }
 
@@ -103,6 +105,6 @@ pub fn check_batch(
 fn batch_item(spend: &Spend<'_>) -> zebra::batch::Item {
     let key = zebra::VerificationKeyBytes::from(spend.token.nonce);
     let signature = zebra::Signature::from_bytes(spend.signature.as_bytes());
-    let message = message(Label::Spend, spend.binding.as_bytes());
+    let message = message(spend.kind.label(), spend.binding.as_bytes());
     zebra::batch::Item::from((key, signature, &message))
 }

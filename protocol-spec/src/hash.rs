@@ -47,6 +47,7 @@ labels! {
     IssuanceRequest => "scrip/v1 issuance request",
     GrantId => "scrip/v1 grant id",
     Renewal => "scrip/v1 renewal",
+    RenewalSpend => "scrip/v1 renewal spend",
     Inquiry => "scrip/v1 inquiry",
     InquiryDigest => "scrip/v1 inquiry digest",
     InquiryAnswer => "scrip/v1 inquiry answer",

@@ -267,7 +267,7 @@ impl Certificate {
         day: Day,
         commitment: &Commitment,
     ) -> (Binding, Signature) {
-        let binding = binding(vendor, operator, day, commitment);
+        let binding = binding(vendor, operator, day, &self.token.key_id, commitment);
         let signature = self.sign(Label::Spend, binding.as_bytes());
         (binding, signature)
     }

@@ -17,6 +17,7 @@ pub mod hash;
 pub mod id;
 pub mod inquiry;
 pub mod issuance;
+pub mod judge;
 pub mod keys;
 pub mod ledger;
 pub mod limits;

@@ -83,13 +83,15 @@ pub const REDEMPTION_ITEM: usize = TOKEN + 4 + 32 + 64;
 /// Bytes of a redemption batch.
 pub const MAX_REDEMPTION_BATCH: usize = 32 + 32 + 16 + 3 + MAX_BATCH_ITEMS * REDEMPTION_ITEM + 64;
 /// Bytes of a conflict proof.
-pub const CONFLICT_PROOF: usize = 32 + 32 + 64;
+pub const CONFLICT_PROOF: usize = 32 + 1 + 32 + 64;
 /// Bytes of a redemption outcome.
 pub const MAX_REDEMPTION_OUTCOME: usize = 32
     + 32
     + 32
+    + 4
+    + 8
     + 3
-    + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF)
+    + MAX_BATCH_ITEMS * (1 + CONFLICT_PROOF + 8)
     + 2
     + MAX_BATCH_ITEMS * 8
     + 2

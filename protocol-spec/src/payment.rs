@@ -83,7 +83,13 @@ impl Payment {
             .map(|item| {
                 let commitment = commitment(&self.salt, &item.token.nonce, &request);
                 Evidence {
-                    binding: binding(&self.vendor_id, &self.operator_id, self.day, &commitment),
+                    binding: binding(
+                        &self.vendor_id,
+                        &self.operator_id,
+                        self.day,
+                        &item.token.key_id,
+                        &commitment,
+                    ),
                     item: RedemptionItem {
                         token: item.token.clone(),
                         day: self.day,

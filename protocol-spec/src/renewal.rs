@@ -91,7 +91,7 @@ impl Certificate {
     /// Asks for `blinded` in the place of this certificate.
     pub fn renew(&self, vendor: &VendorId, blinded: &BlindedItem) -> RenewalItem {
         let binding = renewal_binding(vendor, &blinded.key_id, &blinded.blinded_message);
-        let signature = self.sign(Label::Spend, binding.as_bytes());
+        let signature = self.sign(Label::RenewalSpend, binding.as_bytes());
         RenewalItem { token: self.token().clone(), blinded: blinded.clone(), signature }
     }
 }
@@ -137,7 +137,7 @@ impl Renewal {
     /// # Errors
     /// [`BadSignature`]: then it is the vendor's invention.
     pub fn verify(&self, vendor: &VendorId, old_key: &PublicKey) -> Result<(), BadSignature> {
-        old_key.verify(Label::Spend, self.binding(vendor).as_bytes(), &self.signature)
+        old_key.verify(Label::RenewalSpend, self.binding(vendor).as_bytes(), &self.signature)
     }
 
     /// The blind signature as [`crate::issuance::Blinding::finish`] takes it.

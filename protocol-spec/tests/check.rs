@@ -11,6 +11,7 @@ use scrip_protocol::check::{Rejection, Spend, check_batch, check_one};
 use scrip_protocol::keys::Signature;
 use scrip_protocol::payment::Evidence;
 use scrip_protocol::redemption::{ConflictProof, ConflictProofError};
+use scrip_protocol::spend::SpendKind;
 use world::World;
 
 fn evidence(world: &World, n: u16) -> Vec<Evidence> {
@@ -23,6 +24,7 @@ fn spend<'a>(world: &'a World, evidence: &'a Evidence) -> Spend<'a> {
     Spend {
         token: &evidence.item.token,
         key: world.manifest.key(&evidence.item.token.key_id).unwrap(),
+        kind: SpendKind::Spend,
         binding: evidence.binding,
         signature: &evidence.item.signature,
     }
@@ -117,6 +119,7 @@ fn a_conflict_proof_is_by_this_key_on_another_binding() {
     let nonce = certificate.token().nonce;
     let proof = ConflictProof {
         certificate_key: certificate.key(),
+        kind: SpendKind::Spend,
         other_binding: elsewhere.binding,
         other_signature: elsewhere.item.signature,
     };
@@ -125,6 +128,9 @@ fn a_conflict_proof_is_by_this_key_on_another_binding() {
     assert_eq!(proof.verify(&[9; 32], &here.binding), Err(ConflictProofError::OtherCertificate));
     let forged = ConflictProof { other_binding: world_binding(7), ..proof };
     assert_eq!(forged.verify(&nonce, &here.binding), Err(ConflictProofError::Signature));
+    let renewed = ConflictProof { kind: SpendKind::Renewal, ..proof };
+    let refused = renewed.verify(&nonce, &here.binding);
+    assert_eq!(refused, Err(ConflictProofError::Signature), "a spend is no renewal");
 }
 
 fn world_binding(byte: u8) -> scrip_protocol::spend::Binding {

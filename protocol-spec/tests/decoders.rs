@@ -19,8 +19,8 @@ use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::ProblemType;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
-    ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
-    batch_digest,
+    ConflictProof, DoubleSpend, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome,
+    SignedBatch, Winner, batch_digest,
 };
 use scrip_protocol::refusal::{Accusation, Refusal};
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
@@ -132,7 +132,7 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
         ),
         (
             "conflict proof",
-            proof.encode(),
+            proof.proof().encode(),
             Box::new(|b| ConflictProof::decode(b).ok().map(|p| p.encode())),
         ),
         (
@@ -166,7 +166,7 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
             RenewalAnswer {
                 results: vec![
                     RenewalResult::Renewed(renewal.2.clone()),
-                    RenewalResult::Spent(proof),
+                    RenewalResult::Spent(proof.proof()),
                 ],
             }
             .encode(),
@@ -193,26 +193,31 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
     ]
 }
 
-fn conflict(world: &World) -> ConflictProof {
+fn conflict(world: &World) -> DoubleSpend {
     let certificate = world.certificate(0, 0);
     let elsewhere = world.paid_request(std::slice::from_ref(&certificate), 99);
     let evidence = &elsewhere.payment.evidence(&elsewhere.resource_request)[0];
-    ConflictProof {
-        certificate_key: certificate.key(),
+    DoubleSpend {
+        certificate_key: scrip_protocol::keys::PublicKey::from_bytes(certificate.token().nonce)
+            .unwrap(),
         other_binding: evidence.binding,
         other_signature: evidence.item.signature,
+        winner: Winner::Leaf(3),
     }
 }
 
-fn outcome(world: &World, batch: &[u8], proof: ConflictProof) -> RedemptionOutcome {
+fn outcome(world: &World, batch: &[u8], spend: DoubleSpend) -> RedemptionOutcome {
     RedemptionOutcome {
         vendor_id: world.vendor_id(),
         operator_id: world.operator_id(),
         batch_digest: batch_digest(batch),
+        day: TODAY,
+        manifest_version: world.manifest.version(),
         results: vec![
             ItemResult::Accepted,
             ItemResult::AlreadyAccepted,
-            ItemResult::DoubleSpent(proof),
+            ItemResult::DoubleSpent(spend),
+            ItemResult::DoubleSpent(DoubleSpend { winner: Winner::Renewed(TODAY), ..spend }),
             ItemResult::Expired,
             ItemResult::Invalid(InvalidReason::Day),
         ],
@@ -353,20 +358,22 @@ proptest! {
     }
 
     #[test]
-    fn bindings_are_told_apart_by_every_input(a in any::<[u8; 32]>(), flip in 0..1_056usize) {
-        use scrip_protocol::id::{OperatorId, VendorId};
+    fn bindings_are_told_apart_by_every_input(a in any::<[u8; 32]>(), flip in 0..1_312usize) {
+        use scrip_protocol::id::{KeyId, OperatorId, VendorId};
         use scrip_protocol::spend::{Commitment, binding};
         use scrip_protocol::time::Day;
         let inputs = |flip: Option<usize>| -> Binding {
-            let mut bytes = [a, a, a].concat();
+            let mut bytes = [a, a, a, a].concat();
             bytes.extend_from_slice(&[0; 4]);
             if let Some(bit) = flip.filter(|bit| bit / 8 < bytes.len()) {
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
             let part = |n: usize| <[u8; 32]>::try_from(&bytes[32 * n..32 * n + 32]).unwrap();
-            let day = u32::from_be_bytes(bytes[96..].try_into().unwrap());
-            binding(&VendorId::from_bytes(part(0)), &OperatorId::from_bytes(part(1)), Day(day), &Commitment::from_bytes(part(2)))
+            let day = Day(u32::from_be_bytes(bytes[128..].try_into().unwrap()));
+            let (vendor, operator) = (VendorId::from_bytes(part(0)), OperatorId::from_bytes(part(1)));
+            let (commitment, key_id) = (Commitment::from_bytes(part(2)), KeyId::from_bytes(part(3)));
+            binding(&vendor, &operator, day, &key_id, &commitment)
         };
-        prop_assert_eq!(inputs(None) == inputs(Some(flip)), flip / 8 >= 100);
+        prop_assert_eq!(inputs(None) == inputs(Some(flip)), flip / 8 >= 132);
     }
 }

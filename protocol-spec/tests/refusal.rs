@@ -39,6 +39,8 @@ fn outcome(world: &World, batch: &RedemptionBatch, results: Vec<ItemResult>) -> 
         vendor_id: world.vendor_id(),
         operator_id: batch.operator_id,
         batch_digest: batch_digest(&batch.sign(&world.operator)),
+        day: world::TODAY,
+        manifest_version: 1,
         leaves: vec![1; results.iter().filter(|result| result.is_credited()).count()],
         results,
         checkpoint: Vec::new(),

@@ -15,14 +15,14 @@ use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::ProblemType;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
 use scrip_protocol::redemption::{
-    ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch,
-    batch_digest,
+    ConflictProof, DoubleSpend, InvalidReason, ItemResult, RedemptionBatch, RedemptionOutcome,
+    SignedBatch, Winner, batch_digest,
 };
 use scrip_protocol::refusal::Refusal;
 use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
 use scrip_protocol::resource::{Command, ResourceRequest};
 use scrip_protocol::seed::Counter;
-use scrip_protocol::spend::{payment_id, request_digest};
+use scrip_protocol::spend::{SpendKind, payment_id, request_digest};
 use scrip_protocol::time::Day;
 use scrip_protocol::token::Token;
 use serde_json::json;
@@ -327,11 +327,20 @@ fn redemption() {
     let elsewhere = world.paid_request(&certificates[..1], 2);
     let own = paid.payment.evidence(&paid.resource_request);
     let other = elsewhere.payment.evidence(&elsewhere.resource_request).remove(0);
-    let proof = ConflictProof {
+    let spend = DoubleSpend {
         certificate_key: own[0].item.token.certificate_key().unwrap(),
         other_binding: other.binding,
         other_signature: other.item.signature,
+        winner: Winner::Leaf(255),
     };
+    let (_, item, renewal, _) = world.renewal();
+    let renewed = DoubleSpend {
+        certificate_key: item.token.certificate_key().unwrap(),
+        other_binding: item.binding(&world.vendor_id()),
+        other_signature: item.signature,
+        winner: Winner::Renewed(renewal.day),
+    };
+    let proof = spend.proof();
     proof.verify(&own[0].item.token.nonce, &own[0].binding).unwrap();
     let batch = RedemptionBatch {
         vendor_id: world.vendor_id(),
@@ -347,8 +356,10 @@ fn redemption() {
         vendor_id: world.vendor_id(),
         operator_id: world.operator_id(),
         batch_digest: batch_digest(&bytes),
+        day: world.now().day(),
+        manifest_version: world.manifest.version(),
         results: vec![
-            ItemResult::DoubleSpent(proof),
+            ItemResult::DoubleSpent(spend),
             ItemResult::Accepted,
             ItemResult::Invalid(InvalidReason::Key),
         ],
@@ -363,8 +374,19 @@ fn redemption() {
             "batch": hex(&bytes), "batch_digest": hex(batch_digest(&bytes).as_bytes()),
             "bindings": own.iter().map(|e| hex(e.binding.as_bytes())).collect::<Vec<_>>(),
             "conflict_proof": hex(proof.encode()),
-            "results": ["double_spent", "accepted", "invalid(key)"],
+            "results": ["double_spent(leaf 255)", "accepted", "invalid(key)"],
             "outcome": hex(outcome.sign(&world.receipt)),
+            "renewed_outcome": hex(
+                RedemptionOutcome {
+                    results: vec![
+                        ItemResult::DoubleSpent(renewed),
+                        ItemResult::AlreadyAccepted,
+                        ItemResult::Expired,
+                    ],
+                    ..outcome
+                }
+                .sign(&world.receipt)
+            ),
         }),
     );
 }
@@ -379,15 +401,24 @@ fn renewal() {
     // What a relay is shown that was paid with the same certificate.
     let proof = ConflictProof {
         certificate_key: old_key,
+        kind: SpendKind::Renewal,
         other_binding: binding,
         other_signature: item.signature,
     };
     let paid = world.paid_request(std::slice::from_ref(&old), 1);
-    let own = paid.payment.evidence(&paid.resource_request)[0].binding;
-    proof.verify(&old.token().nonce, &own).unwrap();
+    let own = paid.payment.evidence(&paid.resource_request).remove(0);
+    proof.verify(&old.token().nonce, &own.binding).unwrap();
+    // What the wallet is shown that had spent it.
+    let spent = ConflictProof {
+        certificate_key: old_key,
+        kind: SpendKind::Spend,
+        other_binding: own.binding,
+        other_signature: own.item.signature,
+    };
+    spent.verify(&old.token().nonce, &binding).unwrap();
     let request = RenewalRequest { items: vec![item] }.encode();
     let answer = RenewalAnswer {
-        results: vec![RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(proof)],
+        results: vec![RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(spent)],
     };
     let inquiry = old.inquire(&world.vendor_id(), [0x1d; 32]);
     let reply = |result| InquiryAnswer {
@@ -399,7 +430,7 @@ fn renewal() {
     let replies = [
         reply(InquiryResult::Unrecorded),
         reply(InquiryResult::Renewed(renewal.clone())),
-        reply(InquiryResult::Spent(proof)),
+        reply(InquiryResult::Spent(spent)),
         reply(InquiryResult::Expired),
     ];
     check(

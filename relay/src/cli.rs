@@ -81,7 +81,7 @@ impl Session {
             }
             Command::Earnings(arguments) => earnings::run(&self, &arguments).await,
             Command::Receipts(command) => earnings::receipts(&self, &command).await,
-            Command::Dispute(command) => earnings::dispute(&self, &command),
+            Command::Dispute(command) => earnings::dispute(&self, &command).await,
             Command::Conflicts => {
                 self.printer.conflicts(&report::conflicts(&self.config()?).await?)
             }

@@ -104,7 +104,7 @@ pub async fn check(
     let manifests = Manifests::open(&config.data_dir.join(verifier::MANIFESTS), [address]);
     let manifest = manifests.map_err(ReportError::from)?.held(vendor);
     let manifest = manifest.ok_or(CheckError::NoManifest)?;
-    let link = HttpLedger::new(relay::client(&config.client)?);
+    let link = HttpLedger::new(relay::client(&config.client)?, None);
     let operator_id = scrip_protocol::id::OperatorId::of(&operator.public());
     let query =
         |from| LedgerQuery { vendor_id: *vendor, operator_id, time: now, from }.sign(&operator);

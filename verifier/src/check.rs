@@ -20,7 +20,7 @@ use scrip_protocol::{
     id::{OperatorId, PaymentId, VendorId},
     manifest::{DenominationKey, KeyUse, Manifest},
     payment::{Evidence, PaidRequest, PaymentItem},
-    spend::{Binding, payment_id},
+    spend::{Binding, SpendKind, payment_id},
     time::{Day, UnixSeconds},
 };
 
@@ -294,6 +294,7 @@ fn check_signatures(
         .map(|(one, key)| Spend {
             token: &one.item.token,
             key,
+            kind: SpendKind::Spend,
             binding: one.binding,
             signature: &one.item.signature,
         })

@@ -1,6 +1,9 @@
 //! Receipts that operators handed in: what the vendor answered to their batches (ledger.md, "An operator's receipts").
 
+mod reading;
+
 use std::{
+    collections::BTreeMap,
     io,
     iter::Peekable,
     path::{Path, PathBuf},
@@ -8,22 +11,21 @@ use std::{
 
 use scrip_protocol::{
     id::{OperatorId, VendorId},
-    keys::PublicKey,
-    ledger::{BatchReceipt, Leaf, MAX_BATCH_RECEIPT},
-    redemption::{RedemptionOutcome, SignedBatch},
-    spend::Binding,
+    ledger::{BatchReceipt, Leaf, Redemption},
+    manifest::DenominationKey,
+    redemption::RedemptionOutcome,
+    spend::{Binding, SpendIdentity},
+    time::Day,
     tlog::{
-        checkpoint::SignedCheckpoint,
         hash::{TreeHash, leaf_hash},
-        note::{KeyName, VerifierKey},
-        policy::WitnessPolicy,
         tile::{MAX_ENTRY_BUNDLE, TILE_WIDTH, TileKind, TilePath, Tiles},
     },
 };
 use sha2::{Digest, Sha256};
 
+use self::reading::Untrue;
 use super::{
-    AuditError,
+    AuditError, KnownManifests,
     proofs::{Head, Judgement, begins_with, get_or_full, has_leaf, tiles_of_bundle},
     unit::{Spent, split_entries},
 };
@@ -33,15 +35,17 @@ use crate::{
     source::{Ledger, SourceError},
 };
 
-/// Index, identity, operator, file, item.
-const CLAIM: usize = 8 + 32 + 32 + 4 + 2;
+/// Index, kind, identity, operator, file, item.
+const CLAIM: usize = 8 + 1 + 32 + 32 + 4 + 2;
 /// Size, root, file.
 const HEAD: usize = 8 + 32 + 4;
 
 /// What receipts say, in the order of the ledger.
 pub(super) struct Receipts {
     files: Vec<PathBuf>,
-    receipt_keys: Vec<PublicKey>,
+    manifests: KnownManifests,
+    /// Renewals that won over certificates of operators and were not seen yet, by epoch and certificate key.
+    renewals: BTreeMap<(u32, [u8; 32]), Vec<RenewalClaim>>,
     claims: Peekable<Merge<CLAIM>>,
     heads: Peekable<Merge<HEAD>>,
     pub(super) summary: Summary,
@@ -55,15 +59,33 @@ pub(super) struct Summary {
     pub(super) certificates: u64,
     /// Of those, beyond the end of the ledger that was audited.
     pub(super) later: u64,
-    /// What could not be checked, because tiles are missing.
+    /// What could not be checked, because tiles or manifests are missing, or its epoch has ended.
     pub(super) unknown: u64,
+}
+
+/// What the vendor said of a leaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It is the redemption of an item that an operator sent.
+    Credited,
+    /// It is the use that won over the item.
+    Winner,
 }
 
 /// That the vendor said that a certificate is at a leaf.
 #[derive(Clone, Copy)]
 struct Claim {
     index: u64,
+    said: Said,
     identity: [u8; 32],
+    operator: OperatorId,
+    file: u32,
+    item: u16,
+}
+
+/// That the vendor said that a certificate was renewed on a day.
+struct RenewalClaim {
+    day: Day,
     operator: OperatorId,
     file: u32,
     item: u16,
@@ -75,13 +97,35 @@ struct ClaimedHead {
     file: u32,
 }
 
-/// What makes a redemption the one that an operator sent: who, which certificate, and what its holder signed.
-fn identity(operator: &OperatorId, certificate_key: &[u8; 32], binding: &Binding) -> [u8; 32] {
+/// [`SpendIdentity`], in less bytes to be sorted.
+fn credited(identity: &SpendIdentity) -> [u8; 32] {
     let mut sha = Sha256::new();
-    sha.update(operator.as_bytes());
+    sha.update(identity.certificate_key);
+    sha.update(identity.key_id.as_bytes());
+    sha.update(identity.binding.as_bytes());
+    sha.finalize().into()
+}
+
+/// What a double spend shows of the use that won. Which key signed that certificate it does not show; its epoch is the item's.
+fn winner(epoch: u32, certificate_key: &[u8; 32], binding: &Binding) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    sha.update(epoch.to_be_bytes());
     sha.update(certificate_key);
     sha.update(binding.as_bytes());
     sha.finalize().into()
+}
+
+impl Claim {
+    /// Whether a redemption is what the vendor said that it is. `epoch` is that of its key.
+    fn is_of(&self, identity: &SpendIdentity, epoch: Option<u32>) -> bool {
+        let found = match self.said {
+            Said::Credited => Some(credited(identity)),
+            Said::Winner => {
+                epoch.map(|epoch| winner(epoch, &identity.certificate_key, &identity.binding))
+            }
+        };
+        found == Some(self.identity)
+    }
 }
 
 impl Receipts {
@@ -89,7 +133,7 @@ impl Receipts {
     pub(super) fn read(
         directory: &Path,
         vendor: &VendorId,
-        receipt_keys: &[PublicKey],
+        manifests: KnownManifests,
         work: &Path,
         findings: &mut Findings,
     ) -> Result<Self, AuditError> {
@@ -105,8 +149,9 @@ impl Receipts {
         let mut claims = Sorter::<CLAIM>::temporary(work, "claims");
         let mut heads = Sorter::<HEAD>::temporary(work, "heads");
         let mut summary = Summary { files: files.len() as u64, ..Summary::default() };
+        let mut renewals = BTreeMap::new();
         for (number, path) in (0..).zip(&files) {
-            let read = match open(path, vendor, receipt_keys).map_err(failed)? {
+            let read = match reading::open(path, vendor, &manifests).map_err(failed)? {
                 Ok(read) => read,
                 Err(reason) => {
                     let detail = format!("{}: {reason}", path.display());
@@ -114,17 +159,19 @@ impl Receipts {
                     continue;
                 }
             };
-            for (index, item, identity) in &read.claims {
-                let operator = read.operator;
-                let claim = Claim {
-                    index: *index,
-                    identity: *identity,
-                    operator,
-                    file: number,
-                    item: *item,
-                };
+            let operator = read.operator;
+            for reading::Said { index, said, item, identity } in read.claims {
+                let claim = Claim { index, said, identity, operator, file: number, item };
                 claims.push(claim.encode()).map_err(AuditError::State)?;
-                summary.certificates += 1;
+                summary.certificates += u64::from(said == Said::Credited);
+            }
+            for reading::Renewed { name, item, day } in read.renewed {
+                let claim = RenewalClaim { day, operator, file: number, item };
+                renewals.entry(name).or_insert_with(Vec::new).push(claim);
+            }
+            summary.unknown += read.unknown;
+            for (item, untrue) in read.untrue {
+                findings.add(untrue_finding(path, item, untrue).of(operator));
             }
             if let Some(head) = read.head {
                 heads
@@ -134,8 +181,7 @@ impl Receipts {
         }
         let claims = claims.read().map_err(AuditError::State)?.peekable();
         let heads = heads.read().map_err(AuditError::State)?.peekable();
-        let receipt_keys = receipt_keys.to_vec();
-        Ok(Self { files, receipt_keys, claims, heads, summary })
+        Ok(Self { files, manifests, renewals, claims, heads, summary })
     }
 
     fn name(&self, file: u32) -> String {
@@ -151,7 +197,7 @@ impl Receipts {
                 BatchReceipt::decode(&std::fs::read(self.files.get(file as usize)?).ok()?);
             let outcome = receipt.ok()?.outcome;
             let open = |key| RedemptionOutcome::open(&outcome, key).ok();
-            Some(self.receipt_keys.iter().find_map(open)?.checkpoint)
+            Some(self.manifests.receipt_keys.iter().find_map(open)?.checkpoint)
         };
         read().map_or_else(String::new, |note| String::from_utf8_lossy(&note).into_owned())
     }
@@ -188,7 +234,7 @@ impl Receipts {
             {
                 self.summary.unknown += 1;
             } else if !matches!(leaf, Some(Leaf::Redemption(redemption)) if
-                identity(&redemption.operator_id, &redemption.item.token.nonce, &redemption.binding(vendor)) == claim.identity)
+                self.is_what_was_said(&claim, redemption, vendor))
             {
                 findings.add(self.missing(&claim));
             }
@@ -219,14 +265,52 @@ impl Receipts {
         findings: &mut Findings,
     ) -> Result<(), AuditError> {
         while let Some(claim) = self.next_claim(|of| of <= index)? {
-            let found = spent.and_then(|spent| {
-                Some(identity(&spent.operator?, &spent.certificate_key, &spent.binding))
-            });
-            if found != Some(claim.identity) {
+            let redeemed = spent.filter(|spent| spent.operator.is_some());
+            let epoch = |spent: &Spent| spent.key.map(|key| key.epoch);
+            if !redeemed.is_some_and(|spent| claim.is_of(&spent.identity, epoch(spent))) {
                 findings.add(self.missing(&claim));
             }
         }
         Ok(())
+    }
+
+    fn is_what_was_said(&self, claim: &Claim, there: &Redemption, vendor: &VendorId) -> bool {
+        let newest = self.manifests.newest.as_ref();
+        let key = newest.and_then(|manifest| manifest.key(&there.item.token.key_id));
+        claim.is_of(&there.identity(vendor), key.map(DenominationKey::epoch))
+    }
+
+    /// A renewal that is in the ledger.
+    pub(super) fn see_renewal(&mut self, epoch: u32, certificate_key: &[u8; 32]) {
+        self.renewals.remove(&(epoch, *certificate_key));
+    }
+
+    /// Finds the renewals that the vendor named and that are not in the ledger, though their day was over long enough before
+    /// `newest_day`, of which the ledger speaks. Of epochs that ended, earlier audits may not have kept them.
+    pub(super) fn finish_renewals(
+        &mut self,
+        newest_day: Day,
+        is_over: impl Fn(u32) -> bool,
+        findings: &mut Findings,
+    ) {
+        for ((epoch, _), claims) in std::mem::take(&mut self.renewals) {
+            for claim in claims {
+                if is_over(epoch) {
+                    self.summary.unknown += 1;
+                } else if claim.day.0.saturating_add(2) <= newest_day.0 {
+                    let detail = format!(
+                        "item {} of the batch in {} was answered as renewed on {}, and no renewal of it is in the ledger",
+                        claim.item,
+                        self.name(claim.file),
+                        claim.day
+                    );
+                    let finding = Finding::new(FindingKind::WinnerMissing, detail);
+                    findings.add(finding.of(claim.operator));
+                } else {
+                    self.summary.later += 1;
+                }
+            }
+        }
     }
 
     /// Counts what is beyond the end.
@@ -259,13 +343,17 @@ impl Receipts {
     }
 
     fn missing(&self, claim: &Claim) -> Finding {
+        let (kind, answered) = match claim.said {
+            Said::Credited => (FindingKind::ReceiptMissing, "answered with"),
+            Said::Winner => (FindingKind::WinnerMissing, "answered as spent before, by"),
+        };
         let detail = format!(
-            "item {} of the batch in {} was answered with leaf {}, and there lies something else",
+            "item {} of the batch in {} was {answered} leaf {}, and there lies something else",
             claim.item,
             self.name(claim.file),
             claim.index
         );
-        Finding::new(FindingKind::ReceiptMissing, detail).at(claim.index).of(claim.operator)
+        Finding::new(kind, detail).at(claim.index).of(claim.operator)
     }
 
     /// The finding that the vendor signed a tree for a receipt that the audited one does not begin with.
@@ -282,6 +370,21 @@ impl Receipts {
         let finding = Finding::new(FindingKind::Forked, detail);
         finding.proved_by(self.note(claimed.file)).proved_by(note)
     }
+}
+
+/// The finding that a receipt itself shows the vendor wrong.
+fn untrue_finding(path: &Path, item: u16, untrue: Untrue) -> Finding {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let (kind, what) = match untrue {
+        Untrue::Refusal => {
+            let what = "refused, and the certificate, its day and both signatures verify";
+            (FindingKind::RefusalUntrue, what.to_owned())
+        }
+        Untrue::DoubleSpend(why) => {
+            (FindingKind::WinnerMissing, format!("answered as spent before: {why}"))
+        }
+    };
+    Finding::new(kind, format!("item {item} of the batch in {file} was {what}"))
 }
 
 /// A receipt's tree that is not that of the leaves that were read.
@@ -301,86 +404,26 @@ async fn read_bundle(
     Ok(split_entries(&bytes).into_iter().map(or_cover).collect())
 }
 
-/// What one receipt says.
-struct Read {
-    operator: OperatorId,
-    /// Index, item and identity.
-    claims: Vec<(u64, u16, [u8; 32])>,
-    head: Option<Head>,
-}
-
-/// Reads a receipt; the inner error says why it is none.
-fn open(
-    path: &Path,
-    vendor: &VendorId,
-    receipt_keys: &[PublicKey],
-) -> io::Result<Result<Read, String>> {
-    if std::fs::metadata(path)?.len() > MAX_BATCH_RECEIPT as u64 {
-        return Ok(Err("it is too large".to_owned()));
-    }
-    Ok(parse(&std::fs::read(path)?, vendor, receipt_keys))
-}
-
-fn parse(bytes: &[u8], vendor: &VendorId, receipt_keys: &[PublicKey]) -> Result<Read, String> {
-    let receipt = BatchReceipt::decode(bytes).map_err(|error| error.to_string())?;
-    let batch =
-        SignedBatch::decode(&receipt.batch).map_err(|error| format!("its batch: {error}"))?;
-    let outcome = receipt_keys
-        .iter()
-        .rev()
-        .find_map(|key| RedemptionOutcome::open(&receipt.outcome, key).ok())
-        .ok_or("its outcome is not signed by a receipt key of the vendor")?;
-    let operator = batch.operator_id();
-    if batch.vendor_id() != *vendor || outcome.vendor_id != *vendor {
-        return Err("it is of another vendor".to_owned());
-    }
-    let answers = outcome.batch_digest == batch.digest()
-        && outcome.operator_id == operator
-        && outcome.results.len() == batch.items().len();
-    if !answers {
-        return Err("its outcome answers another batch".to_owned());
-    }
-    outcome.check_leaves().map_err(|error| error.to_string())?;
-    let claim = |(item, index): (usize, u64)| {
-        let sent = batch.items().get(item)?;
-        let binding = sent.binding(vendor, &operator);
-        Some((index, item as u16, identity(&operator, &sent.token.nonce, &binding)))
-    };
-    let claims: Vec<_> = outcome.credited().filter_map(claim).collect();
-    let Some(last) = claims.iter().map(|(index, ..)| *index).max() else {
-        return Ok(Read { operator, claims, head: None });
-    };
-    let keys: Vec<VerifierKey> =
-        receipt_keys.iter().map(|key| VerifierKey::of_ledger(vendor, *key)).collect();
-    let origin = KeyName::of_ledger(vendor);
-    let policy = WitnessPolicy::none();
-    let signed = SignedCheckpoint::open(&outcome.checkpoint, &origin, &keys, &policy)
-        .map_err(|error| format!("its checkpoint: {error}"))?;
-    let head = Head { size: signed.checkpoint().size, root: signed.checkpoint().root };
-    if head.size <= last {
-        return Err(format!("its checkpoint has {} leaves, and it names leaf {last}", head.size));
-    }
-    Ok(Read { operator, claims, head: Some(head) })
-}
-
 impl Claim {
     fn encode(&self) -> [u8; CLAIM] {
         let mut bytes = [0; CLAIM];
         bytes[..8].copy_from_slice(&self.index.to_be_bytes());
-        bytes[8..40].copy_from_slice(&self.identity);
-        bytes[40..72].copy_from_slice(self.operator.as_bytes());
-        bytes[72..76].copy_from_slice(&self.file.to_be_bytes());
-        bytes[76..].copy_from_slice(&self.item.to_be_bytes());
+        bytes[8] = u8::from(self.said == Said::Winner);
+        bytes[9..41].copy_from_slice(&self.identity);
+        bytes[41..73].copy_from_slice(self.operator.as_bytes());
+        bytes[73..77].copy_from_slice(&self.file.to_be_bytes());
+        bytes[77..].copy_from_slice(&self.item.to_be_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; CLAIM]) -> Self {
         Self {
             index: number(&bytes[..8]),
-            identity: array(&bytes[8..40]),
-            operator: OperatorId::from_bytes(array(&bytes[40..72])),
-            file: number(&bytes[72..76]) as u32,
-            item: number(&bytes[76..]) as u16,
+            said: if bytes[8] == 0 { Said::Credited } else { Said::Winner },
+            identity: array(&bytes[9..41]),
+            operator: OperatorId::from_bytes(array(&bytes[41..73])),
+            file: number(&bytes[73..77]) as u32,
+            item: number(&bytes[77..]) as u16,
         }
     }
 }

@@ -54,17 +54,21 @@ impl SpentKeys {
         self.sorter.remove_stale();
     }
 
-    /// Finds what counts twice, and leaves one sorted file, without the epochs that `is_over`: nothing of them may follow.
+    /// Finds what counts twice, tells `renewed` of what was renewed, and leaves one sorted file, without the epochs that `is_over`: nothing of them may follow.
     pub(super) fn find_duplicates(
         &mut self,
         is_over: impl Fn(u32) -> bool,
         operator_id: impl Fn(u32) -> Option<OperatorId>,
         findings: &mut Findings,
+        mut renewed: impl FnMut(u32, &[u8; 32]),
     ) -> io::Result<()> {
         let mut before: Option<Record> = None;
         let records = self.sorter.read()?.filter(|record| {
             let Ok(bytes) = record else { return true };
             let record = Record::decode(bytes);
+            if record.operator == RENEWED {
+                renewed(record.epoch, &record.key);
+            }
             if let Some(before) = before.as_ref().filter(|before| before.is_same(&record)) {
                 let detail = format!(
                     "this leaf has it {}; it was {} at leaf {} before (epoch {})",
@@ -130,14 +134,17 @@ mod tests {
         spent.add(2, &[5; 32], 11, Some(0)).unwrap();
         spent.add(3, &[5; 32], 12, Some(0)).unwrap();
         let mut findings = Findings::default();
-        spent.find_duplicates(|epoch| epoch == 3, id, &mut findings).unwrap();
+        spent.find_duplicates(|epoch| epoch == 3, id, &mut findings, |_, _| panic!()).unwrap();
         assert!(findings.is_empty(), "the same key in another epoch is another certificate");
         let runs = spent.runs().clone();
         let mut spent = SpentKeys::open(directory.path(), runs);
         spent.add(1, &[5; 32], 20, Some(1)).unwrap();
         spent.add(2, &[5; 32], 21, None).unwrap();
         spent.add(3, &[5; 32], 22, None).unwrap();
-        spent.find_duplicates(|_| false, id, &mut findings).unwrap();
+        let mut renewed = Vec::new();
+        let note = |epoch, key: &[u8; 32]| renewed.push((epoch, *key));
+        spent.find_duplicates(|_| false, id, &mut findings, note).unwrap();
+        assert_eq!(renewed, [(2, [5; 32]), (3, [5; 32])]);
         let found: Vec<_> = findings.kept().iter().map(|one| (one.index, one.operator)).collect();
         assert_eq!(found, [(Some(20), id(1)), (Some(21), None)], "epoch 3 was over");
         assert!(findings.kept()[0].detail.contains("at leaf 10"));

@@ -11,7 +11,7 @@ use scrip_protocol::{
     keys::Signature,
     ledger::{Contract, Leaf, ManifestVersion, Sales, SignedStatement, Tally, ValueCommitment},
     manifest::{DenominationKey, KeyUse},
-    spend::Binding,
+    spend::{Binding, SpendIdentity, SpendKind},
     time::Day,
     tlog::{
         hash::{TreeHash, leaf_hash},
@@ -79,9 +79,8 @@ pub(super) enum What {
 pub(super) struct Spent {
     /// Who redeemed it; `None` where it was renewed.
     pub(super) operator: Option<OperatorId>,
-    pub(super) certificate_key: [u8; 32],
-    /// What its holder signed: the operator, the day and `C_i`, or the renewal.
-    pub(super) binding: Binding,
+    /// Which certificate, and what its holder signed.
+    pub(super) identity: SpendIdentity,
     /// Of its denomination key, if that is in the ledger.
     pub(super) key: Option<SpentKey>,
     /// What is wrong with it.
@@ -147,11 +146,10 @@ impl Unit {
             Leaf::Cover(_) => What::Cover,
             Leaf::Redemption(redemption) => {
                 let operator = Some(redemption.operator_id);
-                let binding = redemption.binding(vendor);
-                What::Spent(self.spent(index, operator, &redemption.item.token, binding, fault))
+                What::Spent(self.spent(index, operator, redemption.identity(vendor), fault))
             }
             Leaf::Renewal(renewal) => {
-                What::Spent(self.spent(index, None, &renewal.token, renewal.binding, fault))
+                What::Spent(self.spent(index, None, renewal.identity(), fault))
             }
             Leaf::Tally(tally) => {
                 let credits = tally.credits();
@@ -175,16 +173,15 @@ impl Unit {
         &self,
         index: u64,
         operator: Option<OperatorId>,
-        token: &Token,
-        binding: Binding,
+        identity: SpendIdentity,
         fault: Option<Fault>,
     ) -> Spent {
-        let key = self.keyring.key(&token.key_id, index).map(|key| SpentKey {
+        let key = self.keyring.key(&identity.key_id, index).map(|key| SpentKey {
             epoch: key.epoch(),
             exponent: key.exponent(),
             key_use: key.key_use(),
         });
-        Spent { operator, certificate_key: token.nonce, binding, key, fault }
+        Spent { operator, identity, key, fault }
     }
 
     /// Of each leaf, what is wrong with the certificate in it: the checks of redemption.md, in their order, the signatures of
@@ -204,9 +201,9 @@ impl Unit {
             };
             match evidence.key_in_window(&self.keyring, self.start() + at as u64) {
                 Ok(key) => {
-                    let Evidence { token, binding, signature, .. } = evidence;
+                    let Evidence { token, kind, binding, signature, .. } = evidence;
                     places.push(at);
-                    spends.push(Spend { token, key, binding, signature });
+                    spends.push(Spend { token, key, kind, binding, signature });
                 }
                 Err(fault) => faults[at] = Some(fault),
             }
@@ -231,7 +228,7 @@ struct Evidence<'a> {
     binding: Binding,
     signature: &'a Signature,
     day: Day,
-    renewed: bool,
+    kind: SpendKind,
 }
 
 fn evidence<'a>(leaf: &'a Leaf, vendor: &VendorId) -> Option<Evidence<'a>> {
@@ -241,14 +238,14 @@ fn evidence<'a>(leaf: &'a Leaf, vendor: &VendorId) -> Option<Evidence<'a>> {
             binding: redemption.binding(vendor),
             signature: &redemption.item.signature,
             day: redemption.item.day,
-            renewed: false,
+            kind: SpendKind::Spend,
         }),
         Leaf::Renewal(renewal) => Some(Evidence {
             token: &renewal.token,
             binding: renewal.binding,
             signature: &renewal.signature,
             day: renewal.day,
-            renewed: true,
+            kind: SpendKind::Renewal,
         }),
         _ => None,
     }
@@ -270,7 +267,7 @@ impl Evidence<'_> {
             return Err((FindingKind::Challenge, detail.to_owned()));
         }
         let windows = key.windows();
-        let (first, last, did) = if self.renewed {
+        let (first, last, did) = if self.kind == SpendKind::Renewal {
             (windows.renew_from.day().0, windows.spend_until.day().0, "renewed")
         } else {
             let first = windows.issue_from.day().0.saturating_sub(1);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use scrip_protocol::redemption::ItemResult;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
@@ -30,7 +31,8 @@ pub enum NotPlaced {
 }
 
 impl Issuer {
-    /// Where the credited items of a batch lie: waits until all of them are stored. `fresh` is whether the batch was recorded just now.
+    /// Where the credited items of a batch lie, and the spends that won over others of it: waits until all of them are stored, so that
+    /// whoever reads the answer can look. `fresh` is whether the batch was recorded just now.
     pub(crate) async fn placed(
         &self,
         number: i64,
@@ -38,8 +40,12 @@ impl Issuer {
         results: &[DecidedItem],
     ) -> Result<LeafPlaces, NotPlaced> {
         let on = self.inner.config.ledger.is_on();
-        if !on || !results.iter().any(|(result, _)| result.is_credited()) {
-            return Ok(LeafPlaces { leaves: Vec::new(), checkpoint: Vec::new(), gone: Vec::new() });
+        let has_leaf = |(result, _): &DecidedItem| match result {
+            ItemResult::DoubleSpent(spend) => spend.leaf().is_some(),
+            other => other.is_credited(),
+        };
+        if !on || !results.iter().any(has_leaf) {
+            return Ok(LeafPlaces::default());
         }
         let deadline = Instant::now() + self.inner.config.ledger.wait;
         let mut look = !fresh;

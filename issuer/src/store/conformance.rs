@@ -161,6 +161,7 @@ fn batch(number: u8, items: Vec<SpendRecord>) -> BatchRecord {
         digest: BatchDigest::from_bytes([number; 32]),
         operator: 1,
         day: TODAY,
+        manifest_version: 1,
         items: items.into_iter().map(Decision::Spend).collect(),
         in_line: true,
     }
@@ -420,6 +421,7 @@ async fn what_was_renewed_is_answered_from_the_record(store: &Store) {
     let spent = RecordedSpend {
         binding: Binding::from_bytes([1; 32]),
         signature: Signature::from_bytes([1; 64]),
+        renewed: None,
     };
     let recorded = renew(store, 101, vec![renewal(7_101, 2), renewal(7_100, 2)]).await;
     let renewed = Recorded::Renewed(renewal(7_101, 2).renewal);

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use scrip_protocol::{
     credits::Exponent,
     id::BatchDigest,
-    keys::{BadKey, Signature},
-    redemption::{ConflictProof, InvalidReason, ItemResult, RedemptionItem},
+    keys::{BadKey, PublicKey, Signature},
+    redemption::{DoubleSpend, InvalidReason, ItemResult, RedemptionItem, Winner},
     spend::Binding,
     time::Day,
 };
@@ -33,6 +33,8 @@ pub struct BatchRecord {
     pub operator: i64,
     /// The UTC day.
     pub day: Day,
+    /// The version of the manifest whose windows its items were checked against.
+    pub manifest_version: u64,
     /// Its items, in order.
     pub items: Vec<Decision>,
     /// Whether it is put in line for the ledger.
@@ -44,9 +46,16 @@ pub struct BatchRecord {
 pub struct Decided {
     /// The number that it has.
     pub number: i64,
-    /// The result of each item.
+    /// The day on which it was decided.
+    pub day: Day,
+    /// The version of the manifest that it was decided by.
+    pub manifest_version: u64,
+    /// The result of each item. A double spend that another spend won has no leaf for that one here: it may have none yet.
     pub results: Vec<ItemResult>,
 }
+
+/// What stands for the leaf of a spend whose place is not known. No ledger is as large, and no checkpoint.
+const NO_LEAF: u64 = u64::MAX;
 
 /// What is known of an item before the database is asked.
 #[expect(clippy::large_enum_variant, reason = "nearly every item is a spend")]
@@ -80,6 +89,20 @@ pub struct RecordedSpend {
     pub binding: Binding,
     /// The certificate key's signature over it.
     pub signature: Signature,
+    /// The day on which it was renewed, if that is what was recorded.
+    pub renewed: Option<Day>,
+}
+
+impl RecordedSpend {
+    /// That it was recorded before another one of the certificate with key `certificate_key`.
+    pub fn won(&self, certificate_key: PublicKey) -> DoubleSpend {
+        DoubleSpend {
+            certificate_key,
+            other_binding: self.binding,
+            other_signature: self.signature,
+            winner: self.renewed.map_or(Winner::Leaf(NO_LEAF), Winner::Renewed),
+        }
+    }
 }
 
 impl SpendRecord {
@@ -134,8 +157,8 @@ impl Store {
         let firsts = &firsts;
         self.run_tx("record_batch", |tx| {
             Box::pin(async move {
-                if let Some((number, results)) = tx.batch_results(&batch.digest).await? {
-                    return Ok(Decided { number, results: outcome::decode(&results)? });
+                if let Some(decided) = tx.decided_before(&batch.digest).await? {
+                    return Ok(decided);
                 }
                 let accepted = tx.insert_spent(batch, firsts).await?;
                 steps.at("issuer.redemption.in_transaction");
@@ -152,7 +175,8 @@ impl Store {
                     let operator = Some(batch.operator);
                     tx.enqueue(What::Redemptions, batch.number, batch.day, operator).await?;
                 }
-                Ok(Decided { number: batch.number, results })
+                let BatchRecord { number, day, manifest_version, .. } = *batch;
+                Ok(Decided { number, day, manifest_version, results })
             })
         })
         .await
@@ -177,6 +201,7 @@ fn decide(
             Some(first) => batch.spend(first).map(|spend| RecordedSpend {
                 binding: spend.binding,
                 signature: spend.item.signature,
+                renewed: None,
             }),
             None => recorded.get(&key).copied(),
         };
@@ -188,11 +213,7 @@ fn decide(
                 ItemResult::AlreadyAccepted
             }
             (_, None, Some(winner)) => match spend.item.token.certificate_key() {
-                Ok(certificate_key) => ItemResult::DoubleSpent(ConflictProof {
-                    certificate_key,
-                    other_binding: winner.binding,
-                    other_signature: winner.signature,
-                }),
+                Ok(key) => ItemResult::DoubleSpent(winner.won(key)),
                 Err(BadKey) => ItemResult::Invalid(InvalidReason::CertificateKey),
             },
             // A recordable spend that is neither recorded now nor before: its row went between two statements,

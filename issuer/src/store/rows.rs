@@ -21,6 +21,17 @@ pub(super) fn key(row: &AnyRow, column: &str, table: &'static str) -> Result<Pub
     key.map_err(|BadKey| StoreError::Damaged { table }.into())
 }
 
+/// The integer in `column`, if it is not null.
+pub(super) fn optional<T: TryFrom<i64>>(
+    row: &AnyRow,
+    column: &str,
+    table: &'static str,
+) -> Result<Option<T>, TxError> {
+    let value: Option<i64> = row.try_get(column)?;
+    let value = value.map(T::try_from).transpose();
+    value.map_err(|_| StoreError::Damaged { table }.into())
+}
+
 /// An integer column that fits `T`.
 pub(super) fn integer<T: TryFrom<i64>>(
     row: &AnyRow,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use scrip_protocol::{credits::Exponent, time::UnixSeconds};
+use scrip_protocol::{credits::Exponent, keys::SigningKey, time::UnixSeconds};
 use scrip_runtime::random::RngFactory;
 use scrip_runtime::{clock::ManualClock, passphrase::Passphrase, sealed::SealParams, steps::Steps};
 use tempfile::TempDir;
@@ -30,6 +30,13 @@ const NOW: UnixSeconds = UnixSeconds(20_500 * 86_400 + 43_200);
 
 /// How long a second issuer waits for one that does not sequence any more.
 const LEASE: Duration = Duration::from_millis(300);
+
+impl Issuer {
+    /// The key that it signs outcomes with. A vendor that cheats signs with it as well.
+    pub fn receipt_key(&self) -> SigningKey {
+        SigningKey::from_seed(self.ring().receipt.seed())
+    }
+}
 
 /// What a test issuer is made of.
 pub struct Setup {

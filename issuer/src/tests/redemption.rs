@@ -22,7 +22,7 @@ async fn vendor_with_certificates() -> (TestIssuer, Vec<Certificate>) {
 
 fn proof(result: &ItemResult) -> scrip_protocol::redemption::ConflictProof {
     match result {
-        ItemResult::DoubleSpent(proof) => *proof,
+        ItemResult::DoubleSpent(spend) => spend.proof(),
         other => panic!("{other:?}"),
     }
 }

@@ -5,12 +5,11 @@ use scrip_protocol::{
     id::{KeyId, VendorId},
     inquiry::{Inquiry, InquiryAnswer, InquiryResult},
     issuance::{Blinding, Certificate},
-    keys::PublicKey,
     limits::{INQUIRY, MAX_RENEWAL_ITEMS, MAX_RENEWAL_REQUEST},
     manifest::Windows,
     media,
     problem::ProblemType,
-    redemption::ItemResult,
+    redemption::{ItemResult, Winner},
     renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
     seed::Counter,
 };
@@ -132,7 +131,9 @@ async fn a_certificate_is_exchanged_for_one_of_the_same_value() {
     // The old ones are void, and whoever was paid with them can check it.
     let old: Vec<_> = holder.certificates.iter().map(|c| operator.item(&vendor, c, 1)).collect();
     for (item, result) in old.iter().zip(operator.redeem(&vendor, old.clone()).await) {
-        let ItemResult::DoubleSpent(proof) = result else { panic!("{result:?}") };
+        let ItemResult::DoubleSpent(spend) = result else { panic!("{result:?}") };
+        assert_eq!(spend.winner, Winner::Renewed(vendor.clock.now().day()));
+        let proof = spend.proof();
         let own = item.binding(&vendor.issuer.vendor_id(), &operator.id);
         proof.verify(&item.token.nonce, &own).unwrap();
     }

@@ -4,7 +4,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{OperatorId, VendorId};
 use crate::keys::Signature;
 use crate::redemption::RedemptionItem;
-use crate::spend::Binding;
+use crate::spend::{Binding, SpendIdentity};
 use crate::time::Day;
 use crate::token::Token;
 
@@ -36,6 +36,11 @@ impl Redemption {
         self.item.binding(vendor, &self.operator_id)
     }
 
+    /// Which use of which certificate this is.
+    pub fn identity(&self, vendor: &VendorId) -> SpendIdentity {
+        self.item.identity(vendor, &self.operator_id)
+    }
+
     pub(super) fn write(&self, writer: &mut Writer) {
         self.item.write(writer.put(self.operator_id.as_bytes()));
     }
@@ -49,6 +54,15 @@ impl Redemption {
 }
 
 impl RenewalEvidence {
+    /// Which use of which certificate this is.
+    pub fn identity(&self) -> SpendIdentity {
+        SpendIdentity {
+            certificate_key: self.token.nonce,
+            key_id: self.token.key_id,
+            binding: self.binding,
+        }
+    }
+
     pub(super) fn write(&self, writer: &mut Writer) {
         writer
             .put(&self.token.encode())

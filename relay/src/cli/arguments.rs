@@ -61,7 +61,8 @@ pub(super) struct EarningsArguments {
     /// Write the statements that were checked as comma-separated values.
     #[arg(long, value_name = "FILE", requires = "check")]
     pub(super) csv: Option<PathBuf>,
-    /// Write what proves the differences, where there are any; asks for one vendor.
+    /// Write what proves the differences, and the double spends that only an auditor can look at, where there are any; asks for
+    /// one vendor.
     #[arg(long, value_name = "FILE", requires = "check", requires = "vendor")]
     pub(super) dispute: Option<PathBuf>,
 }
@@ -78,7 +79,7 @@ pub(super) enum ReceiptsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DisputeCommand {
-    /// Judge a dispute file. Asks nobody.
+    /// Judge a dispute file. Asks nobody, unless an auditor's token is given.
     Verify {
         /// The file.
         #[arg(value_name = "FILE")]
@@ -86,6 +87,9 @@ pub(super) enum DisputeCommand {
         /// The vendor.
         #[arg(long, value_name = "scrip://…")]
         vendor: VendorAddress,
+        /// A file with an auditor's token: the leaves that the file lacks are read from the vendor's ledger.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
 }
 

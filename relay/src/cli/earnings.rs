@@ -1,6 +1,6 @@
 //! `earnings`, `receipts export`, `dispute verify`
 
-use std::{fs::File, io::Read as _};
+use std::{fs::File, io::Read as _, path::Path};
 
 use scrip_protocol::{id::VendorId, ledger::export::StatementReport};
 use scrip_runtime::{files::replace_atomically, passphrase::passphrase};
@@ -13,12 +13,16 @@ use super::{
 use crate::{
     config::{Config, ENV_PREFIX},
     earnings::{
-        self,
+        self, CheckError,
         compare::Checked,
         dispute::{self, Dispute, MAX_DISPUTE},
+        fetch::HttpLedger,
     },
-    report,
+    relay, report,
 };
+
+/// Characters of the longest token that is tried.
+const MAX_TOKEN: usize = 4_096;
 
 pub(super) async fn run(session: &Session, arguments: &EarningsArguments) -> Result<(), CliError> {
     let config = session.config()?;
@@ -40,7 +44,7 @@ pub(super) async fn run(session: &Session, arguments: &EarningsArguments) -> Res
     }
     let differences = checked.iter().map(|one| one.differences.len()).sum();
     if let (Some(path), [one]) = (&arguments.dispute, &checked[..])
-        && differences > 0
+        && (differences > 0 || !one.unseen.is_empty())
     {
         replace_atomically(path, Dispute::of(one).to_json().as_bytes())?;
     }
@@ -81,8 +85,8 @@ pub(super) async fn receipts(session: &Session, command: &ReceiptsCommand) -> Re
     session.printer.receipts(written?, directory)
 }
 
-pub(super) fn dispute(session: &Session, command: &DisputeCommand) -> Result<(), CliError> {
-    let DisputeCommand::Verify { file, vendor } = command;
+pub(super) async fn dispute(session: &Session, command: &DisputeCommand) -> Result<(), CliError> {
+    let DisputeCommand::Verify { file, vendor, token_file } = command;
     let failed = |source| CliError::Dispute { path: file.clone(), source };
     let mut bytes = Vec::new();
     File::open(file)
@@ -91,5 +95,23 @@ pub(super) fn dispute(session: &Session, command: &DisputeCommand) -> Result<(),
     if bytes.len() as u64 > MAX_DISPUTE {
         return Err(CliError::DisputeTooLarge { path: file.clone() });
     }
-    session.printer.judged(&dispute::verify(&bytes, &vendor.id)?)
+    let mut file = Dispute::parse(&bytes)?;
+    if let Some(path) = token_file {
+        let token = token(path)?;
+        // Whoever judges need not have a relay.
+        let config = session.config().map(|config| config.client).unwrap_or_default();
+        let client = relay::client(&config).map_err(CheckError::from)?;
+        let link = HttpLedger::new(client, Some(token));
+        file.look_up(vendor, &link).await.map_err(CheckError::from)?;
+    }
+    session.printer.judged(&dispute::judge(&file, &vendor.id)?)
+}
+
+/// An auditor's token, which is one line of visible characters.
+fn token(path: &Path) -> Result<String, CliError> {
+    let failed = |source| CliError::Dispute { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(failed)?.trim().to_owned();
+    let is_token =
+        (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_token { Ok(text) } else { Err(CliError::Token { path: path.to_owned() }) }
 }

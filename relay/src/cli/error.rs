@@ -52,6 +52,8 @@ pub(super) enum CliError {
     Dispute { path: PathBuf, source: std::io::Error },
     #[error("{path} is larger than any dispute file")]
     DisputeTooLarge { path: PathBuf },
+    #[error("{path} holds no auditor's token")]
+    Token { path: PathBuf },
     #[error(transparent)]
     Judge(#[from] VerifyError),
     #[error(
@@ -93,6 +95,7 @@ impl CliError {
             | Self::Check(_)
             | Self::Dispute { .. }
             | Self::DisputeTooLarge { .. }
+            | Self::Token { .. }
             | Self::Judge(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,

@@ -265,6 +265,13 @@ fn checked_text(checked: &Checked) -> String {
     for difference in &checked.differences {
         let _ = writeln!(text, "  DIFFERS: {}", in_words(checked, difference));
     }
+    if !checked.unseen.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} double spends name leaves that only auditors may read: keep them with --dispute, or hand an auditor your receipts",
+            checked.unseen.len()
+        );
+    }
     if checked.agrees() {
         text.push_str("  the vendor's books agree with what was redeemed here\n");
     }
@@ -292,6 +299,7 @@ fn checked_json(checked: &Checked) -> Value {
         "certificates": checked.credited,
         "receipts": checked.receipts.len(),
         "without_receipt": checked.without_receipt,
+        "double_spends_unseen": checked.unseen.len(),
         "batches_before_the_ledger": checked.before_the_ledger,
         "statements": statements,
         "not_in_a_statement": checked.open_total.map(|total| Money(total).to_string()),

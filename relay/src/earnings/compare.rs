@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use scrip_protocol::{
     id::{OperatorId, VendorId},
+    judge::{Judge, NoDoubleSpend, Refusal, WindowHistory},
     keys::PublicKey,
     ledger::{
         BatchReceipt, Contract, Leaf, OwnLeaf, Redemption, SignedStatement, Statement,
@@ -11,7 +12,10 @@ use scrip_protocol::{
         settlement::{Account, KeyBook, LineKey, Lines, StatementFault, total},
     },
     manifest::Manifest,
-    redemption::{RedemptionOutcome, SignedBatch},
+    redemption::{
+        DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
+    },
+    spend::SpendIdentity,
     tlog::{
         checkpoint::SignedCheckpoint,
         hash::{TreeHash, leaf_hash},
@@ -35,10 +39,30 @@ pub enum Difference {
         receipt: usize,
         /// The position in its batch.
         position: usize,
-        /// The hash that is there, with its proof.
+        /// The hash that is there.
         found: TreeHash,
+        /// The leaf that is there, where the vendor shows it.
+        leaf: Option<Vec<u8>>,
         /// That it is there.
         proof: Box<LogProof>,
+    },
+    /// The vendor signed that a certificate is invalid or expired, and everything that this could rest on verifies.
+    Refused {
+        /// The receipt.
+        receipt: usize,
+        /// The position in its batch.
+        position: usize,
+    },
+    /// The vendor signed that a certificate was used before, and what it names for that is something else.
+    NoDoubleSpend {
+        /// The receipt.
+        receipt: usize,
+        /// The position in its batch.
+        position: usize,
+        /// In what it is none.
+        why: NoDoubleSpend,
+        /// The leaf that it names with the proof that it is there, where that is what shows it.
+        leaf: Option<(Vec<u8>, Box<LogProof>)>,
     },
     /// The vendor has signed two histories.
     TwoHistories {
@@ -142,6 +166,9 @@ pub struct Checked {
     pub open_total: Option<i64>,
     /// Everything in which the books differ; none where they are right.
     pub differences: Vec<Difference>,
+    /// Double spends of which this operator may not read what they name: receipt and position. Only somebody with an auditor's token
+    /// can look.
+    pub unseen: Vec<(usize, usize)>,
     /// The lines that each credited leaf belongs to: receipt, index, and what the key says.
     pub(super) places: Vec<(usize, u64, LineKey)>,
 }
@@ -150,8 +177,17 @@ pub struct Checked {
 struct Expected {
     receipt: usize,
     position: usize,
+    /// The leaf as it is if the vendor recorded what was sent here.
     leaf: Leaf,
-    hash: TreeHash,
+    identity: SpendIdentity,
+}
+
+/// A double spend that a receipt has.
+struct Lost {
+    receipt: usize,
+    position: usize,
+    item: RedemptionItem,
+    spend: DoubleSpend,
 }
 
 /// A comparison under way.
@@ -162,6 +198,8 @@ pub struct Comparison<'m> {
     own: Vec<OwnLeaf>,
     receipts: Vec<BatchReceipt>,
     expected: BTreeMap<u64, Vec<Expected>>,
+    history: WindowHistory,
+    lost: Vec<Lost>,
     earlier: BTreeMap<(u64, TreeHash), SignedCheckpoint>,
     before_the_ledger: u64,
     differences: Vec<Difference>,
@@ -175,6 +213,8 @@ impl<'m> Comparison<'m> {
         newest: SignedCheckpoint,
         own: Vec<OwnLeaf>,
     ) -> Self {
+        let mut history = WindowHistory::default();
+        history.add(manifest);
         Self {
             manifest,
             operator_key,
@@ -182,6 +222,8 @@ impl<'m> Comparison<'m> {
             own,
             receipts: Vec::new(),
             expected: BTreeMap::new(),
+            history,
+            lost: Vec::new(),
             earlier: BTreeMap::new(),
             before_the_ledger: 0,
             differences: Vec::new(),
@@ -200,15 +242,8 @@ impl<'m> Comparison<'m> {
     pub fn add_receipt(&mut self, receipt: BatchReceipt, is_old: bool) {
         match verified(&receipt, &self.operator_key, self.manifest) {
             Ok((batch, outcome, checkpoint)) => {
-                let number = self.receipts.len();
-                for (position, index) in outcome.credited() {
-                    let item = batch.items[position].clone();
-                    let operator_id = batch.operator_id;
-                    let leaf = Leaf::Redemption(Box::new(Redemption { operator_id, item }));
-                    let hash = leaf.hash();
-                    let expected = Expected { receipt: number, position, leaf, hash };
-                    self.expected.entry(index).or_default().push(expected);
-                }
+                self.add_credited(&batch, &outcome);
+                self.add_refused(&batch, &outcome);
                 if let Some(signed) = checkpoint {
                     let at = (signed.checkpoint().size, signed.checkpoint().root);
                     self.earlier.insert(at, signed);
@@ -217,6 +252,41 @@ impl<'m> Comparison<'m> {
             }
             Err(_) if is_old => self.before_the_ledger += 1,
             Err(what) => self.differences.push(Difference::Receipt { what }),
+        }
+    }
+
+    fn add_credited(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
+        let (receipt, vendor) = (self.receipts.len(), self.manifest.vendor_id());
+        for (position, index) in outcome.credited() {
+            let (item, operator_id) = (batch.items[position].clone(), batch.operator_id);
+            let redemption = Redemption { operator_id, item };
+            let identity = redemption.identity(&vendor);
+            let leaf = Leaf::Redemption(Box::new(redemption));
+            let expected = Expected { receipt, position, leaf, identity };
+            self.expected.entry(index).or_default().push(expected);
+        }
+    }
+
+    /// What was not credited, held against what anybody can verify.
+    fn add_refused(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
+        let (receipt, operator) = (self.receipts.len(), batch.operator_id);
+        let judge = Judge::new(self.manifest, &self.history);
+        for (position, (item, result)) in batch.items.iter().zip(&outcome.results).enumerate() {
+            if let ItemResult::DoubleSpent(spend) = result {
+                match judge.proof(&operator, item, spend) {
+                    Ok(()) => {
+                        let (item, spend) = (item.clone(), *spend);
+                        self.lost.push(Lost { receipt, position, item, spend });
+                    }
+                    Err(why) => {
+                        let found =
+                            Difference::NoDoubleSpend { receipt, position, why, leaf: None };
+                        self.differences.push(found);
+                    }
+                }
+            } else if judge.refusal(&operator, item, result, outcome) == Some(Refusal::False) {
+                self.differences.push(Difference::Refused { receipt, position });
+            }
         }
     }
 
@@ -256,16 +326,41 @@ impl<'m> Comparison<'m> {
             }
         }
         let mut places = Vec::new();
+        let mut promised = BTreeMap::new();
         for (index, expected) in std::mem::take(&mut self.expected) {
-            for Expected { receipt, position, leaf, hash } in expected {
-                places.push((receipt, index, line_of(&leaf, self.manifest)));
-                self.compare_leaf(tiles, index, receipt, position, &hash, &leaves);
-                // What was promised counts, whatever lies there.
-                leaves.insert(index, (leaf.encode(), leaf));
+            for one in expected {
+                places.push((one.receipt, index, line_of(&one.leaf, self.manifest)));
+                self.compare_leaf(tiles, index, &one, leaves.get(&index));
+                promised.insert(index, (one.leaf.encode(), one.leaf));
             }
         }
+        let unseen = self.compare_winners(tiles, &leaves);
+        // What was promised counts, whatever lies there.
+        leaves.extend(promised);
         let places = places.into_iter().filter_map(|(a, b, line)| Some((a, b, line?))).collect();
-        self.replay(tiles, leaves, places, credited, without_receipt)
+        Checked { unseen, ..self.replay(tiles, leaves, places, credited, without_receipt) }
+    }
+
+    /// Holds what won over this operator's certificates against the leaves that it may read, and returns the others.
+    fn compare_winners(
+        &mut self,
+        tiles: &Tiles,
+        shown: &BTreeMap<u64, (Vec<u8>, Leaf)>,
+    ) -> Vec<(usize, usize)> {
+        let mut unseen = Vec::new();
+        for Lost { receipt, position, item, spend } in std::mem::take(&mut self.lost) {
+            let found = spend.leaf().and_then(|index| Some((index, shown.get(&index)?)));
+            let Some((index, (bytes, leaf))) = found else {
+                unseen.push((receipt, position));
+                continue;
+            };
+            let judge = Judge::new(self.manifest, &self.history);
+            let Err(why) = judge.winner(&item, &spend, leaf) else { continue };
+            let Some((_, inclusion)) = self.proven(tiles, index) else { continue };
+            let leaf = Some((bytes.clone(), self.log_proof(index, inclusion)));
+            self.differences.push(Difference::NoDoubleSpend { receipt, position, why, leaf });
+        }
+        unseen
     }
 
     /// That each checkpoint of an earlier answer is of the newest one's history.
@@ -324,22 +419,27 @@ impl<'m> Comparison<'m> {
         &mut self,
         tiles: &Tiles,
         index: u64,
-        receipt: usize,
-        position: usize,
-        hash: &TreeHash,
-        shown: &BTreeMap<u64, (Vec<u8>, Leaf)>,
+        expected: &Expected,
+        shown: Option<&(Vec<u8>, Leaf)>,
     ) {
         if index >= self.size() {
             return; // the checkpoint that promised it is larger, and was found to be so above
         }
+        // What makes a redemption the same is not its bytes: the vendor may have recorded another signature of the same holder.
+        if let Some((_, Leaf::Redemption(there))) = shown
+            && there.identity(&self.manifest.vendor_id()) == expected.identity
+        {
+            return;
+        }
         let difference = match self.proven(tiles, index) {
             None => Difference::Tiles { index },
-            Some((found, inclusion)) if found != *hash => {
+            Some((found, _)) if found == expected.leaf.hash() => Difference::NotShown { index },
+            Some((found, inclusion)) => {
+                let Expected { receipt, position, .. } = *expected;
+                let leaf = shown.map(|(bytes, _)| bytes.clone());
                 let proof = self.log_proof(index, inclusion);
-                Difference::LeafDiffers { receipt, position, found, proof }
+                Difference::LeafDiffers { receipt, position, found, leaf, proof }
             }
-            Some(_) if !shown.contains_key(&index) => Difference::NotShown { index },
-            Some(_) => return,
         };
         self.differences.push(difference);
     }
@@ -403,6 +503,7 @@ impl<'m> Comparison<'m> {
             open,
             open_total,
             differences: self.differences,
+            unseen: Vec::new(),
             places,
         }
     }
@@ -433,8 +534,7 @@ pub(super) fn line_of(leaf: &Leaf, keys: &impl KeyBook) -> Option<LineKey> {
 }
 
 /// A receipt, parsed and verified: both signatures, that they belong together, and the checkpoint.
-pub(super) type VerifiedReceipt =
-    (scrip_protocol::redemption::RedemptionBatch, RedemptionOutcome, Option<SignedCheckpoint>);
+pub(super) type VerifiedReceipt = (RedemptionBatch, RedemptionOutcome, Option<SignedCheckpoint>);
 
 /// Verifies a receipt of this operator's and this vendor's, or says what is wrong with it.
 pub(super) fn verified(
@@ -457,11 +557,13 @@ pub(super) fn verified(
     if !belongs {
         return Err("the outcome is for another batch".to_owned());
     }
-    let checkpoint = match outcome.leaves.is_empty() {
-        true => None,
-        false => Some(open_checkpoint(&outcome.checkpoint, manifest)?),
-    };
-    Ok((batch, outcome, checkpoint))
+    let Some(last) = outcome.last_leaf() else { return Ok((batch, outcome, None)) };
+    let checkpoint = open_checkpoint(&outcome.checkpoint, manifest)?;
+    let size = checkpoint.checkpoint().size;
+    if last >= size {
+        return Err(format!("the outcome names leaf {last}, and its checkpoint has {size}"));
+    }
+    Ok((batch, outcome, Some(checkpoint)))
 }
 
 /// A checkpoint of this vendor, whoever witnessed it.

@@ -1,6 +1,7 @@
 //! Dispute files: where the vendor's books differ, with what proves it. Whoever has one and the vendor's address can judge it, without
 //! asking either side (ledger.md, "An operator's receipts").
 
+mod look_up;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use scrip_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::verify::{Judgement, Verdict, VerifyError, verify};
+pub use self::verify::{Judgement, Verdict, VerifyError, judge, verify};
 use super::compare::{Checked, Difference};
 
 /// The first member of every dispute file.
@@ -35,17 +36,17 @@ pub struct Dispute {
     /// The checkpoint that the books were compared under.
     pub checkpoint: String,
     /// The operator's contracts.
-    pub contracts: Vec<DisputedContract>,
+    pub contracts: Vec<ProvenLeaf>,
     /// The receipts that the claims name.
     pub receipts: Vec<String>,
     /// In what the books differ.
     pub claims: Vec<Claim>,
 }
 
-/// A contract with its proof.
+/// A leaf with its proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DisputedContract {
+pub struct ProvenLeaf {
     /// The leaf.
     pub leaf: String,
     /// That it is in the ledger (C2SP `tlog-proof`).
@@ -66,8 +67,33 @@ pub enum Claim {
         position: usize,
         /// The hash that is there, base64 as in the proof.
         found: String,
+        /// The leaf that is there, where the vendor showed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leaf: Option<String>,
         /// That it is there (C2SP `tlog-proof`).
         proof: String,
+    },
+    /// A certificate that the vendor called invalid or expired, and that verifies. The receipt and the manifest show it.
+    Refused {
+        /// In words.
+        what: String,
+        /// Which receipt.
+        receipt: usize,
+        /// The position in its batch.
+        position: usize,
+    },
+    /// A certificate that the vendor called double spent.
+    DoubleSpent {
+        /// In words.
+        what: String,
+        /// Which receipt.
+        receipt: usize,
+        /// The position in its batch.
+        position: usize,
+        /// The leaf that the outcome names for the use that was recorded first. Without it somebody has to look who may read the
+        /// ledger.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        winner: Option<ProvenLeaf>,
     },
     /// Two histories.
     Histories {
@@ -101,6 +127,8 @@ impl Claim {
     pub fn what(&self) -> &str {
         match self {
             Self::Leaf { what, .. }
+            | Self::Refused { what, .. }
+            | Self::DoubleSpent { what, .. }
             | Self::Histories { what, .. }
             | Self::Statement { what, .. }
             | Self::Asks { what } => what,
@@ -109,25 +137,45 @@ impl Claim {
 }
 
 impl Dispute {
-    /// The file of everything in which the books differ.
+    /// Parses a file. Nothing in it is judged yet.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn parse(file: &[u8]) -> Result<Self, VerifyError> {
+        let dispute: Self = serde_json::from_slice(file)?;
+        if dispute.format == FORMAT {
+            Ok(dispute)
+        } else {
+            Err(VerifyError::Format(dispute.format))
+        }
+    }
+
+    /// The file of everything in which the books differ, and of what only somebody else can look at.
     pub fn of(checked: &Checked) -> Self {
         let mut numbers: Vec<usize> = Vec::new();
         let mut claims = Vec::new();
         for difference in &checked.differences {
             let what = in_words(checked, difference);
-            let mut number = |receipt: usize| match numbers.iter().position(|one| *one == receipt) {
-                Some(at) => at,
-                None => {
-                    numbers.push(receipt);
-                    numbers.len() - 1
-                }
-            };
+            let mut number = |receipt: usize| number_in(&mut numbers, receipt);
             claims.push(match difference {
-                Difference::LeafDiffers { receipt, position, found, proof } => Claim::Leaf {
+                Difference::Refused { receipt, position } => {
+                    Claim::Refused { what, receipt: number(*receipt), position: *position }
+                }
+                Difference::NoDoubleSpend { receipt, position, leaf, .. } => Claim::DoubleSpent {
+                    what,
+                    receipt: number(*receipt),
+                    position: *position,
+                    winner: leaf.as_ref().map(|(leaf, proof)| ProvenLeaf {
+                        leaf: encode_base64url(leaf),
+                        proof: proof.encode(),
+                    }),
+                },
+                Difference::LeafDiffers { receipt, position, found, leaf, proof } => Claim::Leaf {
                     what,
                     receipt: number(*receipt),
                     position: *position,
                     found: found.to_string(),
+                    leaf: leaf.as_deref().map(encode_base64url),
                     proof: proof.encode(),
                 },
                 Difference::TwoHistories { older, proof } => Claim::Histories {
@@ -151,6 +199,11 @@ impl Dispute {
                 _ => Claim::Asks { what },
             });
         }
+        for (receipt, position) in &checked.unseen {
+            let receipt = number_in(&mut numbers, *receipt);
+            let (what, winner) = (UNSEEN.to_owned(), None);
+            claims.push(Claim::DoubleSpent { what, receipt, position: *position, winner });
+        }
         let receipt = |number: &usize| encode_base64url(&checked.receipts[*number].encode());
         Self {
             format: FORMAT.to_owned(),
@@ -161,7 +214,7 @@ impl Dispute {
             contracts: checked
                 .contracts
                 .iter()
-                .map(|placed| DisputedContract {
+                .map(|placed| ProvenLeaf {
                     leaf: encode_base64url(&placed.leaf),
                     proof: placed.proof.encode(),
                 })
@@ -176,6 +229,18 @@ impl Dispute {
         // Text, numbers and lists of them always are JSON.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
+}
+
+/// What is claimed of a double spend that the operator could not look at.
+const UNSEEN: &str =
+    "the vendor called a certificate double spent; whether it was used before, the ledger tells";
+
+/// The number that a receipt has in the file.
+fn number_in(numbers: &mut Vec<usize>, receipt: usize) -> usize {
+    numbers.iter().position(|one| *one == receipt).unwrap_or_else(|| {
+        numbers.push(receipt);
+        numbers.len() - 1
+    })
 }
 
 fn says_too_little(fault: &StatementFault) -> bool {
@@ -204,6 +269,12 @@ pub fn in_words(checked: &Checked, difference: &Difference) -> String {
             "the vendor credited a redemption and said that it is leaf {}; another leaf is there",
             proof.index
         ),
+        Difference::Refused { .. } => {
+            "the vendor called a certificate invalid or expired, and it verifies".to_owned()
+        }
+        Difference::NoDoubleSpend { why, .. } => {
+            format!("the vendor called a certificate double spent, and it was not: {why}")
+        }
         Difference::TwoHistories { older, .. } => format!(
             "the vendor has signed two histories: the ledger of {} leaves that it signed in an answer is not the beginning of \
              the one of {} leaves that it shows",

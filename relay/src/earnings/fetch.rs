@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use scrip_protocol::{
     DecodeError,
     address::VendorAddress,
@@ -15,7 +15,7 @@ use scrip_protocol::{
     tlog::{
         checkpoint::{CheckpointError, SignedCheckpoint},
         note::{KeyName, VerifierKey},
-        tile::{MAX_HASH_TILE, TilePath, Tiles},
+        tile::{MAX_ENTRY_BUNDLE, MAX_HASH_TILE, TileKind, TilePath, Tiles},
     },
 };
 use scrip_runtime::client::{HttpClient, Request};
@@ -63,7 +63,7 @@ pub trait LedgerLink: Send + Sync {
         vendor: &'a VendorAddress,
     ) -> BoxFuture<'a, Result<Bytes, NoAnswer>>;
 
-    /// A hash tile.
+    /// A hash tile, or a bundle of entries for whoever is an auditor.
     fn tile<'a>(
         &'a self,
         vendor: &'a VendorAddress,
@@ -79,16 +79,19 @@ pub trait LedgerLink: Send + Sync {
 }
 
 /// The way over HTTP.
-pub struct HttpLedger(HttpClient);
+pub struct HttpLedger {
+    client: HttpClient,
+    auditor: Option<String>,
+}
 
 impl HttpLedger {
-    /// Asks with `client`.
-    pub const fn new(client: HttpClient) -> Self {
-        Self(client)
+    /// Asks with `client`, as whoever has this auditor's token.
+    pub const fn new(client: HttpClient, auditor: Option<String>) -> Self {
+        Self { client, auditor }
     }
 
     async fn send(&self, request: Request) -> Result<Bytes, NoAnswer> {
-        let answer = self.0.send(request).await?;
+        let answer = self.client.send(request).await?;
         if answer.status == 200 {
             return Ok(answer.body);
         }
@@ -112,7 +115,15 @@ impl LedgerLink for HttpLedger {
         path: TilePath,
     ) -> BoxFuture<'a, Result<Bytes, NoAnswer>> {
         let url = format!("{}/ledger/{path}", vendor.base_url());
-        Box::pin(self.send(Request::get(url, MAX_HASH_TILE)))
+        let most = match path.kind() {
+            TileKind::Entries => MAX_ENTRY_BUNDLE,
+            TileKind::Hash(_) | TileKind::Public => MAX_HASH_TILE,
+        };
+        let mut request = Request::get(url, most);
+        if let Some(token) = &self.auditor {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        Box::pin(self.send(request))
     }
 
     fn own<'a>(

@@ -1,5 +1,7 @@
 //! Vendors that cheat with their books, each found and named; and what a dispute file is worth to a third party.
 
+mod refusals;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -495,7 +497,9 @@ async fn a_dispute_file_that_was_made_up_proves_nothing() {
     let spoiled = judge(|dispute| {
         for claim in &mut dispute.claims {
             match claim {
-                Claim::Leaf { position, .. } => *position += 1,
+                Claim::Leaf { position, .. }
+                | Claim::Refused { position, .. }
+                | Claim::DoubleSpent { position, .. } => *position += 1,
                 Claim::Histories { hashes, .. } => drop(hashes.pop()),
                 Claim::Statement { statement, .. } => statement.replace_range(20..24, "AAAA"),
                 Claim::Asks { .. } => {}

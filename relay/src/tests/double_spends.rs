@@ -2,8 +2,15 @@
 
 use http::{Method, StatusCode};
 use scrip_protocol::{
-    credits::Credits, hash::Label, id::ResourceId, keys::SigningKey, problem::ProblemType,
-    receipt::ReceiptEvent, redemption::ConflictProof, resource::ResourceKind, spend::Binding,
+    credits::Credits,
+    hash::Label,
+    id::ResourceId,
+    keys::SigningKey,
+    problem::ProblemType,
+    receipt::ReceiptEvent,
+    redemption::ConflictProof,
+    resource::ResourceKind,
+    spend::{Binding, SpendKind},
 };
 use scrip_verifier::{Paid, Provisions};
 
@@ -16,6 +23,7 @@ fn proof(number: u8) -> ConflictProof {
     let other_binding = Binding::from_bytes([number; 32]);
     ConflictProof {
         certificate_key: key.public(),
+        kind: SpendKind::Spend,
         other_binding,
         other_signature: key.sign(Label::Spend, other_binding.as_bytes()),
     }

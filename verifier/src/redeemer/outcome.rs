@@ -2,8 +2,11 @@
 
 use scrip_protocol::{
     DecodeError,
+    judge::{Judge, NoDoubleSpend, Refusal, WindowHistory},
     keys::{BadSignature, PublicKey},
-    redemption::{ConflictProofError, ItemResult, OutcomeError, RedemptionOutcome, SignedBatch},
+    manifest::Manifest,
+    redemption::{ItemResult, OutcomeError, RedemptionBatch, RedemptionOutcome, SignedBatch},
+    time::Day,
     tlog::{
         checkpoint::{CheckpointError, SignedCheckpoint},
         note::{KeyName, VerifierKey},
@@ -35,9 +38,31 @@ pub enum Unanswered {
     },
     /// It claims a double spend and does not prove it.
     #[error("the vendor claims a double spend and does not prove it: {0}")]
-    Proof(#[from] ConflictProofError),
-    /// It credits something and has no checkpoint of the vendor's ledger.
-    #[error("the vendor's outcome credits certificates, and its checkpoint does not count: {0}")]
+    Proof(#[from] NoDoubleSpend),
+    /// It calls certificates invalid by a manifest that is not held: only that one says whether they are.
+    #[error(
+        "the vendor's outcome goes by version {named} of its manifest, and version {held} is held"
+    )]
+    Manifest {
+        /// The version in the answer.
+        named: u64,
+        /// The newest that is held.
+        held: u64,
+    },
+    /// It calls certificates expired on a day that has not come.
+    #[error(
+        "the vendor's outcome is of {decided}, and today is {today}: one of the clocks is wrong"
+    )]
+    Day {
+        /// The day in the answer.
+        decided: Day,
+        /// The day here.
+        today: Day,
+    },
+    /// It names a leaf and has no checkpoint of the vendor's ledger.
+    #[error(
+        "the vendor's outcome names leaves of its ledger, and its checkpoint does not count: {0}"
+    )]
     Checkpoint(CheckpointError),
     /// The checkpoint is smaller than the place of a leaf.
     #[error("the vendor's outcome names leaf {leaf}, and its checkpoint has {size} leaves")]
@@ -84,10 +109,18 @@ impl Unanswered {
         )
     }
 
-    /// Whether the vendor may have signed with a receipt key that only a newer manifest names.
-    pub(super) const fn may_be_a_new_receipt_key(&self) -> bool {
-        matches!(self, Self::Outcome(OutcomeError::Signature))
+    /// Whether the vendor may have signed with a receipt key that only a newer manifest names, or by its windows.
+    pub(super) const fn may_be_a_new_manifest(&self) -> bool {
+        matches!(self, Self::Outcome(OutcomeError::Signature) | Self::Manifest { .. })
     }
+}
+
+/// An answer that counts.
+pub(super) struct Checked {
+    /// Of each item.
+    pub(super) results: Vec<ItemResult>,
+    /// Of them, refusals of what verifies. The receipt proves the vendor wrong (redemption.md, "Judging an outcome").
+    pub(super) untrue: usize,
 }
 
 /// The results in `answer`, if all of it is as it must be.
@@ -95,8 +128,10 @@ pub(super) fn check(
     batch: &[u8],
     operator_key: &PublicKey,
     answer: &[u8],
-    receipt_key: &PublicKey,
-) -> Result<Vec<ItemResult>, Unanswered> {
+    manifest: &Manifest,
+    today: Day,
+) -> Result<Checked, Unanswered> {
+    let receipt_key = manifest.receipt_key();
     let signed = SignedBatch::decode(batch).map_err(Unanswered::StoredBatch)?;
     let digest = signed.digest();
     let batch = signed.verify(operator_key)?;
@@ -111,21 +146,50 @@ pub(super) fn check(
     if results != items {
         return Err(Unanswered::Count { results, items });
     }
-    for (item, result) in batch.items.iter().zip(&outcome.results) {
-        if let ItemResult::DoubleSpent(proof) = result {
-            let own = item.binding(&batch.vendor_id, &batch.operator_id);
-            proof.verify(&item.token.nonce, &own)?;
-        }
+    check_refusals(&outcome, manifest, today)?;
+    let mut history = WindowHistory::default();
+    history.add(manifest);
+    let judge = Judge::new(manifest, &history);
+    for (position, spend) in outcome.double_spends() {
+        judge.proof(&batch.operator_id, &batch.items[position], spend)?;
     }
     check_ledger(&outcome, receipt_key)?;
-    Ok(outcome.results)
+    let untrue = count_untrue(&judge, &batch, &outcome);
+    Ok(Checked { results: outcome.results, untrue })
 }
 
-/// Whether what is credited is said to lie in the ledger, and a checkpoint stands for that. Who witnessed it is looked at when the
+/// Whether refusals can be judged: by a manifest that is held, and of a day that has come. The vendor's clock may be a day ahead.
+fn check_refusals(
+    outcome: &RedemptionOutcome,
+    manifest: &Manifest,
+    today: Day,
+) -> Result<(), Unanswered> {
+    let has = |wanted: fn(&ItemResult) -> bool| outcome.results.iter().any(wanted);
+    let (named, held) = (outcome.manifest_version, manifest.version());
+    if named > held && has(|result| matches!(result, ItemResult::Invalid(_))) {
+        return Err(Unanswered::Manifest { named, held });
+    }
+    let decided = outcome.day;
+    let is_ahead = decided.0 > today.0.saturating_add(1);
+    if is_ahead && has(|result| matches!(result, ItemResult::Expired)) {
+        return Err(Unanswered::Day { decided, today });
+    }
+    Ok(())
+}
+
+/// How many refusals are of what verifies.
+fn count_untrue(judge: &Judge<'_>, batch: &RedemptionBatch, outcome: &RedemptionOutcome) -> usize {
+    let items = batch.items.iter().zip(&outcome.results);
+    let judged =
+        items.map(|(item, result)| judge.refusal(&batch.operator_id, item, result, outcome));
+    judged.filter(|judged| *judged == Some(Refusal::False)).count()
+}
+
+/// Whether what is credited, and what won over others, is said to lie in the ledger, and a checkpoint stands for that. Who witnessed it is looked at when the
 /// books are checked: cosignatures come later than answers.
 fn check_ledger(outcome: &RedemptionOutcome, receipt_key: &PublicKey) -> Result<(), Unanswered> {
     outcome.check_leaves()?;
-    let Some(leaf) = outcome.leaves.iter().copied().max() else { return Ok(()) };
+    let Some(leaf) = outcome.last_leaf() else { return Ok(()) };
     let key = VerifierKey::of_ledger(&outcome.vendor_id, *receipt_key);
     let (origin, policy) = (KeyName::of_ledger(&outcome.vendor_id), WitnessPolicy::none());
     let signed = SignedCheckpoint::open(&outcome.checkpoint, &origin, [&key], &policy);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use scrip_protocol::{id::VendorId, redemption::ItemResult};
 use tokio::time::Instant;
 
-use super::outcome::{self, Unanswered};
+use super::outcome::{self, Checked, Unanswered};
 use crate::{
     spent::{BatchNumber, OutcomeRecord, PendingBatch},
     verifier::Verifier,
@@ -97,19 +97,23 @@ async fn try_exchange(
     let manifest = verifier.manifests.held(&vendor).ok_or(Unanswered::NoManifest)?;
     let operator_key = verifier.operator_key.public();
     let received = answer.clone();
-    let check = move || outcome::check(&bytes, &operator_key, &received, manifest.receipt_key());
+    let today = verifier.now().day();
+    let check = move || outcome::check(&bytes, &operator_key, &received, &manifest, today);
     let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Unanswered::CheckFailed)?;
-    let results = checked.inspect_err(|error| {
-        if error.may_be_a_new_receipt_key() {
+    let Checked { results, untrue } = checked.inspect_err(|error| {
+        if error.may_be_a_new_manifest() {
             verifier.manifests.want_refresh();
         }
     })?;
-    let day = verifier.now().day();
+    if untrue > 0 {
+        let certificates = untrue;
+        tracing::error!(%vendor, certificates, "the vendor signed that certificates are invalid or expired which verify");
+    }
     let record = OutcomeRecord {
         batch: batch.number,
         bytes: answer.to_vec(),
         results: results.clone(),
-        day,
+        day: today,
     };
     verifier.store.record_outcome(record).await?;
     verifier.steps.at("redeemer.answer.recorded");

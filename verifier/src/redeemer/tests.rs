@@ -16,7 +16,7 @@ use scrip_protocol::{
 use super::*;
 use crate::{
     spent::SpentStore,
-    testing::{Behaviour, Fault, TestLink, TestVendor, operator_key},
+    testing::{Behaviour, Fault, NOW, TestLink, TestVendor, operator_key},
     tests::World,
 };
 
@@ -398,7 +398,9 @@ async fn an_answer_that_credits_beside_the_ledger_is_none() {
     let check = |change: fn(&mut RedemptionOutcome)| {
         let mut outcome = honest.clone();
         change(&mut outcome);
-        outcome::check(&batch, &operator, &outcome.sign(receipt), &receipt.public())
+        let (manifest, today) = (world.vendor.manifest(), NOW.day());
+        let checked = outcome::check(&batch, &operator, &outcome.sign(receipt), &manifest, today);
+        checked.map(|checked| checked.untrue)
     };
     assert!(check(|_| ()).is_ok());
     let leaves =

@@ -9,8 +9,8 @@ use scrip_protocol::{
     keys::{PublicKey, Signature},
     manifest::KeyUse,
     payment::Evidence,
-    redemption::{ConflictProof, InvalidReason, ItemResult, RedemptionItem},
-    spend::{Binding, Commitment},
+    redemption::{ConflictProof, DoubleSpend, InvalidReason, ItemResult, RedemptionItem, Winner},
+    spend::{Binding, Commitment, SpendKind},
     time::{Day, UnixSeconds},
     token::Token,
 };
@@ -135,6 +135,7 @@ async fn retries_and_conflicts(store: &dyn SpentStore, vendor: VendorId) {
     let evidence = &first.items[1].evidence;
     let proof = ConflictProof {
         certificate_key: PublicKey::from_bytes(nonce(2)).expect("a key"),
+        kind: SpendKind::Spend,
         other_binding: evidence.binding,
         other_signature: evidence.item.signature,
     };
@@ -325,14 +326,10 @@ async fn a_batch_goes_its_way(store: &dyn SpentStore, vendor: VendorId) {
     assert_eq!(store.batch_bytes(sent.number).await.unwrap(), [42; 100]);
     assert_eq!(store.pending_batches_of(payment.payment_id).await.unwrap(), [sent]);
 
-    let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(4)).expect("a key"),
-        other_binding: Binding::from_bytes([8; 32]),
-        other_signature: Signature::from_bytes([8; 64]),
-    };
+    let double_spend = double_spend(4);
     let results = vec![
         ItemResult::Accepted,
-        ItemResult::DoubleSpent(proof),
+        ItemResult::DoubleSpent(double_spend),
         ItemResult::Expired,
         ItemResult::Invalid(InvalidReason::Day),
         ItemResult::AlreadyAccepted,
@@ -357,7 +354,17 @@ async fn a_batch_goes_its_way(store: &dyn SpentStore, vendor: VendorId) {
         earnings.iter().filter(|row| row.vendor_id == vendor).map(|row| row.state).collect();
     kinds.sort_by_key(|state| state.code());
     assert_eq!(kinds, &EvidenceState::ALL[3..]);
-    told_once(store, vendor, payment.payment_id, &proof).await;
+    told_once(store, vendor, payment.payment_id, &double_spend.proof()).await;
+}
+
+/// What a vendor says of a certificate with this number.
+fn double_spend(number: u32) -> DoubleSpend {
+    DoubleSpend {
+        certificate_key: PublicKey::from_bytes(nonce(number)).expect("a key"),
+        other_binding: Binding::from_bytes([8; 32]),
+        other_signature: Signature::from_bytes([8; 64]),
+        winner: Winner::Leaf(0),
+    }
 }
 
 async fn told_once(
@@ -390,13 +397,8 @@ async fn asked_first(store: &dyn SpentStore, vendor: VendorId) {
     let released = store.release(payment.payment_id).await;
     assert!(matches!(released, Err(StoreError::NotReleasable)));
 
-    let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(1)).expect("a key"),
-        other_binding: Binding::from_bytes([8; 32]),
-        other_signature: Signature::from_bytes([8; 64]),
-    };
     let [sent] = pending(store, vendor).await[..] else { panic!("one batch") };
-    let results = vec![ItemResult::DoubleSpent(proof), ItemResult::Accepted];
+    let results = vec![ItemResult::DoubleSpent(double_spend(1)), ItemResult::Accepted];
     let outcome = OutcomeRecord { batch: sent.number, bytes: vec![2], results, day: Day(1) };
     store.record_outcome(outcome).await.unwrap();
     assert_eq!(store.unreported().await.unwrap(), []);

@@ -11,7 +11,7 @@ use scrip_protocol::{
         checkpoint::Checkpoint,
         hash::{TreeHash, leaf_hash},
         note::KeyName,
-        tile::{TilePath, Tiles},
+        tile::{EntryBundle, TILE_WIDTH, TileKind, TilePath, Tiles},
         tree::{Frontier, append},
     },
 };
@@ -70,9 +70,14 @@ impl TestLedger {
         checkpoint.sign(key).expect("an origin that may be signed").encode()
     }
 
-    /// A hash tile.
+    /// A hash tile, or a bundle of entries as auditors may read it.
     #[expect(clippy::expect_used, reason = "tests are told so")]
     pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
+        if path.kind() == TileKind::Entries {
+            let from = (path.index() * TILE_WIDTH) as usize;
+            let entries = self.leaves.iter().skip(from).take(usize::from(path.width()));
+            return EntryBundle::new(entries.cloned().collect()).map(|bundle| bundle.encode());
+        }
         let grown = append(&Tiles::new(), 0, &self.hashes()).expect("all tiles");
         let mut tiles = Tiles::new();
         for (path, bytes) in grown {

@@ -12,7 +12,7 @@ use scrip_protocol::{
     id::{BatchDigest, VendorId},
     keys::{PublicKey, Signature},
     problem::ProblemType,
-    redemption::{ConflictProof, ItemResult, SignedBatch},
+    redemption::{DoubleSpend, ItemResult, SignedBatch, Winner},
     spend::Binding,
 };
 use scrip_runtime::client::TransportError;
@@ -139,10 +139,11 @@ impl TestLink {
         let Ok(batch) = signed.verify(&self.operator_key) else { return Bytes::new() };
         let claims = batch.items.iter().map(|item| {
             let binding = item.binding(&batch.vendor_id, &batch.operator_id);
-            ItemResult::DoubleSpent(ConflictProof {
+            ItemResult::DoubleSpent(DoubleSpend {
                 certificate_key: item.token.certificate_key().expect("a key"),
                 other_binding: if own { binding } else { Binding::from_bytes([7; 32]) },
                 other_signature: if own { item.signature } else { Signature::from_bytes([7; 64]) },
+                winner: Winner::Leaf(0),
             })
         });
         vendor.outcome(&batch, digest, claims.collect()).into()

@@ -26,11 +26,11 @@ use scrip_protocol::{
     pack::Pack,
     payment::{PaidRequest, Payment},
     redemption::{
-        ConflictProof, InvalidReason, ItemResult, RedemptionBatch, RedemptionItem,
-        RedemptionOutcome, SignedBatch,
+        DoubleSpend, InvalidReason, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome,
+        SignedBatch, Winner,
     },
     rsa::TokenPublicKey,
-    spend::{Binding, Salt},
+    spend::{Binding, Salt, SpendKind},
     time::{Day, UnixSeconds},
     token::Token,
 };
@@ -220,12 +220,12 @@ impl TestVendor {
             results.push(result);
             leaves.extend(leaf);
         }
-        let checkpoint = match leaves.is_empty() {
-            true => Vec::new(),
-            false => self.checkpoint().into_bytes(),
-        };
-        let outcome = self.unsigned_outcome(&batch, digest, results);
-        Some(RedemptionOutcome { leaves, checkpoint, ..outcome }.sign(&self.receipt))
+        let mut outcome = self.unsigned_outcome(&batch, digest, results);
+        outcome.leaves = leaves;
+        if outcome.last_leaf().is_some() {
+            outcome.checkpoint = self.checkpoint().into_bytes();
+        }
+        Some(outcome.sign(&self.receipt))
     }
 
     /// Its ledger, to be read, and to cheat with.
@@ -264,6 +264,8 @@ impl TestVendor {
             vendor_id,
             operator_id,
             batch_digest,
+            day: NOW.day(),
+            manifest_version: self.manifest().version(),
             results,
             leaves: Vec::new(),
             checkpoint: Vec::new(),
@@ -282,7 +284,8 @@ impl TestVendor {
             return (ItemResult::Invalid(InvalidReason::Key), None);
         };
         let binding = item.binding(&batch.vendor_id, &batch.operator_id);
-        let spend = Spend { token: &item.token, key, binding, signature: &item.signature };
+        let (token, signature) = (&item.token, &item.signature);
+        let spend = Spend { token, key, kind: SpendKind::Spend, binding, signature };
         let disowned = lock(&self.invalid).contains(&item.token.nonce);
         if disowned || check_one(&spend).is_err() {
             return (ItemResult::Invalid(InvalidReason::CertificateSignature), None);
@@ -300,13 +303,14 @@ impl TestVendor {
             Some((other, _, index)) if *other == binding => {
                 (ItemResult::AlreadyAccepted, Some(*index))
             }
-            Some((other, signature, _)) => {
-                let proof = ConflictProof {
+            Some((other, signature, index)) => {
+                let spend = DoubleSpend {
                     certificate_key: item.token.certificate_key().expect("a key"),
                     other_binding: *other,
                     other_signature: *signature,
+                    winner: Winner::Leaf(*index),
                 };
-                (ItemResult::DoubleSpent(proof), None)
+                (ItemResult::DoubleSpent(spend), None)
             }
         }
     }

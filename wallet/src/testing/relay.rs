@@ -32,7 +32,7 @@ use scrip_protocol::{
         AcceptedVendor, COMMAND_HEADER, Command, CommandAuth, LeaseStatus, PriceList, RelayInfo,
         ResourceKind, ResourceRequest, SIGNATURE_HEADER,
     },
-    spend::Binding,
+    spend::{Binding, SpendKind},
     time::UnixSeconds,
 };
 use scrip_runtime::clock::{Clock, ManualClock};
@@ -187,6 +187,7 @@ impl FakeRelay {
         let binding = Binding::from_bytes([8; 32]);
         let proof = ConflictProof {
             certificate_key: PublicKey::from_bytes(*certificate).expect("a key"),
+            kind: SpendKind::Spend,
             other_binding: binding,
             other_signature: self.key.sign(Label::Spend, binding.as_bytes()),
         };
@@ -273,6 +274,7 @@ impl FakeRelay {
             }
             let spend = Spend {
                 token: &item.token,
+                kind: SpendKind::Spend,
                 binding: evidence.binding,
                 signature: &item.signature,
                 key,
@@ -301,6 +303,7 @@ impl FakeRelay {
             if let Some((_, binding, signature)) = books.spent.get(&one.item.token.nonce) {
                 let proof = ConflictProof {
                     certificate_key: one.item.token.certificate_key().expect("a key"),
+                    kind: SpendKind::Spend,
                     other_binding: *binding,
                     other_signature: *signature,
                 };

@@ -17,7 +17,7 @@ use scrip_protocol::{
     problem::ProblemType,
     redemption::ConflictProof,
     renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
-    spend::Binding,
+    spend::{Binding, SpendKind},
 };
 use scrip_runtime::clock::Clock;
 
@@ -87,7 +87,8 @@ impl FakeVendor {
     fn renew(&self, manifest: &Manifest, item: &RenewalItem) -> Result<RenewalResult, ProblemType> {
         let old = manifest.key(&item.token.key_id).ok_or(ProblemType::KeyUnknown)?;
         let binding = item.binding(&self.id());
-        let spend = Spend { token: &item.token, key: old, binding, signature: &item.signature };
+        let (token, signature) = (&item.token, &item.signature);
+        let spend = Spend { token, key: old, kind: SpendKind::Renewal, binding, signature };
         check_one(&spend).map_err(|_| ProblemType::SpendSignatureInvalid)?;
         let key = item.token.nonce;
         if let Some(record) = self.recorded(&key) {
@@ -134,7 +135,7 @@ pub(super) async fn note_connection(
 
 fn proof(key: [u8; 32], other_binding: Binding, other_signature: Signature) -> ConflictProof {
     let certificate_key = PublicKey::from_bytes(key).expect("a key");
-    ConflictProof { certificate_key, other_binding, other_signature }
+    ConflictProof { certificate_key, kind: SpendKind::Spend, other_binding, other_signature }
 }
 
 pub(super) async fn renewals(State(vendor): State<Arc<FakeVendor>>, body: Bytes) -> Response {

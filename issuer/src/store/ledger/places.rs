@@ -29,15 +29,17 @@ pub struct RangeRow {
 /// The result of an item, and the certificate that it names, by epoch and key.
 pub type DecidedItem = (ItemResult, Option<(u32, [u8; 32])>);
 
-/// Where the credited items of a batch lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the credited items of a batch lie, and the spends that won over others of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeafPlaces {
-    /// The index of the leaf of each, in order.
+    /// The index of the leaf of each credited item, in order.
     pub leaves: Vec<u64>,
+    /// Of each item that another spend won, its position and the index of that one's leaf.
+    pub winners: Vec<(usize, u64)>,
     /// The note of the smallest stored tree that has them all; empty where there are none.
     pub checkpoint: Vec<u8>,
-    /// Positions of items that were credited before, and of which the record was dropped since, or before there was a ledger: nothing
-    /// says any more where they lie.
+    /// Positions of items that were credited or lost before, and of which the record was dropped since, or before there was a ledger:
+    /// nothing says any more where it lies.
     pub gone: Vec<usize>,
 }
 
@@ -102,8 +104,7 @@ impl Store {
         self.read("ledger_note", |tx| Box::pin(async move { tx.ledger_note(size).await })).await
     }
 
-    /// Where the credited items of a batch lie. `None` while one of them is not in the
-    /// storage.
+    /// Where the credited items of a batch lie, and what won over others. `None` while one of them is not in the storage.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -185,40 +186,40 @@ impl Tx<'_> {
         batch: i64,
         results: &[DecidedItem],
     ) -> Result<Option<LeafPlaces>, TxError> {
-        let before = results.iter().filter(|(result, _)| *result == ItemResult::AlreadyAccepted);
+        let before = results.iter().filter(|(result, _)| is_elsewhere(result));
         let before: Vec<SpendKey> = before.filter_map(|(_, key)| *key).collect();
         let recorded = self.spent_places(&before).await?;
         let mut places: Vec<(usize, i64, usize)> = Vec::with_capacity(results.len());
         let mut gone = Vec::new();
         for (at, (result, key)) in results.iter().enumerate() {
-            match (result, key) {
-                (ItemResult::Accepted, _) => places.push((at, batch, at)),
-                (ItemResult::AlreadyAccepted, key) => {
-                    match key.and_then(|key| recorded.get(&key)) {
-                        Some((batch, position)) => places.push((at, *batch, *position)),
-                        None => gone.push(at),
-                    }
+            if *result == ItemResult::Accepted {
+                places.push((at, batch, at));
+            } else if is_elsewhere(result) {
+                match key.and_then(|key| recorded.get(&key)) {
+                    Some((batch, position)) => places.push((at, *batch, *position)),
+                    None => gone.push(at),
                 }
-                _ => {}
             }
         }
         let batches: BTreeSet<i64> = places.iter().map(|(_, batch, _)| *batch).collect();
         let batches = self.batch_places(&batches.into_iter().collect::<Vec<_>>()).await?;
-        let mut leaves = Vec::with_capacity(places.len());
+        let (mut leaves, mut winners) = (Vec::with_capacity(places.len()), Vec::new());
         for (at, batch, position) in places {
             let Some(place) = batches.get(&batch) else { return Ok(None) };
             match place.leaf(position) {
-                Some(leaf) => leaves.push(leaf),
+                Some(leaf) if results[at].0.is_credited() => leaves.push(leaf),
+                Some(leaf) => winners.push((at, leaf)),
                 None => gone.push(at),
             }
         }
-        let Some(last) = leaves.iter().max() else {
-            return Ok(Some(LeafPlaces { leaves, checkpoint: Vec::new(), gone }));
+        let last = leaves.iter().chain(winners.iter().map(|(_, leaf)| leaf)).max().copied();
+        let Some(last) = last else {
+            return Ok(Some(LeafPlaces { leaves, winners, checkpoint: Vec::new(), gone }));
         };
         let stored = self.ledger_stored().await?;
         match self.ledger_note(last + 1).await? {
             Some((size, checkpoint)) if size <= stored => {
-                Ok(Some(LeafPlaces { leaves, checkpoint, gone }))
+                Ok(Some(LeafPlaces { leaves, winners, checkpoint, gone }))
             }
             Some(_) | None => Ok(None),
         }
@@ -306,6 +307,15 @@ impl Tx<'_> {
             query.execute(self.connection()).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether the leaf that the answer names is one that was recorded before, perhaps by another batch.
+fn is_elsewhere(result: &ItemResult) -> bool {
+    match result {
+        ItemResult::AlreadyAccepted => true,
+        ItemResult::DoubleSpent(spend) => spend.leaf().is_some(),
+        ItemResult::Accepted | ItemResult::Expired | ItemResult::Invalid(_) => false,
     }
 }
 

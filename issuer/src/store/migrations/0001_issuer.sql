@@ -77,6 +77,7 @@ CREATE TABLE batches (
     batch_digest BYTEA NOT NULL UNIQUE,
     operator BIGINT NOT NULL REFERENCES operators (number),
     day BIGINT NOT NULL,
+    manifest_version BIGINT NOT NULL,
     results BYTEA NOT NULL
 ) /* clustered */;
 

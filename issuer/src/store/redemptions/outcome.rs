@@ -1,10 +1,14 @@
-//! The results of a batch as they are stored: the items of the outcome (redemption.md) one after the other.
+//! The results of a batch as they are stored: the items of the outcome (redemption.md) one after the other, but without the leaf of
+//! the spend that won: it may have none yet when the batch is decided.
 
 use scrip_protocol::{
     limits::CONFLICT_PROOF,
-    redemption::{ConflictProof, InvalidReason, ItemResult},
+    redemption::{ConflictProof, DoubleSpend, InvalidReason, ItemResult, Winner},
+    spend::SpendKind,
+    time::Day,
 };
 
+use super::NO_LEAF;
 use crate::store::{StoreError, TxError};
 
 const ACCEPTED: u8 = 1;
@@ -19,9 +23,12 @@ pub(super) fn encode(results: &[ItemResult]) -> Vec<u8> {
         match result {
             ItemResult::Accepted => bytes.push(ACCEPTED),
             ItemResult::AlreadyAccepted => bytes.push(ALREADY_ACCEPTED),
-            ItemResult::DoubleSpent(proof) => {
+            ItemResult::DoubleSpent(spend) => {
                 bytes.push(DOUBLE_SPENT);
-                bytes.extend(proof.encode());
+                bytes.extend(spend.proof().encode());
+                if let Winner::Renewed(day) = spend.winner {
+                    bytes.extend(day.0.to_be_bytes());
+                }
             }
             ItemResult::Expired => bytes.push(EXPIRED),
             ItemResult::Invalid(reason) => bytes.extend([INVALID, reason.code()]),
@@ -47,7 +54,15 @@ fn decode_one(bytes: &[u8]) -> Option<(ItemResult, &[u8])> {
         ALREADY_ACCEPTED => (ItemResult::AlreadyAccepted, rest),
         DOUBLE_SPENT => {
             let (proof, rest) = rest.split_at_checked(CONFLICT_PROOF)?;
-            (ItemResult::DoubleSpent(ConflictProof::decode(proof).ok()?), rest)
+            let proof = ConflictProof::decode(proof).ok()?;
+            let (winner, rest) = match proof.kind {
+                SpendKind::Spend => (Winner::Leaf(NO_LEAF), rest),
+                SpendKind::Renewal => {
+                    let (day, rest) = rest.split_first_chunk::<4>()?;
+                    (Winner::Renewed(Day(u32::from_be_bytes(*day))), rest)
+                }
+            };
+            (ItemResult::DoubleSpent(DoubleSpend::new(proof, winner)), rest)
         }
         EXPIRED => (ItemResult::Expired, rest),
         INVALID => {
@@ -69,14 +84,17 @@ mod tests {
 
     #[test]
     fn every_result_comes_back() {
-        let proof = ConflictProof {
+        let spend = DoubleSpend {
             certificate_key: PublicKey::from_bytes([1; 32]).unwrap(),
             other_binding: Binding::from_bytes([2; 32]),
             other_signature: Signature::from_bytes([3; 64]),
+            winner: Winner::Leaf(NO_LEAF),
         };
+        let renewed = DoubleSpend { winner: Winner::Renewed(Day(20_000)), ..spend };
         let results = vec![
             ItemResult::Accepted,
-            ItemResult::DoubleSpent(proof),
+            ItemResult::DoubleSpent(spend),
+            ItemResult::DoubleSpent(renewed),
             ItemResult::AlreadyAccepted,
             ItemResult::Invalid(InvalidReason::SpendSignature),
             ItemResult::Expired,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use scrip_protocol::{id::BatchDigest, keys::Signature, spend::Binding};
+use scrip_protocol::{id::BatchDigest, keys::Signature, spend::Binding, time::Day};
 use sqlx::Row;
 
-use super::{BatchRecord, RecordedSpend, SpendKey, StoreError};
+use super::{BatchRecord, Decided, RecordedSpend, SpendKey, StoreError, outcome};
 use crate::store::{
     Tx, TxError,
     many::{ROWS, statement},
@@ -13,19 +13,25 @@ use crate::store::{
 };
 
 impl Tx<'_> {
-    /// The number and the results of a batch that was decided before.
-    pub(super) async fn batch_results(
+    /// What was decided of this batch before.
+    pub(super) async fn decided_before(
         &mut self,
         digest: &BatchDigest,
-    ) -> Result<Option<(i64, Vec<u8>)>, TxError> {
-        let sql = "-- batch_results()
-            SELECT batch, results FROM batches WHERE batch_digest = $1";
+    ) -> Result<Option<Decided>, TxError> {
+        let sql = "-- decided_before()
+            SELECT batch, day, manifest_version, results FROM batches WHERE batch_digest = $1";
         let row = sqlx::query(sql)
             .bind(digest.as_bytes().as_slice())
             .fetch_optional(self.connection())
             .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some((row.try_get("batch")?, row.try_get("results")?)))
+        let results: Vec<u8> = row.try_get("results")?;
+        Ok(Some(Decided {
+            number: row.try_get("batch")?,
+            day: Day(rows::integer(&row, "day", "batches")?),
+            manifest_version: rows::integer(&row, "manifest_version", "batches")?,
+            results: outcome::decode(&results)?,
+        }))
     }
 
     /// Records each spend unless its certificate is recorded already, and returns those that it recorded. Where
@@ -72,7 +78,7 @@ impl Tx<'_> {
         for chunk in keys.chunks(ROWS) {
             let sql = format!(
                 "-- recorded_spends()
-                SELECT spent.epoch, spent.certificate_key, spent.binding,
+                SELECT spent.epoch, spent.certificate_key, spent.binding, renewals.day AS renewed,
                     COALESCE(evidence.signature, renewals.signature) AS signature
                 FROM spent LEFT JOIN evidence
                 ON evidence.batch = spent.batch AND evidence.position = spent.position
@@ -91,6 +97,7 @@ impl Tx<'_> {
                 let spend = RecordedSpend {
                     binding: Binding::from_bytes(rows::bytes(&row, "binding", "spent")?),
                     signature: Signature::from_bytes(rows::bytes(&row, "signature", "evidence")?),
+                    renewed: rows::optional(&row, "renewed", "renewals")?.map(Day),
                 };
                 recorded.insert((epoch, certificate_key), spend);
             }
@@ -159,13 +166,14 @@ impl Tx<'_> {
         results: &[u8],
     ) -> Result<(), TxError> {
         let sql = "-- insert_batch()
-            INSERT INTO batches (batch, batch_digest, operator, day, results)
-            VALUES ($1, $2, $3, $4, $5)";
+            INSERT INTO batches (batch, batch_digest, operator, day, manifest_version, results)
+            VALUES ($1, $2, $3, $4, $5, $6)";
         sqlx::query(sql)
             .bind(batch.number)
             .bind(batch.digest.as_bytes().as_slice())
             .bind(batch.operator)
             .bind(i64::from(batch.day.0))
+            .bind(batch.manifest_version as i64)
             .bind(results)
             .execute(self.connection())
             .await?;

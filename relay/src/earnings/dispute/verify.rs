@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use scrip_protocol::{
     credits::Exponent,
     id::{OperatorId, VendorId, decode_base64url},
+    judge::{Judge as Refusals, NoDoubleSpend, Refusal, WindowHistory},
     keys::PublicKey,
     ledger::{
         BatchReceipt, Contract, Leaf, Redemption, SignedStatement, Statement,
@@ -12,6 +13,7 @@ use scrip_protocol::{
         settlement::{SettlementError, StatementFault, arithmetic},
     },
     manifest::Manifest,
+    redemption::{DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome},
     tlog::{
         hash::{TreeHash, leaf_hash},
         note::{KeyName, VerifierKey},
@@ -21,7 +23,7 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{Claim, Dispute, FORMAT};
+use super::{Claim, Dispute, ProvenLeaf};
 use crate::earnings::compare::{line_of, open_checkpoint, verified};
 
 /// Why a file cannot be judged at all.
@@ -77,8 +79,24 @@ pub struct Judgement {
 
 /// A receipt whose signatures were verified.
 struct Receipt {
-    /// Of each credited position: the index, and the leaf that must be there.
-    leaves: BTreeMap<usize, (u64, Leaf)>,
+    batch: RedemptionBatch,
+    outcome: RedemptionOutcome,
+    /// Of each credited position the index.
+    places: BTreeMap<usize, u64>,
+}
+
+impl Receipt {
+    /// What was sent at this position, and what was answered.
+    fn item(&self, position: usize) -> Result<(&RedemptionItem, &ItemResult), String> {
+        let item = self.batch.items.get(position).zip(self.outcome.results.get(position));
+        item.ok_or_else(|| "the receipt has no such position".to_owned())
+    }
+
+    /// The redemption that was sent at this position.
+    fn redemption(&self, position: usize) -> Option<Redemption> {
+        let item = self.batch.items.get(position)?.clone();
+        Some(Redemption { operator_id: self.batch.operator_id, item })
+    }
 }
 
 /// What the claims of a file are judged by.
@@ -87,6 +105,7 @@ struct Judge {
     operator_key: PublicKey,
     contracts: BTreeMap<u32, Contract>,
     receipts: Vec<Receipt>,
+    history: WindowHistory,
 }
 
 /// Judges the claims of a file by the vendor's address alone.
@@ -94,18 +113,25 @@ struct Judge {
 /// # Errors
 /// [`VerifyError`] where the file as a whole is nothing to judge by.
 pub fn verify(file: &[u8], vendor: &VendorId) -> Result<Vec<Judgement>, VerifyError> {
-    let dispute: Dispute = serde_json::from_slice(file)?;
-    if dispute.format != FORMAT {
-        return Err(VerifyError::Format(dispute.format));
-    }
+    judge(&Dispute::parse(file)?, vendor)
+}
+
+/// The same of a file that was parsed.
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn judge(dispute: &Dispute, vendor: &VendorId) -> Result<Vec<Judgement>, VerifyError> {
     if dispute.vendor_id != *vendor {
         return Err(VerifyError::OtherVendor(dispute.vendor_id));
     }
     let manifest = decode_base64url(&dispute.manifest).unwrap_or_default();
     let manifest = Manifest::open(&manifest, vendor)
         .map_err(|error| VerifyError::Manifest(error.to_string()))?;
+    let mut history = WindowHistory::default();
+    history.add(&manifest);
     let mut judge = Judge {
         manifest,
+        history,
         operator_key: dispute.operator_key,
         contracts: BTreeMap::new(),
         receipts: Vec::new(),
@@ -137,13 +163,20 @@ impl Judge {
         let bytes = decode_base64url(receipt).ok_or("it is not base64url")?;
         let receipt = BatchReceipt::decode(&bytes).map_err(|error| error.to_string())?;
         let (batch, outcome, _) = verified(&receipt, &self.operator_key, &self.manifest)?;
-        let operator_id = OperatorId::of(&self.operator_key);
-        let leaf = |(position, index): (usize, u64)| {
-            let item = batch.items.get(position)?.clone();
-            Some((position, (index, Leaf::Redemption(Box::new(Redemption { operator_id, item })))))
-        };
-        self.receipts.push(Receipt { leaves: outcome.credited().filter_map(leaf).collect() });
+        let places = outcome.credited().collect();
+        self.receipts.push(Receipt { batch, outcome, places });
         Ok(())
+    }
+
+    fn receipt(&self, number: usize) -> Result<&Receipt, String> {
+        self.receipts.get(number).ok_or_else(|| "there is no such receipt".to_owned())
+    }
+
+    /// A leaf that the vendor's ledger has, with its index.
+    fn proven_leaf(&self, leaf: &str, proof: &str) -> Result<(u64, Result<Leaf, String>), String> {
+        let bytes = decode_base64url(leaf).ok_or("the leaf is not base64url")?;
+        let index = self.prove(&leaf_hash(&bytes), proof)?;
+        Ok((index, Leaf::decode(&bytes).map_err(|error| error.to_string())))
     }
 
     /// The index at which the vendor's ledger has this hash, by this proof.
@@ -158,8 +191,13 @@ impl Judge {
 
     fn judge(&self, claim: &Claim) -> Judgement {
         let judged = match claim {
-            Claim::Leaf { receipt, position, found, proof, .. } => {
-                self.judge_leaf(*receipt, *position, found, proof)
+            Claim::Leaf { receipt, position, found, leaf, proof, .. } => match leaf {
+                Some(leaf) => self.judge_leaf(*receipt, *position, leaf, proof),
+                None => self.judge_hash(*receipt, *position, found, proof),
+            },
+            Claim::Refused { receipt, position, .. } => self.judge_refusal(*receipt, *position),
+            Claim::DoubleSpent { receipt, position, winner, .. } => {
+                self.judge_double_spend(*receipt, *position, winner.as_ref())
             }
             Claim::Histories { older, newer, hashes, .. } => {
                 self.judge_histories(older, newer, hashes)
@@ -173,27 +211,105 @@ impl Judge {
         Judgement { verdict, claim: claim.what().to_owned(), reason }
     }
 
+    /// A leaf that is said to be another one than the outcome promised.
     fn judge_leaf(
+        &self,
+        receipt: usize,
+        position: usize,
+        leaf: &str,
+        proof: &str,
+    ) -> Result<(Verdict, String), String> {
+        let receipt = self.receipt(receipt)?;
+        let index = receipt.places.get(&position).ok_or(NOT_CREDITED)?;
+        let (at, leaf) = self.proven_leaf(leaf, proof)?;
+        if at != *index {
+            return Err(OTHER_PLACE.to_owned());
+        }
+        let vendor = self.manifest.vendor_id();
+        let sent = receipt.redemption(position).ok_or(NOT_CREDITED)?.identity(&vendor);
+        match leaf {
+            Ok(Leaf::Redemption(there)) if there.identity(&vendor) == sent => {
+                Err("the redemption is where it should be".to_owned())
+            }
+            Ok(_) | Err(_) => Ok((Verdict::Proven, promised(*index))),
+        }
+    }
+
+    /// The same where only the hash is at hand. What the vendor calls `accepted` it has recorded as it was sent, byte for byte; what
+    /// it had recorded before may have come with another signature of the same holder, which only the leaf can show.
+    fn judge_hash(
         &self,
         receipt: usize,
         position: usize,
         found: &str,
         proof: &str,
     ) -> Result<(Verdict, String), String> {
-        let receipt = self.receipts.get(receipt).ok_or("there is no such receipt")?;
-        let (index, leaf) =
-            receipt.leaves.get(&position).ok_or("the receipt does not credit that position")?;
+        let receipt = self.receipt(receipt)?;
+        let index = receipt.places.get(&position).ok_or(NOT_CREDITED)?;
         let found: TreeHash = found.parse().map_err(|_| "the hash does not parse")?;
         if self.prove(&found, proof)? != *index {
-            return Err("the proof is of another place".to_owned());
+            return Err(OTHER_PLACE.to_owned());
         }
-        if leaf.hash() == found {
+        let sent = receipt.redemption(position).ok_or(NOT_CREDITED)?;
+        if Leaf::Redemption(Box::new(sent)).hash() == found {
             return Err("the leaf is where it should be".to_owned());
         }
-        let reason = format!(
-            "the vendor signed that leaf {index} is this redemption, and signed a ledger with another leaf there"
-        );
-        Ok((Verdict::Proven, reason))
+        match receipt.item(position)?.1 {
+            ItemResult::Accepted => Ok((Verdict::Proven, promised(*index))),
+            _ => Ok((
+                Verdict::Open,
+                format!("the vendor had recorded it before, and has to show leaf {index}"),
+            )),
+        }
+    }
+
+    /// A refusal of what is said to verify.
+    fn judge_refusal(&self, receipt: usize, position: usize) -> Result<(Verdict, String), String> {
+        let receipt = self.receipt(receipt)?;
+        let (item, result) = receipt.item(position)?;
+        let judge = Refusals::new(&self.manifest, &self.history);
+        match judge.refusal(&receipt.batch.operator_id, item, result, &receipt.outcome) {
+            None => Err("the receipt does not refuse that position".to_owned()),
+            Some(Refusal::True(why)) => Err(format!("the refusal is right: {why}")),
+            Some(Refusal::False) => {
+                let proven = "the vendor signed the refusal, and the certificate, its day and both signatures verify under the \
+                              manifest that it signed";
+                Ok((Verdict::Proven, proven.to_owned()))
+            }
+            Some(Refusal::ByManifest(version)) => Ok((
+                Verdict::Open,
+                format!(
+                    "it rests on version {version} of the manifest, which the file does not have"
+                ),
+            )),
+        }
+    }
+
+    /// A double spend that is said to be none.
+    fn judge_double_spend(
+        &self,
+        receipt: usize,
+        position: usize,
+        winner: Option<&ProvenLeaf>,
+    ) -> Result<(Verdict, String), String> {
+        let receipt = self.receipt(receipt)?;
+        let (item, ItemResult::DoubleSpent(spend)) = receipt.item(position)? else {
+            return Err("the receipt has no double spend at that position".to_owned());
+        };
+        let judge = Refusals::new(&self.manifest, &self.history);
+        if let Err(why) = judge.proof(&receipt.batch.operator_id, item, spend) {
+            return Ok((Verdict::Proven, format!("the vendor signed a double spend: {why}")));
+        }
+        let Some(winner) = winner else { return Ok((Verdict::Open, where_it_is(spend))) };
+        let (at, leaf) = self.proven_leaf(&winner.leaf, &winner.proof)?;
+        if spend.leaf() != Some(at) {
+            return Err(OTHER_PLACE.to_owned());
+        }
+        let judged = leaf.map(|leaf| judge.winner(item, spend, &leaf));
+        match judged.unwrap_or(Err(NoDoubleSpend::OtherLeaf)) {
+            Ok(()) => Err("the certificate was used before: the leaf shows it".to_owned()),
+            Err(why) => Ok((Verdict::Proven, format!("the vendor signed a double spend: {why}"))),
+        }
     }
 
     fn judge_histories(
@@ -266,9 +382,11 @@ impl Judge {
     ) -> Result<Option<String>, String> {
         let mut indexes: BTreeMap<(u32, Exponent), BTreeSet<u64>> = BTreeMap::new();
         for number in receipts {
-            let receipt = self.receipts.get(*number).ok_or("there is no such receipt")?;
-            for (index, leaf) in receipt.leaves.values() {
-                let line = line_of(leaf, &self.manifest);
+            let receipt = self.receipt(*number)?;
+            for (position, index) in &receipt.places {
+                // The vendor credited it under this binding, which names the key: no other denomination has it.
+                let sent = receipt.redemption(*position).ok_or(NOT_CREDITED)?;
+                let line = line_of(&Leaf::Redemption(Box::new(sent)), &self.manifest);
                 if let Some(line) = line
                     && (statement.from..statement.until).contains(index)
                 {
@@ -292,5 +410,27 @@ impl Judge {
             }
         }
         Ok(None)
+    }
+}
+
+const NOT_CREDITED: &str = "the receipt does not credit that position";
+const OTHER_PLACE: &str = "the proof is of another place";
+
+fn promised(index: u64) -> String {
+    format!(
+        "the vendor signed that leaf {index} is this redemption, and signed a ledger with another leaf there"
+    )
+}
+
+/// What has to be looked at.
+fn where_it_is(spend: &DoubleSpend) -> String {
+    match spend.leaf() {
+        Some(leaf) => format!(
+            "leaf {leaf} tells, which the vendor shows to auditors: judge again with an auditor's token"
+        ),
+        None => {
+            "an audit of the whole ledger tells, with this receipt: no leaf of a renewal is named"
+                .to_owned()
+        }
     }
 }

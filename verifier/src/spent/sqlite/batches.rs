@@ -95,8 +95,8 @@ pub(super) async fn record(
         let (items, credits) = sums.entry((state, member.try_get("test")?)).or_default();
         (*items, *credits) = (*items + 1, Credits::total([*credits, owed]));
         numbers.entry(state).or_default().push(member.try_get("number")?);
-        if let ItemResult::DoubleSpent(proof) = result {
-            insert_conflict(tx, vendor, member, outcome.day, &proof.encode()).await?;
+        if let ItemResult::DoubleSpent(spend) = result {
+            insert_conflict(tx, vendor, member, outcome.day, &spend.proof().encode()).await?;
         }
     }
     set_states(tx, &numbers).await?;

@@ -8,7 +8,7 @@ use scrip_protocol::{
     keys::Signature,
     manifest::KeyUse,
     redemption::ConflictProof,
-    spend::Binding,
+    spend::{Binding, SpendKind},
 };
 use sqlx::{Row as _, SqliteConnection};
 
@@ -128,6 +128,7 @@ fn conflict(item: &ReservedItem, spent: &Spent) -> Option<ConflictProof> {
     let certificate_key = item.evidence.item.token.certificate_key().ok()?;
     (spent.binding != item.evidence.binding).then_some(ConflictProof {
         certificate_key,
+        kind: SpendKind::Spend,
         other_binding: spent.binding,
         other_signature: spent.signature,
     })

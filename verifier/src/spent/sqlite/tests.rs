@@ -5,7 +5,7 @@ use scrip_protocol::{
     credits::Credits,
     keys::{PublicKey, Signature},
     redemption::ConflictProof,
-    spend::Binding,
+    spend::{Binding, SpendKind},
 };
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tempfile::TempDir;
@@ -191,6 +191,7 @@ async fn a_damaged_conflict_hides_no_other_one() {
     store.reserve(reservation(vendor(1), 1, &[1])).await.unwrap();
     let proof = ConflictProof {
         certificate_key: PublicKey::from_bytes([1; 32]).unwrap(),
+        kind: SpendKind::Renewal,
         other_binding: Binding::from_bytes([2; 32]),
         other_signature: Signature::from_bytes([3; 64]),
     };
