@@ -454,11 +454,19 @@ pub(crate) struct LeaseRecord {
     pub(crate) created: UnixSeconds,
     pub(crate) until: UnixSeconds,
     pub(crate) live: bool,
-    /// For how many days more it is to be paid, at a time of its own.
+    /// An extension that is to be paid at a time of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) wanted: Option<u16>,
+    pub(crate) wanted: Option<WantedTime>,
     /// Signed, oldest first.
     pub(crate) receipts: Vec<Blob>,
+}
+
+/// More time that the user asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WantedTime {
+    pub(crate) days: u16,
+    /// Whether certificates far above the price may pay it.
+    pub(crate) excess: bool,
 }
 
 impl LeaseRecord {

@@ -1,13 +1,19 @@
 //! What a wallet does by itself: when, in which order, and after which failures.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
 use scrip_protocol::{
     credits::Credits,
     problem::{Problem, ProblemType},
     time::SECONDS_PER_DAY,
 };
+use scrip_runtime::steps::Steps;
 
 use crate::{
-    Doubtful, NewQueue, Privacy, PutOptions, Shortage, WalletError, When,
+    Doubtful, NewQueue, Privacy, PutOptions, Shortage, Wallet, WalletError, When,
     testing::{FakeVendor, Fault, World},
 };
 
@@ -42,6 +48,82 @@ async fn a_moment_is_kept_and_what_fails_is_put_off() {
     world.clock.set(later.next.unwrap());
     assert_eq!(wallet.tend().await.unwrap().leases.len(), 1);
     assert_eq!((world.leases(), world.taken()), (1, 2));
+}
+
+/// What a wallet does by itself in some days: an open payment, the rest of a file and of its extension, a purchase.
+async fn some_days(world: &World, steps: Steps) {
+    let wallet = match Wallet::exists(&world.path("wallet")) {
+        true => world.open_observed("wallet", steps).await,
+        false => world.create_observed("wallet", steps).await,
+    };
+    let path = world.path("file");
+    if wallet.relays().await.unwrap().len() < 2 || wallet.history().await.unwrap().is_empty() {
+        world.fund(&wallet).await;
+    }
+    wallet.set_privacy(Privacy::Normal).await.unwrap();
+    for turn in 0..20 * 12 {
+        if turn == 0 && wallet.files().await.unwrap().is_empty() {
+            // What was bought just now is ripe, as the level was off.
+            let options = PutOptions { copies: 2, ..PutOptions::default() };
+            assert!(wallet.put_file(&path, options).await.is_err());
+            let code = vec!["GOOD-2".to_owned()];
+            wallet.restock(Some(Credits(75)), false, code).await.unwrap();
+        }
+        let tended = wallet.tend().await.unwrap();
+        assert!(tended.errors.is_empty(), "{:?}", tended.errors);
+        if let Some(stored) = tended.files.first() {
+            let file = stored.upload.to_string();
+            wallet.extend(&file, 30, Doubtful::Keep, true, When::InTime).await.unwrap();
+        }
+        world.clock.advance(2 * HOUR);
+    }
+    wallet.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_of_what_is_done_by_itself_loses_or_doubles_anything() {
+    let seen: Arc<Mutex<BTreeMap<&'static str, usize>>> = Arc::default();
+    let sink = seen.clone();
+    let world = World::new(2).await;
+    std::fs::write(world.path("file"), vec![7; 100_000]).unwrap();
+    let observe = Steps::observe(move |name| *sink.lock().unwrap().entry(name).or_default() += 1);
+    some_days(&world, observe).await;
+    let steps = seen.lock().unwrap().clone();
+    assert!(steps.contains_key("wallet.tending.planned"), "{steps:?}");
+    assert!(steps.contains_key("wallet.restock.used"), "{steps:?}");
+    let ours = ["tending", "payment", "upload", "chunk", "grant", "issuance", "restock"];
+    let is_ours = |name: &&&str| ours.iter().any(|one| name.starts_with(&format!("wallet.{one}.")));
+    for name in steps.keys().filter(is_ours).copied() {
+        let world = Arc::new(World::new(2).await);
+        std::fs::write(world.path("file"), vec![7; 100_000]).unwrap();
+        // The second time is in the middle of something, where there is one.
+        let fatal = steps[name].min(2);
+        let count = Arc::new(Mutex::new(0));
+        let dying = Steps::observe(move |step| {
+            let reached = {
+                let mut count = count.lock().unwrap();
+                *count += usize::from(step == name);
+                *count
+            };
+            assert!(step != name || reached != fatal, "killed here");
+        });
+        let doomed = world.clone();
+        let died = tokio::spawn(async move { some_days(&doomed, dying).await }).await.is_err();
+        assert!(died, "{name} was not reached");
+        some_days(&world, Steps::none()).await;
+
+        let wallet = world.open("wallet").await;
+        wallet.resume_now(Doubtful::Keep).await.unwrap();
+        let balance = wallet.balance().await.unwrap();
+        let bought = world.vendor.grants_minted() as u64 * FakeVendor::pack_value().0;
+        let held = Credits::total([balance.spendable, balance.ripening]);
+        assert_eq!(held.0 + world.taken(), bought, "{name}");
+        assert_eq!((balance.in_flight, balance.pending), (Credits::ZERO, Credits::ZERO), "{name}");
+        assert_eq!(world.leases(), wallet.leases(None).await.unwrap().len(), "{name}");
+        let files = wallet.files().await.unwrap();
+        assert!(files.len() <= 1 && files.iter().all(|file| file.link.is_some()), "{name}");
+        assert!(world.vendor.grants_minted() <= 2, "{name}: each voucher once");
+    }
 }
 
 #[tokio::test]
@@ -133,7 +215,7 @@ async fn the_stock_is_filled_by_itself_with_each_voucher_once() {
     wallet.restock(twice, false, vec!["GOOD-2".into(), "GOOD-2".into()]).await.unwrap();
     assert_eq!(wallet.restocking().await.unwrap().unwrap().vouchers, 1);
     let mut bought = 0;
-    for _ in 0..3 * 24 {
+    for _ in 0..20 * 24 {
         bought += wallet.tend().await.unwrap().purchases.len();
         world.clock.advance(HOUR);
     }
@@ -144,7 +226,7 @@ async fn the_stock_is_filled_by_itself_with_each_voucher_once() {
     let refused = || Fault::Problem(Problem::new(ProblemType::VoucherUsed));
     world.vendor.faults.add("POST /v1/grants", refused());
     let mut errors = 0;
-    for _ in 0..6 * 24 {
+    for _ in 0..20 * 24 {
         errors += wallet.tend().await.unwrap().errors.len();
         world.clock.advance(HOUR);
     }

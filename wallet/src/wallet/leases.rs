@@ -26,7 +26,10 @@ use crate::{
     net::{RelayClient, Route},
     privacy::{Privacy, When},
     purse::Choosable,
-    records::{Blob, LeaseRecord, Part, PaymentRecord, Purpose, Resource, UploadId, UploadRecord},
+    records::{
+        Blob, LeaseRecord, Part, PaymentRecord, Purpose, Resource, UploadId, UploadRecord,
+        WantedTime,
+    },
     store::Changes,
 };
 
@@ -175,7 +178,8 @@ impl Wallet {
             } else if at_once || first.as_ref() == Some(&lease.relay) {
                 extended.push(self.extend_one(lease, days, from, &mut clients).await?);
             } else {
-                let wanted = |lease: &mut LeaseRecord| lease.wanted = Some(days);
+                let wanted = WantedTime { days, excess: accept_excess };
+                let wanted = |lease: &mut LeaseRecord| lease.wanted = Some(wanted);
                 extended.push(self.change_lease(&lease.id, wanted).await?);
             }
         }
@@ -242,10 +246,11 @@ impl Wallet {
         let mut clients = BTreeMap::new();
         for lease in self.store.all::<LeaseRecord>().await? {
             let group = group_of(&lease);
-            if let Some(days) = lease.wanted
+            if let Some(WantedTime { days, excess }) = lease.wanted
                 && group == (relay.clone(), Some(upload), None)
                 && lease.is_live(self.now())
             {
+                let from = Choosable { excess, ..from };
                 extended.push(self.extend_one(lease, days, from, &mut clients).await?);
             }
         }
@@ -344,7 +349,7 @@ impl Wallet {
             relay: lease.relay.clone(),
             until: lease.until,
             live: lease.is_live(self.now()),
-            wanted: lease.wanted,
+            wanted: lease.wanted.map(|wanted| wanted.days),
             paid: paid_for(lease),
             conflicts,
         }

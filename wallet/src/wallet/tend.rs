@@ -266,6 +266,7 @@ impl Wallet {
         if moments != record.moments {
             let changed = TendingRecord { moments, ..record };
             self.store.commit(Changes::default().put(&changed)).await?;
+            self.at("wallet.tending.planned");
         }
         Ok(Plan { chosen, next, others })
     }
