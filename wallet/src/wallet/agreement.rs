@@ -231,15 +231,15 @@ impl Wallet {
         })
     }
 
-    /// Whether a relay may be asked for the manifest now: some time after a purchase has come to its end.
-    pub(super) async fn may_look(&self) -> Result<bool, WalletError> {
+    /// Whether a purchase came to its end a moment ago: no relay is asked for the manifest then.
+    pub(super) async fn bought_lately(&self) -> Result<bool, WalletError> {
         let now = self.now();
-        let bought_lately = |purchase: &Purchase| match purchase.state {
+        let lately = |purchase: &Purchase| match purchase.state {
             PurchaseState::Issued { at, .. } => at <= now && now < at.plus(APART),
             _ => false,
         };
         let purchases = self.store.all::<Purchase>().await?;
-        Ok(!purchases.iter().any(bought_lately) && self.relay_to_ask().await?.is_some())
+        Ok(purchases.iter().any(lately))
     }
 
     /// Whether a purchase may go on by itself: there is a manifest to buy under, and no relay was asked for it a moment ago.

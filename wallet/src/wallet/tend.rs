@@ -75,6 +75,8 @@ pub(super) struct Todo {
     pub(super) first: Span,
     /// Until the next attempt.
     pub(super) again: Span,
+    /// Whether it is not done now, although its moment has come: it would be seen beside something else.
+    pub(super) waits: bool,
 }
 
 /// What is done now, and when there is something next.
@@ -122,7 +124,7 @@ impl Wallet {
         let privacy = self.privacy().await;
         let mut todos = Vec::new();
         let add = |todos: &mut Vec<Todo>, chore, first, again| {
-            todos.push(Todo { chore, first, again });
+            todos.push(Todo { chore, first, again, waits: false });
         };
         let soon = |todos: &mut Vec<Todo>, chore, least: u64, most: u64| {
             // What failed is not tried again at once at any level.
@@ -130,7 +132,8 @@ impl Wallet {
                 Privacy::Off => least..=most,
                 _ => privacy.span(least..=most),
             };
-            todos.push(Todo { chore, first: privacy.span(least..=most), again });
+            let first = privacy.span(least..=most);
+            todos.push(Todo { chore, first, again, waits: false });
         };
         if self.renewals_are_due().await? {
             add(&mut todos, Chore::Renewals, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
@@ -141,16 +144,20 @@ impl Wallet {
         for id in self.open_payments(which == Which::Awaited).await? {
             soon(&mut todos, Chore::Payment(id), 600, 2 * HOUR);
         }
-        if self.may_look().await? {
-            // At every level: a manifest is never fetched because of something else, and so never in a hurry.
-            let days = 6 * HOUR..=DAYS_A_LOOK * SECONDS_PER_DAY;
-            add(&mut todos, Chore::Manifest, days.clone(), days);
+        if self.relay_to_ask().await?.is_some() {
+            // At every level: a manifest is never fetched because of something else, and so never in a hurry. Between two of these
+            // there is time for a purchase.
+            let most = DAYS_A_LOOK * SECONDS_PER_DAY;
+            let waits = self.bought_lately().await?;
+            let (first, again) = (6 * HOUR..=most, 30 * HOUR..=most);
+            todos.push(Todo { chore: Chore::Manifest, first, again, waits });
         }
-        // Who waits for it says when.
-        let by_itself = which == Which::Awaited || self.may_buy_by_itself().await?;
-        let purchases = if by_itself { self.open_purchases().await? } else { Vec::new() };
-        for grant in purchases {
+        let waits = !self.may_buy_by_itself().await?;
+        for grant in self.open_purchases().await? {
             soon(&mut todos, Chore::Purchase(grant), 600, 4 * HOUR);
+            if let Some(todo) = todos.last_mut() {
+                todo.waits = waits;
+            }
         }
         for (id, pace) in self.open_uploads().await? {
             let most = if pace == Pace::Apart { 2_400 } else { 3 * HOUR };
@@ -159,9 +166,10 @@ impl Wallet {
         for (upload, relay) in self.waiting_extensions().await? {
             soon(&mut todos, Chore::Extension { upload, relay }, 600, 3 * HOUR);
         }
-        if by_itself && self.restock_is_due().await? {
-            let days = SECONDS_PER_DAY..=3 * SECONDS_PER_DAY;
-            add(&mut todos, Chore::Restock, privacy.span(HOUR..=SECONDS_PER_DAY), days);
+        if self.restock_is_due().await? {
+            let (first, again) =
+                (privacy.span(HOUR..=SECONDS_PER_DAY), SECONDS_PER_DAY..=3 * SECONDS_PER_DAY);
+            todos.push(Todo { chore: Chore::Restock, first, again, waits });
         }
         for relay in self.store.all::<RelayRecord>().await? {
             // Not at once at any level: it was asked when it was added, and each has a moment of its own.
@@ -240,6 +248,10 @@ impl Wallet {
             let latest = now.plus(*todo.first.end().max(todo.again.end()));
             let known = record.moments.iter().find(|one| one.chore == todo.chore);
             let at = match known.filter(|one| one.at <= latest) {
+                // What has to wait has a new moment, so that it does not follow what it waits for by a fixed time.
+                Some(moment) if todo.waits && moment.at <= now => {
+                    now.plus(draw(&todo.first, &mut entropy))
+                }
                 Some(moment) => moment.at,
                 None => now.plus(draw(&todo.first, &mut entropy)),
             };
@@ -251,7 +263,10 @@ impl Wallet {
             |one: &Moment| !matches!(one.chore, Chore::Offer(_) | Chore::Restock | Chore::Manifest);
         let others = moments.iter().filter(|one| awaited(one)).count().saturating_sub(1);
         let chosen = match which {
-            Which::Due => moments.iter().position(|one| one.at <= now).filter(|_| !rests),
+            Which::Due => {
+                let due = |(one, todo): (&Moment, &Todo)| one.at <= now && !todo.waits;
+                moments.iter().zip(&todos).position(due).filter(|_| !rests)
+            }
             Which::Awaited => {
                 let awaited = moments.iter().enumerate().filter(|(_, one)| awaited(one));
                 awaited.min_by_key(|(_, one)| one.at).map(|(at, _)| at)
@@ -260,7 +275,11 @@ impl Wallet {
         if let Some(at) = chosen {
             moments[at].at = now.plus(draw(&todos[at].again, &mut entropy));
         }
-        let next = moments.iter().map(|one| one.at).min();
+        let next = moments.iter().zip(&todos).map(|(one, todo)| match todo.waits {
+            true => one.at.max(now.plus(HOUR)),
+            false => one.at,
+        });
+        let next = next.min();
         let next = next.map(|at| rested.map_or(at, |until| at.max(until)));
         let chosen = chosen.map(|at| moments[at].chore.clone());
         if moments != record.moments {
