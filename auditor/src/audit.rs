@@ -14,6 +14,7 @@ mod pairs;
 mod proofs;
 mod reader;
 mod receipts;
+mod refusals;
 mod spent;
 mod state;
 mod tree;
@@ -52,6 +53,7 @@ use self::{
     proofs::Head,
     reader::{Budget, Shown, manifest_path},
     receipts::{Forked, Receipts},
+    refusals::Refusals,
     state::{Books, State},
     unit::{Checked, PublicCheck, What},
 };
@@ -70,6 +72,8 @@ pub struct AuditOptions {
     pub since: Option<Vec<u8>>,
     /// A directory with receipts of operators.
     pub receipts: Option<PathBuf>,
+    /// A directory with refusals that wallets handed in.
+    pub refusals: Option<PathBuf>,
     /// Who must have cosigned the checkpoint.
     pub policy: WitnessPolicy,
     /// Where to keep what the next audit needs, and what this one needs where it is interrupted.
@@ -135,6 +139,16 @@ pub enum AuditError {
         "cannot read the receipts in {path}: {source}; give the directory that `scrip-relay receipts export` wrote"
     )]
     Receipts {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The refusals cannot be read, or the receipts beside them.
+    #[error(
+        "cannot read the refusals in {path}: {source}; give a directory with what `scrip relay evidence` wrote"
+    )]
+    Refusals {
         /// The directory.
         path: PathBuf,
         /// What the system says.
@@ -279,6 +293,9 @@ struct Audit {
     now: Shows,
     history: History,
     receipts: Option<Receipts>,
+    refusals: Option<Refusals>,
+    /// Leaves that an earlier audit read, and this one does not.
+    start: u64,
     keyring: Arc<Keyring>,
     shown: Option<Shown>,
     /// Trees of receipts that are not those of the leaves that were read.
@@ -321,6 +338,7 @@ async fn prepare(
     let mut history = History::read(options, &books, &receipt_keys)?;
     let refuted = history.check(ledger, &now, books.tree.frontier.size()).await?;
     let mut findings = Findings::default();
+    let receipt_keys = manifests.receipt_keys.clone();
     let receipts = match &options.receipts {
         Some(directory) => {
             let work = state.path();
@@ -328,12 +346,27 @@ async fn prepare(
         }
         None => None,
     };
+    let refusals = match &options.refusals {
+        Some(directory) => {
+            let failed = |source| AuditError::Refusals { path: directory.clone(), source };
+            let refusals = Refusals::read(directory, vendor, &mut findings).map_err(failed)?;
+            if let Some(receipts) = &options.receipts {
+                let checked = refusals.check_receipts(receipts, &receipt_keys, &mut findings);
+                checked.map_err(failed)?;
+            }
+            Some(refusals)
+        }
+        None => None,
+    };
+    let start = books.tree.frontier.size();
     let mut audit = Audit {
         books,
         place,
         now,
         history,
         receipts,
+        refusals,
+        start,
         keyring: Arc::default(),
         shown: None,
         forked: Vec::new(),
@@ -437,6 +470,9 @@ impl Audit {
                     _ => None,
                 };
                 receipts.check_leaf(index, spent, &mut self.findings)?;
+            }
+            if let (Some(refusals), What::Spent(spent)) = (&self.refusals, &leaf.what) {
+                refusals.check_leaf(index, spent, &mut self.findings);
             }
             let Books { accounts, findings, earned, spent: keys, tree, .. } = &mut self.books;
             let place = Place { index, hash: leaf.hash, keyring: &bundle.keyring };
@@ -649,6 +685,13 @@ impl Audit {
             Check::Receipts if self.receipts.is_none() => {
                 Verdict::NotAsked("no receipts were given".to_owned())
             }
+            Check::Refusals if self.refusals.is_none() => {
+                Verdict::NotAsked("no refusals were given".to_owned())
+            }
+            Check::Refusals if self.start > 0 => Verdict::NotChecked(format!(
+                "the first {} leaves were read by an earlier audit; give no --state, or another one, to look through all",
+                self.start
+            )),
             Check::Receipts if unknown_receipts > 0 => Verdict::NotChecked(format!(
                 "for {unknown_receipts} of what receipts say, hash tiles, manifests or ended epochs are missing"
             )),

@@ -52,6 +52,7 @@ checks! {
     Statements "statements" "Statements follow from the ledger";
     Expiry "expiry" "Nothing of an epoch follows its end";
     Receipts "receipts" "What operators were credited is in the ledger, and what they were refused was no good";
+    Refusals "refusals" "No operator was credited for what it had refused";
 }
 
 macro_rules! kinds {
@@ -211,6 +212,15 @@ kinds! {
     ReceiptInvalid "receipt-invalid" Receipts "A receipt is none",
         "The operator who handed it in",
         "Ask the operator to export its receipts again.";
+    RefusedAndCredited "refused-and-credited" Refusals "An operator was credited for a payment that it had refused",
+        "The operator, if it redeemed what it had refused under its signature; or the vendor, if it wrote a redemption that it was never sent: it needs the certificate's holder for that, and pays for it",
+        "Ask the operator for its receipts: a batch of its own with this certificate convicts it. Ask the vendor for the operator's batch.";
+    RefusedAndRedeemed "refused-and-redeemed" Refusals "An operator redeemed a payment that it had refused",
+        "The operator: its signature is on the refusal and on the batch",
+        "Keep both files: together they are the proof. Whoever was paid with the certificate after the refusal lost by it.";
+    RefusalInvalid "refusal-invalid" Refusals "A refusal is none",
+        "Whoever handed it in",
+        "Ask for it again (`scrip relay evidence`). As it is, nothing follows from it.";
 }
 
 /// Something that is not as it must be.

@@ -206,6 +206,7 @@ fn measure(directory: &Path) {
         vendor,
         since: None,
         receipts: None,
+        refusals: None,
         policy: WitnessPolicy::none(),
         state: None,
         save_every: 1_024,

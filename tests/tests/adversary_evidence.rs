@@ -70,6 +70,7 @@ async fn audited(network: &Network, receipts: &Path) -> Vec<FindingKind> {
         vendor: network.vendor.address().id,
         since: None,
         receipts: Some(receipts.to_owned()),
+        refusals: None,
         policy: WitnessPolicy::none(),
         state: None,
         save_every: 1_024,

@@ -30,6 +30,7 @@ fn options(network: &Network, state: Option<&Path>) -> AuditOptions {
         vendor: network.vendor.address().id,
         since: None,
         receipts: None,
+        refusals: None,
         policy: WitnessPolicy::none(),
         state: state.map(Path::to_owned),
         save_every: 1_024,

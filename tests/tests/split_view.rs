@@ -183,6 +183,7 @@ async fn audited(
         vendor: history.ledger.vendor,
         since: since.map(String::into_bytes),
         receipts: None,
+        refusals: None,
         policy: policy.clone(),
         state: None,
         save_every: 1_024,

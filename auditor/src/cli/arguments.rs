@@ -65,6 +65,10 @@ pub(super) struct AuditArguments {
     /// A directory with receipts of operators (`scrip-relay receipts export`), all of which must be in the ledger.
     #[arg(long, value_name = "DIR")]
     pub(super) receipts: Option<PathBuf>,
+    /// A directory with refusals of operators that wallets handed in (`scrip relay evidence`), none of which may have been credited
+    /// since. With --receipts beside it, operators' own batches are looked through, too.
+    #[arg(long, value_name = "DIR")]
+    pub(super) refusals: Option<PathBuf>,
     /// The key of a witness; may be given more than once.
     #[arg(long, value_name = "VKEY")]
     pub(super) witness: Vec<VerifierKey>,

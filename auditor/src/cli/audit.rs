@@ -41,6 +41,7 @@ pub(super) fn run(
         vendor: arguments.vendor.id,
         since: arguments.since.as_deref().map(read).transpose()?,
         receipts: arguments.receipts,
+        refusals: arguments.refusals,
         policy,
         state: arguments.state,
         save_every: arguments.save_every,

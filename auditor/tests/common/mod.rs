@@ -19,6 +19,7 @@ pub(crate) fn options(forger: &Forger) -> AuditOptions {
         vendor: forger.vendor,
         since: None,
         receipts: None,
+        refusals: None,
         policy: WitnessPolicy::none(),
         state: None,
         save_every: 1_024,

@@ -144,6 +144,11 @@ impl Accused {
         redemption.operator_id == self.refusal.operator_id && self.is_item(&redemption.item)
     }
 
+    /// The same of a redemption whose signature is known to be good.
+    pub fn concerns(&self, operator: &OperatorId, binding: &Binding) -> bool {
+        *operator == self.refusal.operator_id && self.bindings.contains(binding)
+    }
+
     /// The first item of the operator's own batch, which is verified, that redeems of the payment and was credited by the
     /// outcome, which answers that batch and is verified. Then the operator has broken its promise: it signed both.
     pub fn redeemed_in(

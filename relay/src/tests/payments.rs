@@ -90,6 +90,33 @@ async fn a_refused_extension_leaves_the_certificates_free() {
     assert_eq!(answer.status, StatusCode::CREATED);
 }
 
+/// A crash before the refusal is on disk has promised nothing; after it the client is told what was promised.
+#[tokio::test]
+async fn a_refusal_survives_a_crash_at_every_step() {
+    for step in ["verifier.refuse.before", "verifier.refuse.after"] {
+        let crash = Steps::observe(move |name| assert_ne!(name, step, "the crash that is wanted"));
+        let bench = Bench::new().await.reopen_with(crash).await;
+        let certificates = [bench.vendor.issue(1)];
+        let lease_id = scrip_protocol::id::ResourceId::from_bytes([1; 24]);
+        let paid = pay(&bench, 1, &certificates, ResourceKind::Extension { lease_id });
+        let broken = send(&bench, "/v1/extensions", &paid).await;
+        assert_eq!(broken.problem(), ProblemType::ProvisioningFailed, "{step}");
+        let bench = bench.reopen().await;
+        let refused = send(&bench, "/v1/extensions", &paid).await;
+        assert_eq!(refused.problem(), ProblemType::ResourceNotFound, "{step}");
+        let document = scrip_protocol::problem::Problem::from_json(&refused.body).unwrap();
+        let operator = bench.relay.operator_key();
+        let refusal =
+            scrip_protocol::refusal::Refusal::of(&document, &operator, &paid.payment_id());
+        assert!(refusal.is_some(), "{step}");
+        let bench = bench.reopen().await;
+        assert_eq!(send(&bench, "/v1/extensions", &paid).await.body, refused.body, "{step}");
+        let (kind, _) = queue_kind(&bench);
+        let answer = send(&bench, "/v1/queues", &pay(&bench, 2, &certificates, kind)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{step}");
+    }
+}
+
 #[tokio::test]
 async fn the_second_relay_ends_its_lease_and_shows_why() {
     let vendor = Arc::new(TestVendor::new(0));

@@ -68,8 +68,8 @@ struct Books {
     asked: usize,
     /// What the next paid requests are refused for, and whether they are taken all the same.
     refuse_next: VecDeque<(ProblemType, bool)>,
-    /// The payments that were refused, for good.
-    refused: BTreeMap<PaymentId, ProblemType>,
+    /// The payments that were refused, for good, with their answers.
+    refused: BTreeMap<PaymentId, Problem>,
     /// Every chunk is given out with a changed byte.
     corrupt: bool,
 }
@@ -164,7 +164,7 @@ impl FakeRelay {
             let (operator_id, problem_type) = (self.id(), problem.problem);
             let refusal = Refusal { operator_id, payment_id, problem: problem_type };
             refusal.attach(&self.key, &mut problem);
-            self.books.lock().unwrap().refused.insert(payment_id, problem_type);
+            self.books.lock().unwrap().refused.insert(payment_id, problem.clone());
         }
         answer_problem(&problem)
     }
@@ -457,9 +457,8 @@ async fn priced(State(relay): Shared, headers: HeaderMap, body: Bytes) -> Respon
             return problem(ProblemType::Malformed);
         };
         let id = paid.payment_id();
-        let before = relay.books.lock().unwrap().refused.get(&id).copied();
-        if let Some(problem) = before {
-            return relay.refuse(id, problem.into());
+        if let Some(problem) = relay.books.lock().unwrap().refused.get(&id) {
+            return answer_problem(problem);
         }
         let next = relay.books.lock().unwrap().refuse_next.pop_front();
         if let Some((problem, betrays)) = next {

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use scrip_protocol::problem::ProblemType;
 use scrip_runtime::steps::Steps;
 
 use crate::{
@@ -141,5 +142,52 @@ async fn no_step_loses_or_doubles_anything() {
             story(&world, Steps::none(), file).await;
             check_books(&world, &format!("{name} {nth}")).await;
         }
+    }
+}
+
+/// A relay that refuses a payment and takes it all the same, and a wallet that dies at each step of finding out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_is_caught_once_wherever_the_wallet_dies() {
+    let steps = [
+        "wallet.payment.recorded",
+        "wallet.payment.after_answer",
+        "wallet.relay.caught",
+        "wallet.payment.released",
+    ];
+    for (name, nth) in steps.into_iter().flat_map(|name| [(name, 1), (name, 2)]) {
+        let at = format!("{name} {nth}");
+        let world = Arc::new(World::new(1).await);
+        world.funded("wallet").await.close().await.unwrap();
+        world.relays[0].betray_next(ProblemType::VendorLimit);
+        let count = Arc::new(Mutex::new(0));
+        let steps = Steps::observe(move |step| {
+            let mut count = count.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *count += usize::from(step == name);
+            assert!(step != name || *count != nth, "killed here");
+        });
+        let shared = world.clone();
+        let _ = tokio::spawn(async move {
+            let wallet = shared.open_observed("wallet", steps).await;
+            for _ in 0..2 {
+                let new = NewQueue { days: 30, ..NewQueue::default() };
+                let _ = wallet.create_queue(new).await;
+            }
+        })
+        .await;
+        let wallet = world.open("wallet").await;
+        wallet.resume(Doubtful::Keep).await.unwrap();
+        for _ in 0..3 {
+            if wallet.caught().await.unwrap().is_empty() {
+                let new = NewQueue { days: 30, ..NewQueue::default() };
+                let _ = wallet.create_queue(new).await;
+            }
+        }
+        let caught = wallet.caught().await.unwrap();
+        assert_eq!((caught.len(), caught[0].accusations.len()), (1, 1), "{at}");
+        let balance = wallet.balance().await.unwrap();
+        assert_eq!((balance.in_flight.0, balance.in_doubt.0), (0, 0), "{at}");
+        let seen: u64 = balance.seen.iter().map(|one| one.credits.0).sum();
+        let all = balance.spendable.0 + seen + world.taken();
+        assert_eq!(all, FakeVendor::pack_value().0, "{at}");
     }
 }

@@ -9,6 +9,7 @@ use scrip_protocol::{
     id::OperatorId,
     redemption::ConflictProof,
     refusal::{Accusation, RefusedCertificate},
+    spend::SpendKind,
     time::UnixSeconds,
 };
 use serde::Serialize;
@@ -155,6 +156,9 @@ impl Wallet {
     ) -> Result<Option<PaymentRecord>, WalletError> {
         let same =
             |one: &PaidWith| one.key == proof.certificate_key && one.binding == proof.other_binding;
+        if proof.kind != SpendKind::Spend {
+            return Ok(None);
+        }
         let payments = self.store.all::<PaymentRecord>().await?;
         let mut refused = payments.into_iter().filter(|payment| {
             matches!(payment.state, PaymentState::Returned { refusal: Some(_), .. })

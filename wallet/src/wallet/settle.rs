@@ -58,8 +58,11 @@ impl Wallet {
             let promise =
                 |problem| Refusal::of(problem, &payment.operator_key, &payment.id).map(Blob);
             if let Some(refusal) = error.problem().and_then(promise) {
-                self.release(payment.id, error.problem(), Some(refusal)).await?;
-                return Err(self.refused_payment(payment, error).await?);
+                let (id, problem) = (payment.id, error.problem().cloned());
+                // Who is caught by the proof is on disk before the payment ends: the relay repeats its answer until then.
+                let refused = self.refused_payment(payment, error).await?;
+                self.release(id, problem.as_ref(), Some(refusal)).await?;
+                return Err(refused);
             }
             if attempt == ATTEMPTS || certainly_not_sent(&error) {
                 let PaymentRecord { id: payment, relay, .. } = payment;
@@ -177,6 +180,9 @@ impl Wallet {
         });
         for one in changed.iter_mut().filter(|_| seen) {
             one.seen_by.insert(payment.relay.id);
+            if let Some(proof) = proof.filter(|proof| proof.certificate_key == one.key) {
+                one.proof = Some(Blob(proof.encode()));
+            }
         }
         let mut changes = Changes::default().put(&payment);
         changed.iter().for_each(|one| changes.add(one));
