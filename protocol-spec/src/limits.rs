@@ -6,6 +6,8 @@ pub const MAX_MANIFEST: usize = 1 << 20;
 pub const MAX_MANIFEST_PROOF: usize = 1 << 15;
 /// Bytes of a manifest with its proof.
 pub const MAX_PROVEN_MANIFEST: usize = 3 + MAX_MANIFEST + 3 + MAX_MANIFEST_PROOF;
+/// Receipt keys that a vendor may have had.
+pub const MAX_RECEIPT_KEYS: usize = 64;
 /// Seconds around an issue window in which the vendor answers requests for signatures all the same.
 pub const ISSUE_GRACE: u64 = 900;
 /// Production epochs that may begin within [`ROTATION_PERIOD`]; under more, wallets have nothing signed.
@@ -55,7 +57,9 @@ pub const MAX_QUEUE_MESSAGES: usize = 128;
 /// Seconds that a queue keeps a message.
 pub const MESSAGE_LIFETIME: u64 = 21 * 86_400;
 /// Seconds by which the time of a signed command may differ from the relay's clock.
-pub const COMMAND_SKEW: u64 = 300;
+pub const COMMAND_SKEW: u64 = 600;
+/// The steps, in seconds, in which commands say their time: a clock that is off by less shows in none of them, but where a step ends.
+pub const COMMAND_STEP: u64 = 300;
 /// Bytes of a JSON request or answer.
 pub const MAX_JSON: usize = 4_096;
 /// Bits of work for a free allowance: some minutes of a telephone.

@@ -160,7 +160,7 @@ pub struct Command<'a> {
 /// The content of the `Scrip-Command` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandAuth {
-    /// When the command was made.
+    /// When the command was made, in steps of [`crate::limits::COMMAND_STEP`].
     pub time: UnixSeconds,
     /// Random; tells a message from another.
     pub nonce: [u8; 16],
@@ -200,8 +200,10 @@ impl Command<'_> {
         writer.into_bytes()
     }
 
-    /// Signs the command with a key of the resource.
-    pub fn sign(&self, key: &SigningKey, time: UnixSeconds, nonce: [u8; 16]) -> CommandAuth {
+    /// Signs the command with a key of the resource. Its time is `now` in steps of [`crate::limits::COMMAND_STEP`], rounded down: to the second it would
+    /// show how far the signer's clock is off, in everything that it signs.
+    pub fn sign(&self, key: &SigningKey, now: UnixSeconds, nonce: [u8; 16]) -> CommandAuth {
+        let time = now.step();
         let signature = key.sign(Label::Command, &self.signed_bytes(time, &nonce));
         CommandAuth { time, nonce, signature }
     }
@@ -249,6 +251,9 @@ impl CommandAuth {
             signature: Signature::from_bytes(reader.array()?),
         };
         reader.finish()?;
+        if auth.time != auth.time.step() {
+            return Err(DecodeError::BadValue("time"));
+        }
         Ok(auth)
     }
 }

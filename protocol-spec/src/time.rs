@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::COMMAND_STEP;
+
 /// Seconds of one day.
 pub const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -28,6 +30,11 @@ impl UnixSeconds {
     /// This time less `seconds`; saturates at the epoch.
     pub const fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
+    }
+
+    /// The last full step of [`COMMAND_STEP`] seconds: what whoever signs a command says of its clock.
+    pub const fn step(self) -> Self {
+        Self(self.0 - self.0 % COMMAND_STEP)
     }
 
     /// Seconds from `earlier` to this time; zero where `earlier` is later.
@@ -96,6 +103,13 @@ mod tests {
             (19_995..20_005).filter(|d| Day(*d).is_adjacent_to(today)).collect();
         assert_eq!(accepted, [19_999, 20_000, 20_001]);
         assert!(!Day(u32::MAX).is_adjacent_to(Day(0)), "no wrap-around");
+    }
+
+    #[test]
+    fn a_step_is_the_last_whole_one() {
+        for (time, step) in [(0, 0), (299, 0), (300, 300), (301, 300), (u64::MAX, u64::MAX - 15)] {
+            assert_eq!(UnixSeconds(time).step(), UnixSeconds(step));
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl Core {
         Ok(LeaseStatus { live: lease.is_live(self.now()), lease_until: lease.end(), receipts })
     }
 
-    /// Ends a lease; nothing happens where it has ended already.
+    /// Ends a lease; nothing happens where it has ended already, nor where this very command came before: the lease may have been
+    /// paid for again since.
     pub(crate) async fn delete_lease(
         &self,
         head: &CommandHead,
@@ -39,12 +40,9 @@ impl Core {
         let digest = Command::digest_of(&[]);
         let lease = self.authorize_ended_too(head, lease_id, Role::Holder, digest).await?;
         let now = self.now();
-        if !lease.is_live(now) {
-            return Ok(());
-        }
         let receipt = self.sign(self.deletion(&lease, now).await?);
         self.steps.at("relay.delete.before");
-        self.store.end_lease(lease.number, now, receipt).await?;
+        self.store.end_lease(lease.number, now, receipt, head.auth.nonce).await?;
         self.steps.at("relay.delete.after");
         self.ended.notify_one();
         Ok(())

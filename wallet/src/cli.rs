@@ -17,6 +17,7 @@ mod purchases;
 mod queues;
 mod session;
 mod setup;
+mod ways;
 
 use std::{ffi::OsString, process::ExitCode};
 

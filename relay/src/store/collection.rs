@@ -59,6 +59,7 @@ impl Store {
                 for row in &found {
                     let lease: i64 = row.try_get("number")?;
                     for sql in [
+                        "DELETE FROM nonces WHERE lease = $1",
                         "DELETE FROM receipts WHERE lease = $1",
                         "DELETE FROM provisions WHERE lease = $1",
                         "DELETE FROM leases WHERE number = $1",
@@ -182,8 +183,8 @@ async fn collect_one(connection: &mut SqliteConnection, lease: LeaseNumber) -> R
         .bind(bytes.map_or(0, |class| rows::amount(class.bytes() as u64)))
         .execute(&mut *connection)
         .await?;
-    for sql in ["DELETE FROM messages WHERE lease = $1", "DELETE FROM nonces WHERE lease = $1"] {
-        sqlx::query(sql).bind(lease.0).execute(&mut *connection).await?;
-    }
+    // Nonces stay for as long as commands with them are good: the lease may be paid for again.
+    let sql = "DELETE FROM messages WHERE lease = $1";
+    sqlx::query(sql).bind(lease.0).execute(&mut *connection).await?;
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Leases and the resources that they are for.
 
-use scrip_protocol::{id::ResourceId, keys::PublicKey, resource::SizeClass, time::UnixSeconds};
+use scrip_protocol::{
+    id::ResourceId, keys::PublicKey, limits::COMMAND_SKEW, resource::SizeClass, time::UnixSeconds,
+};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Reader, Store, StoreError, TxError, rows};
+use super::{Reader, Store, StoreError, TxError, queues::remember, rows};
 
 /// The short number of a lease in this database, and the name of its file. Never leaves the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,15 +134,22 @@ impl Reader {
 }
 
 impl Store {
-    /// Ends a live lease at `now` with a receipt that says so. `false` where it had ended before.
+    /// Ends a live lease at `now` with a receipt that says so, and remembers the command's nonce for as long as the command is good.
+    /// `false` where it had ended before, or the nonce is known.
     pub(crate) async fn end_lease(
         &self,
         lease: LeaseNumber,
         now: UnixSeconds,
         receipt: Vec<u8>,
+        nonce: [u8; 16],
     ) -> Result<bool, StoreError> {
         self.write("end_lease", move |connection| {
             Box::pin(async move {
+                // Its time is ahead of ours by that much at most, and is good for as long again.
+                let expires = now.plus(2 * COMMAND_SKEW + 1);
+                if !remember(connection, lease, &nonce, expires).await? {
+                    return Ok(false);
+                }
                 let ended = end(connection, lease, now).await?;
                 if ended {
                     insert_receipt(connection, lease, &receipt).await?;

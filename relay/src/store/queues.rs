@@ -57,10 +57,7 @@ impl Store {
                     return Ok(Sent::Full);
                 }
                 let expires = rows::stored(now.plus(MESSAGE_LIFETIME));
-                let sql = "-- insert_nonce()
-                    INSERT INTO nonces (lease, nonce, expires) VALUES ($1, $2, $3)";
-                let nonce = sqlx::query(sql).bind(queue.0).bind(nonce.as_slice()).bind(expires);
-                nonce.execute(&mut *connection).await?;
+                remember(&mut *connection, queue, &nonce, now.plus(MESSAGE_LIFETIME)).await?;
                 let sql = "-- insert_message()
                     INSERT INTO messages (lease, message_id, expires, block) VALUES ($1, $2, $3, $4)";
                 let message = sqlx::query(sql).bind(queue.0).bind(id.as_bytes().as_slice());
@@ -125,6 +122,19 @@ async fn is_live(
         SELECT 1 FROM leases WHERE number = $1 AND ended_at IS NULL AND lease_until > $2";
     let query = sqlx::query(sql).bind(lease.0).bind(rows::stored(now));
     Ok(query.fetch_optional(connection).await?.is_some())
+}
+
+/// Remembers a command's nonce until `expires`. `false` where it is known.
+pub(super) async fn remember(
+    connection: &mut SqliteConnection,
+    lease: LeaseNumber,
+    nonce: &[u8; 16],
+    expires: UnixSeconds,
+) -> Result<bool, TxError> {
+    let sql = "-- insert_nonce()
+        INSERT INTO nonces (lease, nonce, expires) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql).bind(lease.0).bind(nonce.as_slice()).bind(rows::stored(expires));
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
 async fn nonce_is_known(

@@ -4,14 +4,17 @@ use axum::body::Body;
 use http::{HeaderValue, Method, Request, StatusCode};
 use scrip_protocol::{
     id::{OperatorId, ResourceId, VendorId},
-    limits::COMMAND_SKEW,
+    limits::{COMMAND_SKEW, COMMAND_STEP, MESSAGE_BLOCK},
     manifest::{HELD_HEADER, HeldManifest, ProvenManifest},
     media,
     problem::ProblemType,
-    resource::{COMMAND_HEADER, Command, RelayInfo, SIGNATURE_HEADER},
+    resource::{
+        COMMAND_HEADER, Command, RelayInfo, ResourceKind, ResourceRequest, SIGNATURE_HEADER,
+    },
 };
 
 use super::support::{Bench, DAY};
+use crate::requests::Route;
 
 #[tokio::test]
 async fn a_wrong_key_and_a_wrong_address_get_the_same_answer() {
@@ -43,7 +46,8 @@ async fn commands_are_fresh() {
     let path = queue.receive_path();
     let auth = bench.sign(&queue.recipient, &Method::GET, &path, &[]);
     let get = async || bench.send(Method::GET, &path, Some(&auth), Body::empty()).await;
-    bench.clock.advance(COMMAND_SKEW);
+    assert_eq!(auth.time, auth.time.step());
+    bench.clock.set(auth.time.plus(COMMAND_SKEW));
     assert_eq!(get().await.status, StatusCode::NO_CONTENT);
     bench.clock.advance(1);
     assert_eq!(get().await.problem(), ProblemType::CommandStale);
@@ -69,7 +73,7 @@ async fn a_signature_covers_method_path_body_operator_time_and_nonce() {
         bench.sign(&queue.sender, &Method::GET, &path, &[]),
     ];
     let mut later = good.clone();
-    later.time = later.time.plus(1);
+    later.time = later.time.plus(COMMAND_STEP);
     tampered.push(later);
     let mut other_nonce = good.clone();
     other_nonce.nonce[0] ^= 1;
@@ -93,12 +97,49 @@ async fn a_signature_covers_method_path_body_operator_time_and_nonce() {
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
 }
 
+/// Whoever kept a command and can send it again within the time that it is good for changes nothing by it.
+#[tokio::test]
+async fn a_command_that_is_sent_again_does_nothing_more() {
+    let bench = Bench::new().await;
+    let queue = bench.queue().await;
+    let send = queue.send_path();
+    let block = vec![7; MESSAGE_BLOCK];
+    let sending = bench.sign(&queue.sender, &Method::POST, &send, &block);
+    let sent = async || bench.send(Method::POST, &send, Some(&sending), block.clone().into()).await;
+    assert_eq!(sent().await.status, StatusCode::NO_CONTENT);
+    let path = format!("/v1/leases/{}", queue.lease_id);
+    let deletion = bench.sign(&queue.recipient, &Method::DELETE, &path, &[]);
+    let delete = async || bench.send(Method::DELETE, &path, Some(&deletion), Body::empty()).await;
+    assert_eq!(delete().await.status, StatusCode::NO_CONTENT);
+    assert!(!bench.lease(queue.lease_id, &queue.recipient).await.live);
+    bench.relay.collect_now().await.unwrap();
+
+    // A payment that was on its way brings the queue back, empty.
+    let kind = ResourceKind::Extension { lease_id: queue.lease_id };
+    let extension = ResourceRequest { days: 30, kind }.encode();
+    let paid = bench.paid(30, DAY);
+    bench.relay.core().revive(Route::Extensions, &extension, &paid).await.unwrap();
+    bench.clock.set(deletion.time.plus(COMMAND_SKEW));
+    assert_eq!(delete().await.status, StatusCode::NO_CONTENT);
+    assert!(bench.lease(queue.lease_id, &queue.recipient).await.live, "it was deleted once");
+    assert_eq!(sent().await.status, StatusCode::NO_CONTENT);
+    let read = bench.command(&queue.recipient, Method::GET, &queue.receive_path(), &[]).await;
+    assert_eq!(read.status, StatusCode::NO_CONTENT, "the message was sent once");
+    let again = bench.command(&queue.recipient, Method::DELETE, &path, &[]).await;
+    assert_eq!(again.status, StatusCode::NO_CONTENT);
+    assert!(!bench.lease(queue.lease_id, &queue.recipient).await.live, "a new command deletes it");
+}
+
 #[tokio::test]
 async fn a_command_without_a_proper_header_is_signed_by_nobody() {
     let bench = Bench::new().await;
     let queue = bench.queue().await;
     let path = queue.receive_path();
-    let good = bench.sign(&queue.recipient, &Method::GET, &path, &[]).to_header();
+    let good = bench.sign(&queue.recipient, &Method::GET, &path, &[]);
+    // A clock that is told from others by its seconds is not listened to.
+    let mut to_the_second = good.clone();
+    to_the_second.time = to_the_second.time.plus(1);
+    let good = good.to_header();
     let answer = bench.send(Method::GET, &path, None, Body::empty()).await;
     assert_eq!(answer.problem(), ProblemType::CommandUnauthorized);
     for headers in [
@@ -107,6 +148,7 @@ async fn a_command_without_a_proper_header_is_signed_by_nobody() {
         vec![format!("{good}AAAA")],
         vec![String::new()],
         vec![good.clone(), good.clone()],
+        vec![to_the_second.to_header()],
     ] {
         let mut request = Request::get(&path).body(Body::empty()).unwrap();
         for header in &headers {

@@ -80,8 +80,8 @@ async fn what_a_lease_was_promised_is_taken_back_once() {
     store.collect(vec![first.number]).await.unwrap();
     let promised = async || store.reader().usage(bench.now()).await.unwrap().chunk_bytes_promised;
     assert_eq!(promised().await, 2 * bytes.len() as u64, "it lives");
-    assert!(store.end_lease(first.number, bench.now(), vec![1]).await.unwrap());
-    assert!(!store.end_lease(first.number, bench.now(), vec![1]).await.unwrap());
+    assert!(store.end_lease(first.number, bench.now(), vec![1], [1; 16]).await.unwrap());
+    assert!(!store.end_lease(first.number, bench.now(), vec![1], [2; 16]).await.unwrap());
     for _ in 0..2 {
         store.collect(vec![first.number, first.number]).await.unwrap();
         assert_eq!(promised().await, bytes.len() as u64);

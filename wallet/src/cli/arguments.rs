@@ -37,8 +37,9 @@ pub(super) struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// The proxy for buying and for spending: socks5h://host:port, or tor://host:port, where every purchase and every
-    /// resource gets a circuit of its own
+    /// The proxy for buying and for spending: tor://host:port or socks5h://host:port, to which every purchase and every
+    /// resource comes under a name of its own, so that Tor gives it a circuit of its own; socks5h://@host:port for a proxy
+    /// that takes no names
     #[arg(long, global = true, value_name = "URL")]
     pub(super) proxy: Option<ProxySetting>,
     /// The proxy on the way to the vendor

@@ -17,6 +17,7 @@ use super::{
     manifest,
     output::{counted, note, table},
     session::Session,
+    ways,
 };
 use crate::{
     Inquired, NewWallet, Privacy, RelayReport, Restored, StoreError, Wallet, WalletError, words,
@@ -64,6 +65,8 @@ pub(super) async fn init(session: &Session, arguments: InitArguments) -> Result<
         note(&format!("  {}", error.remedy()));
     }
     wallet.close().await?;
+    let network = &session.environment.network;
+    ways::say(network.proxy_buy.as_ref(), network.proxy_spend.as_ref());
     let shown = session.output.show(&made, |made| {
         let words = match (&made.words, &made.words_file) {
             (Some(words), _) => format!(
@@ -111,6 +114,8 @@ pub(super) async fn restore(
     let new = NewWallet { privacy, witnesses, ..new_wallet(session, vendor, seed) };
     let environment = session.environment.clone();
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
+    let network = &session.environment.network;
+    ways::say(network.proxy_buy.as_ref(), network.proxy_spend.as_ref());
     wallet.set_inquiries(!arguments.no_inquiry).await?;
     let restored = match wallet.restore(arguments.gap_limit).await {
         Ok(restored) => restored,
@@ -187,6 +192,9 @@ pub(super) async fn settings(
     buy = given.proxy_buy.clone().or(buy);
     spend = given.proxy_spend.clone().or(spend);
     wallet.set_proxies(buy.clone(), spend.clone()).await?;
+    if arguments.direct || given.proxy_buy.is_some() || given.proxy_spend.is_some() {
+        ways::say(buy.as_ref(), spend.as_ref());
+    }
     if let Some(operators) = arguments.agreement {
         wallet.set_agreement(operators).await?;
         warn_of_agreement(operators);

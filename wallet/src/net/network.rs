@@ -18,15 +18,18 @@ use crate::entropy::Entropy;
 const TOR: &str = "tor://";
 const SOCKS: &str = "socks5h://";
 
-/// A SOCKS5 proxy: `socks5h://[user:password@]host:port`, or `tor://host:port` for one that gives different user names
-/// different circuits; there every client takes a new name.
+/// A SOCKS5 proxy: `socks5h://host:port`, or `tor://host:port`, which is the same. Every client comes under a user name of its own, so that
+/// Tor gives it circuits of its own. `socks5h://user:password@host:port` is somebody's account at a proxy, and
+/// `socks5h://@host:port` a proxy that takes no names, such as SSH's: there all clients come alike.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProxySetting(String);
 
 /// Text that names no proxy. It may hold a password and is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a proxy is written as socks5h://host:port, or tor://host:port for Tor")]
+#[error(
+    "a proxy is written as tor://host:port or socks5h://host:port; one that takes no user names as socks5h://@host:port"
+)]
 pub struct ProxyError;
 
 impl FromStr for ProxySetting {
@@ -76,15 +79,23 @@ impl fmt::Debug for ProxySetting {
 }
 
 impl ProxySetting {
-    /// The URL for one client. Tor separates what comes under different names.
+    /// The URL for one client. Tor separates what comes under different names, and puts what comes without one onto circuits that
+    /// it likes (path-spec, "Stream isolation").
     fn url(&self, entropy: &Entropy) -> String {
-        match self.0.strip_prefix(TOR) {
-            Some(place) => {
+        let place = self.0.strip_prefix(TOR).or_else(|| self.0.strip_prefix(SOCKS));
+        match place {
+            Some(place) if !place.contains('@') => {
                 let circuit = encode_base64url(&entropy.bytes::<12>());
                 format!("{SOCKS}{circuit}:scrip@{place}")
             }
+            Some(place) => format!("{SOCKS}{}", place.strip_prefix('@').unwrap_or(place)),
             None => self.0.clone(),
         }
+    }
+
+    /// Whether all clients come to the proxy alike, under one name or none, which ties them together there.
+    pub(crate) fn takes_all_alike(&self) -> bool {
+        self.0.contains('@')
     }
 }
 
@@ -181,6 +192,16 @@ mod tests {
         assert_ne!(one, two);
         assert!(one.starts_with("socks5h://") && one.ends_with(":scrip@127.0.0.1:9050"), "{one}");
         let plain: ProxySetting = "socks5h://h:1".parse().unwrap();
-        assert_eq!(plain.url(&entropy), "socks5h://h:1");
+        let (one, two) = (plain.url(&entropy), plain.url(&entropy));
+        assert_ne!(one, two);
+        assert!(one.starts_with("socks5h://") && one.ends_with(":scrip@h:1"), "{one}");
+        // Somebody's own account at a proxy: it would not be let in under another name.
+        let account: ProxySetting = "socks5h://u:p@h:1".parse().unwrap();
+        assert_eq!(account.url(&entropy), "socks5h://u:p@h:1");
+        let nameless: ProxySetting = "socks5h://@h:1".parse().unwrap();
+        assert_eq!(nameless.url(&entropy), "socks5h://h:1");
+        assert!(
+            account.takes_all_alike() && nameless.takes_all_alike() && !plain.takes_all_alike()
+        );
     }
 }

@@ -65,8 +65,9 @@ CREATE TABLE messages (
 CREATE INDEX messages_of_lease ON messages (lease, number);
 CREATE INDEX messages_by_expiry ON messages (expires);
 
--- The nonces of messages, remembered as long as a message lives, so that a message that is sent again after it was
--- read is not delivered twice.
+-- The nonces of commands that must not happen twice: of messages, remembered as long as a message lives, so that one that is
+-- sent again after it was read is not delivered twice; of deletions, as long as the command is good. They outlive what the
+-- lease held, since it may be paid for again.
 CREATE TABLE nonces (
     lease INTEGER NOT NULL REFERENCES leases (number),
     nonce BLOB NOT NULL,
