@@ -406,8 +406,10 @@ struct KnownManifests {
 
 impl KnownManifests {
     fn add(&mut self, manifest: Manifest) {
-        self.receipt_keys.retain(|held| held != manifest.receipt_key());
-        self.receipt_keys.push(*manifest.receipt_key());
+        for one in manifest.receipt_keys().all() {
+            self.receipt_keys.retain(|held| *held != one.key);
+            self.receipt_keys.push(one.key);
+        }
         self.history.add(&manifest);
         self.newest = Some(manifest);
     }

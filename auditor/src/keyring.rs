@@ -149,13 +149,15 @@ impl Keyring {
         for epoch in manifest.epochs() {
             self.epochs_since.entry(epoch.number).or_insert(index);
         }
-        let mut since = index;
-        if let Some(at) = self.receipt_keys.iter().position(|held| held == manifest.receipt_key()) {
-            self.receipt_keys.remove(at);
-            since = self.receipt_since.remove(at);
+        for one in manifest.receipt_keys().all() {
+            let mut since = index;
+            if let Some(at) = self.receipt_keys.iter().position(|held| *held == one.key) {
+                self.receipt_keys.remove(at);
+                since = self.receipt_since.remove(at);
+            }
+            self.receipt_keys.push(one.key);
+            self.receipt_since.push(since);
         }
-        self.receipt_keys.push(*manifest.receipt_key());
-        self.receipt_since.push(since);
         self.newest = Some(Arc::new(manifest));
     }
 }
@@ -172,7 +174,7 @@ mod tests {
         let mut forger = Forger::new();
         forger.sign_manifest(&[]);
         let manifest = forger.manifest();
-        let first = *manifest.receipt_key();
+        let first = manifest.receipt_keys().newest().key;
         let mut keyring = Keyring::default();
         keyring.take(manifest.clone(), 5);
         let second = SigningKey::from_seed(&[77; 32]).public();

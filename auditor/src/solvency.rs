@@ -377,7 +377,11 @@ async fn read_manifests(
         if manifest.digest() != leaf.digest || manifest.version() != *version {
             return Err(refute(Refutation::OtherManifest { version: *version }));
         }
-        keys.push(VerifierKey::of_ledger(vendor, *manifest.receipt_key()));
+        for key in VerifierKey::all_of_ledger(vendor, manifest.receipt_keys()) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
         newest = Some(manifest);
     }
     let newest = newest.ok_or(Refutation::NoManifest)?;

@@ -9,7 +9,9 @@ use scrip_protocol::credits::Exponent;
 use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, Windows};
+use scrip_protocol::manifest::{
+    EpochBody, KeyUse, Manifest, ManifestBody, Product, ReceiptKeys, Windows,
+};
 use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{Evidence, Payment};
 use scrip_protocol::seed::{Counter, WalletSeed};
@@ -75,7 +77,7 @@ impl Fixture {
             root_key: root.public(),
             version: 1,
             issuer_name: "vendor.example".into(),
-            receipt_key: root.public(),
+            receipt_keys: ReceiptKeys::first(root.public()),
             products: vec![Product::new(
                 "one",
                 Pack::new([(Exponent::new(0).unwrap(), 1)]).unwrap(),

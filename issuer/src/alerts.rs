@@ -2,7 +2,7 @@
 
 use scrip_protocol::{
     manifest::KeyUse,
-    time::{Day, UnixSeconds},
+    time::{Day, SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::{
     error::StartError,
     schedule::{self, EpochState, Schedule},
     status::{self, Status},
-    store::{OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store},
+    store::{Action, OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store},
 };
 
 /// How many days back rates are taken from, today included.
@@ -68,12 +68,13 @@ pub async fn read(
         sales: &store.sales(since).await?,
         operators: &store.operators().await?,
         outcomes: &store.outcomes_from(since).await?,
+        receipt_key: store.last_done(Action::KeysReceipt).await?,
     };
     Ok(of(books, now))
 }
 
 /// What alerts are found in: the books, and what happened in the last days.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Books<'a> {
     /// The sums.
     pub status: &'a Status,
@@ -87,6 +88,8 @@ pub struct Books<'a> {
     pub operators: &'a [OperatorRow],
     /// What was decided in the last days.
     pub outcomes: &'a [OutcomeDay],
+    /// When the receipt key was last changed, and by which version of the manifest.
+    pub receipt_key: Option<(UnixSeconds, String)>,
 }
 
 /// Everything that needs somebody, the worst first.
@@ -94,6 +97,7 @@ pub fn of(books: Books<'_>, now: UnixSeconds) -> Vec<Alert> {
     let mut alerts = Vec::new();
     over_redeemed(books.status, &mut alerts);
     keys(books.schedule, now, &mut alerts);
+    receipt_key(books.receipt_key.as_ref(), now, &mut alerts);
     ledger(books.failures, books.status, &mut alerts);
     sources(books.failures, &mut alerts);
     refunds(books.sales, &mut alerts);
@@ -152,6 +156,19 @@ fn keys(schedule: &Schedule, now: UnixSeconds, alerts: &mut Vec<Alert>) {
             "The issuer's log says why, at `the keys were not tended`.",
         ));
     }
+}
+
+/// Nobody should change the key of the vendor's evidence without others knowing; witnesses have to follow.
+fn receipt_key(changed: Option<&(UnixSeconds, String)>, now: UnixSeconds, alerts: &mut Vec<Alert>) {
+    let Some((at, version)) = changed else { return };
+    if at.plus(u64::from(RECENT_DAYS) * SECONDS_PER_DAY) <= now {
+        return;
+    }
+    alerts.push(Alert::warning(
+        format!("The receipt key was changed at {at} ({version})."),
+        "Give witnesses the new key, `scrip-issuer ledger key`: they know your checkpoints by the one before until the next \
+         change. If none of you did this, somebody has the passphrase and the database: stop the issuer.",
+    ));
 }
 
 /// Redemptions are recorded and nobody is told.

@@ -1,6 +1,9 @@
 //! Why an issuer is not made, does not start, or does not change its keys.
 
-use scrip_protocol::manifest::{ManifestError, SuccessionError};
+use scrip_protocol::{
+    limits::MAX_RECEIPT_KEYS,
+    manifest::{ManifestError, SuccessionError},
+};
 use scrip_runtime::{sealed::SealedError, serve::ServeError};
 
 use crate::{
@@ -107,6 +110,11 @@ pub enum RotateError {
     /// What was made takes back what the manifest before promises. Nobody would accept it.
     #[error("{0}; the manifest stays as it is: correct the durations under `[epoch]`")]
     Promise(#[from] SuccessionError),
+    /// The manifest has as many receipt keys as readers accept.
+    #[error(
+        "the manifest has {MAX_RECEIPT_KEYS} receipt keys, which is the most; found a new vendor"
+    )]
+    TooManyReceiptKeys,
     /// Others published a version every time.
     #[error(
         "other processes changed the manifest {attempts} times meanwhile; see `scrip-issuer keys list`, and try again"

@@ -5,7 +5,7 @@ use scrip_protocol::{
     address::VendorAddress,
     id::VendorId,
     keys::SigningKey,
-    manifest::{Manifest, ManifestBody, denominations},
+    manifest::{Manifest, ManifestBody, ReceiptKeys, denominations},
     time::UnixSeconds,
 };
 use scrip_runtime::{
@@ -17,12 +17,15 @@ use crate::{
     config::Config,
     epochs::{check_length, first},
     error::InitError,
-    keys::{RECEIPT, ROOT, Vault, make_epoch},
+    keys::{ROOT, Vault, make_epoch, receipt},
     store::{KeyMaterial, ManifestVersion, Store},
 };
 
 /// The number of the first epoch.
 const FIRST_EPOCH: u32 = 1;
+
+/// The version of the first manifest, since which its receipt key is there.
+const FIRST_VERSION: u64 = 1;
 
 /// What `init` needs to know.
 pub struct InitOptions {
@@ -72,9 +75,9 @@ fn make(
     let header = KdfHeader::generate(seal_params, rng);
     let vault = Vault::new(passphrase, &header);
     let root = SigningKey::generate(rng);
-    let receipt = SigningKey::generate(rng);
-    let mut keys =
-        vec![vault.seal(ROOT, root.seed(), rng), vault.seal(RECEIPT, receipt.seed(), rng)];
+    let signs_receipts = SigningKey::generate(rng);
+    let sealed_receipt = vault.seal(&receipt(FIRST_VERSION), signs_receipts.seed(), rng);
+    let mut keys = vec![vault.seal(ROOT, root.seed(), rng), sealed_receipt];
     let products = config.products();
     let exponents = denominations(&products);
     let (mut epochs, mut last_bytes) = (Vec::new(), [false; 256]);
@@ -86,9 +89,9 @@ fn make(
     let vendor_id = VendorId::of(&root.public());
     let body = ManifestBody {
         root_key: root.public(),
-        version: 1,
+        version: FIRST_VERSION,
         issuer_name,
-        receipt_key: receipt.public(),
+        receipt_keys: ReceiptKeys::first(signs_receipts.public()),
         products,
         operators: Vec::new(),
         epochs,

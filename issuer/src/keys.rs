@@ -8,7 +8,11 @@ use aws_lc_rs::{
 };
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
-    credits::Exponent, id::KeyId, keys::SigningKey, limits::RSA, manifest::EpochBody,
+    credits::Exponent,
+    id::KeyId,
+    keys::SigningKey,
+    limits::RSA,
+    manifest::{EpochBody, Manifest, ReceiptKey},
     rsa::TokenPublicKey,
 };
 use scrip_runtime::{
@@ -26,14 +30,46 @@ use crate::{
 
 /// The name of the root key, which signs manifests, and is opened for nothing else.
 pub(crate) const ROOT: &str = "root";
-/// The name of the key that signs redemption outcomes.
-pub(crate) const RECEIPT: &str = "receipt";
+/// What the names of keys begin with that sign outcomes, statements and checkpoints.
+pub(crate) const RECEIPT: &str = "receipt/";
 /// What the names of denomination keys begin with.
 pub(crate) const DENOMINATION: &str = "denomination/";
 
 /// The name of a denomination key.
 pub(crate) fn denomination(epoch: u32, exponent: Exponent) -> String {
     format!("{DENOMINATION}{epoch}/{}", exponent.get())
+}
+
+/// The name of the receipt key that the manifest has since this version.
+pub(crate) fn receipt(since_version: u64) -> String {
+    format!("{RECEIPT}{since_version}")
+}
+
+/// The private receipt keys that still sign.
+pub(crate) struct Receipt {
+    /// Signs everything.
+    pub(crate) newest: SigningKey,
+    /// Signs checkpoints too, until the next change, so that witnesses that know it alone can follow.
+    pub(crate) before: Option<SigningKey>,
+}
+
+impl Receipt {
+    /// Opens those of `manifest` among the `sealed` ones.
+    pub(crate) fn open(
+        vault: &Vault,
+        sealed: &[SealedKey],
+        manifest: &Manifest,
+    ) -> Result<Self, StartError> {
+        let open = |of: &ReceiptKey| {
+            let name = receipt(of.since_version);
+            let found = sealed.iter().find(|sealed| sealed.name == name);
+            let key = found.map(|sealed| vault.open_signing_key(sealed)).transpose()?;
+            let key = key.filter(|key| key.public() == of.key);
+            key.ok_or(StartError::KeyMissing { name })
+        };
+        let keys = manifest.receipt_keys();
+        Ok(Self { newest: open(keys.newest())?, before: keys.before().map(open).transpose()? })
+    }
 }
 
 /// A new RSA-2048 key.

@@ -112,7 +112,7 @@ impl Issuer {
             leaves: places.leaves,
             checkpoint: places.checkpoint,
         };
-        Ok(outcome.sign(&ring.receipt))
+        Ok(outcome.sign(&ring.receipt.newest))
     }
 
     /// The checks of each item that need no database, away from the async runtime: a full batch takes some 35 ms.

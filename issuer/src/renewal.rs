@@ -146,7 +146,7 @@ impl Issuer {
             time,
             result,
         };
-        Ok(answer.sign(&ring.receipt))
+        Ok(answer.sign(&ring.receipt.newest))
     }
 
     /// Checks 4 and 5, away from the async runtime.

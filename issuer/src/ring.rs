@@ -10,7 +10,6 @@ use std::{
 
 use scrip_protocol::{
     id::{KeyId, VendorId},
-    keys::SigningKey,
     manifest::{DenominationKey, KeyUse, Manifest},
     time::UnixSeconds,
 };
@@ -18,7 +17,7 @@ use scrip_protocol::{
 use crate::{
     error::StartError,
     issuer::Issuer,
-    keys::{DENOMINATION, RECEIPT, Vault, denomination},
+    keys::{DENOMINATION, RECEIPT, Receipt, Vault, denomination},
     signer::raw,
     store::{SealedKey, Store},
 };
@@ -26,7 +25,7 @@ use crate::{
 /// A manifest and the private keys of it that can still be asked for a signature.
 pub(crate) struct Ring {
     pub(crate) manifest: Arc<Manifest>,
-    pub(crate) receipt: SigningKey,
+    pub(crate) receipt: Receipt,
     private: BTreeMap<KeyId, Arc<raw::PrivateKey>>,
 }
 
@@ -96,9 +95,7 @@ impl SealedRing {
         now: UnixSeconds,
     ) -> Result<Ring, StartError> {
         let manifest = Manifest::open(&self.manifest, &self.vendor_id)?;
-        let receipt = self.receipt.first().map(|key| vault.open_signing_key(key)).transpose()?;
-        let receipt = receipt.filter(|receipt| receipt.public() == *manifest.receipt_key());
-        let receipt = receipt.ok_or_else(|| StartError::KeyMissing { name: RECEIPT.into() })?;
+        let receipt = Receipt::open(vault, &self.receipt, &manifest)?;
         let mut private = BTreeMap::new();
         for key in manifest.keys().filter(|key| may_sign_from(key, now)) {
             let id = key.id();

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
+    keys::SigningKey,
+    limits::MAX_RECEIPT_KEYS,
     manifest::{Manifest, ManifestBody, denominations},
     time::UnixSeconds,
 };
@@ -18,7 +20,7 @@ use crate::{
     epochs::{self, Change, Needs, NewEpoch},
     error::{InitError, RotateError, StartError},
     issuer::Issuer,
-    keys::{ROOT, Vault, make_epoch},
+    keys::{RECEIPT, ROOT, Receipt, Vault, make_epoch, receipt},
     store::{Act, Action, ManifestVersion, SealedKey, Store},
 };
 
@@ -61,17 +63,39 @@ impl<'a> Rotation<'a> {
         now: UnixSeconds,
     ) -> Result<Option<Manifest>, RotateError> {
         epochs::check_length(&self.config.epoch).map_err(StartError::EpochsTooShort)?;
+        self.publish(What::Epochs(change), now).await
+    }
+
+    /// Lets a new receipt key sign from now on, endorsed by the one that has signed so far, which stays in the manifest: what
+    /// it signed stays the vendor's word (keys.md, "Receipt keys"). Running issuers take it over within seconds.
+    ///
+    /// # Errors
+    /// [`RotateError`]; nothing was changed.
+    pub async fn change_receipt_key(&self, now: UnixSeconds) -> Result<Manifest, RotateError> {
+        let changed = self.publish(What::ReceiptKey, now).await?;
+        changed.ok_or(RotateError::Overtaken { attempts: ATTEMPTS })
+    }
+
+    async fn publish(&self, what: What, now: UnixSeconds) -> Result<Option<Manifest>, RotateError> {
         for _ in 0..ATTEMPTS {
             let (vendor_id, bytes) = self.store.manifest().await?;
             let held = Manifest::open(&bytes, &vendor_id).map_err(StartError::Manifest)?;
             let mut body = held.body();
-            let new = match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
-                Needs::Nothing => return Ok(None),
-                Needs::Version(new) => new,
+            let new = match what {
+                What::Epochs(change) => {
+                    match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
+                        Needs::Nothing => return Ok(None),
+                        Needs::Version(new) => new,
+                    }
+                }
+                What::ReceiptKey if held.receipt_keys().all().count() >= MAX_RECEIPT_KEYS => {
+                    return Err(RotateError::TooManyReceiptKeys);
+                }
+                What::ReceiptKey => Vec::new(),
             };
-            let next = self.make(held, body, new, now).await?;
+            let next = self.make(held, body, new, what, now).await?;
             self.steps.at("issuer.manifest.before_publish");
-            let published = self.store.publish(&next, &act(change, &next, now)).await?;
+            let published = self.store.publish(&next, &act(what, &next, now)).await?;
             self.steps.at("issuer.manifest.after_publish");
             if published {
                 let made = Manifest::open(&next.manifest, &vendor_id);
@@ -87,14 +111,19 @@ impl<'a> Rotation<'a> {
         held: Manifest,
         body: ManifestBody,
         new: Vec<NewEpoch>,
+        what: What,
         now: UnixSeconds,
     ) -> Result<ManifestVersion, RotateError> {
         let root = self.store.sealed_keys(ROOT).await?.into_iter().next();
         let root = root.ok_or_else(|| StartError::KeyMissing { name: ROOT.into() })?;
+        let receipts = match what {
+            What::ReceiptKey => Some(self.store.sealed_keys(RECEIPT).await?),
+            What::Epochs(_) => None,
+        };
         let (vault, rng) = (self.vault.clone(), self.rng.clone());
         let made = tokio::task::spawn_blocking(move || {
             let maker = Maker { held: &held, vault: &vault, root: &root, now };
-            maker.make(body, &new, &mut &mut *rng())
+            maker.make(body, &new, receipts.as_deref(), &mut &mut *rng())
         });
         made.await.map_err(|_| StartError::Interrupted)?
     }
@@ -106,16 +135,29 @@ impl Issuer {
     /// # Errors
     /// [`RotateError`]; nothing was changed then.
     pub async fn change_epochs(&self, change: Change) -> Result<bool, RotateError> {
-        let rotation = Rotation {
+        let changed = self.rotation().change(change, self.inner.clock.now()).await?.is_some();
+        self.reload().await?;
+        Ok(changed)
+    }
+
+    /// Changes the receipt key and takes it over at once; see [`Rotation::change_receipt_key`].
+    ///
+    /// # Errors
+    /// [`RotateError`]; nothing was changed then.
+    pub async fn change_receipt_key(&self) -> Result<(), RotateError> {
+        self.rotation().change_receipt_key(self.inner.clock.now()).await?;
+        self.reload().await?;
+        Ok(())
+    }
+
+    fn rotation(&self) -> Rotation<'_> {
+        Rotation {
             store: &self.inner.store,
             config: &self.inner.config,
             vault: self.inner.vault.clone(),
             steps: &self.inner.steps,
             rng: &self.inner.rng,
-        };
-        let changed = rotation.change(change, self.inner.clock.now()).await?.is_some();
-        self.reload().await?;
-        Ok(changed)
+        }
     }
 
     /// What a running issuer does every few seconds: takes over a newer manifest, and makes the next epoch's keys when
@@ -135,14 +177,22 @@ impl Issuer {
     }
 }
 
+/// What the next version of the manifest changes.
+#[derive(Clone, Copy)]
+enum What {
+    Epochs(Change),
+    ReceiptKey,
+}
+
 /// For the admin log. The schedule alone makes the next epoch, and a command alone does the rest.
-fn act(change: Change, made: &ManifestVersion, now: UnixSeconds) -> Act {
-    let act = match change {
-        Change::Next => Act::by(Act::BY_ITSELF, now, Action::KeysMake, ""),
-        Change::Rotate => Act::by_command(now, Action::KeysRotate, ""),
-        Change::Revoke { epoch } => {
+fn act(what: What, made: &ManifestVersion, now: UnixSeconds) -> Act {
+    let act = match what {
+        What::Epochs(Change::Next) => Act::by(Act::BY_ITSELF, now, Action::KeysMake, ""),
+        What::Epochs(Change::Rotate) => Act::by_command(now, Action::KeysRotate, ""),
+        What::Epochs(Change::Revoke { epoch }) => {
             Act::by_command(now, Action::KeysRevoke, format!("epoch {epoch}"))
         }
+        What::ReceiptKey => Act::by_command(now, Action::KeysReceipt, ""),
     };
     act.detail(format!("manifest version {}", made.version))
 }
@@ -160,6 +210,7 @@ impl Maker<'_> {
         &self,
         mut body: ManifestBody,
         new: &[NewEpoch],
+        receipts: Option<&[SealedKey]>,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<ManifestVersion, RotateError> {
         let exponents = denominations(&body.products);
@@ -171,10 +222,16 @@ impl Maker<'_> {
             keys.extend(made.sealed);
         }
         body.version += 1;
+        let vendor_id = self.held.vendor_id();
+        if let Some(sealed) = receipts {
+            let signs_now = Receipt::open(self.vault, sealed, self.held)?.newest;
+            let next = SigningKey::generate(rng);
+            body.receipt_keys.change(&vendor_id, body.version, next.public(), &signs_now);
+            keys.push(self.vault.seal(&receipt(body.version), next.seed(), rng));
+        }
         let root = self.vault.open_signing_key(self.root)?;
         let manifest = body.sign(&root);
         drop(root);
-        let vendor_id = self.held.vendor_id();
         // The rules are checked where every reader checks them.
         let made = Manifest::open(&manifest, &vendor_id).map_err(InitError::Manifest)?;
         made.may_follow(self.held, self.now)?;

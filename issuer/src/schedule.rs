@@ -3,6 +3,7 @@
 use scrip_protocol::{
     credits::Exponent,
     id::ManifestDigest,
+    keys::PublicKey,
     manifest::{Epoch, KeyUse, Manifest, Windows},
     time::UnixSeconds,
 };
@@ -17,6 +18,10 @@ pub struct Schedule {
     pub manifest_version: u64,
     /// Its digest.
     pub manifest_digest: ManifestDigest,
+    /// The version since which the present receipt key signs.
+    pub receipt_key_since: u64,
+    /// The receipt key.
+    pub receipt_key: PublicKey,
     /// Every epoch, by number.
     pub epochs: Vec<EpochStatus>,
     /// The production epoch after the last one.
@@ -109,6 +114,8 @@ pub(crate) fn of(manifest: &Manifest, config: &Config, now: UnixSeconds) -> Sche
     Schedule {
         manifest_version: manifest.version(),
         manifest_digest: manifest.digest(),
+        receipt_key_since: manifest.receipt_keys().newest().since_version,
+        receipt_key: manifest.receipt_keys().newest().key,
         epochs: epochs.iter().map(status).collect(),
         next: NextEpoch { made_at, issue_from },
     }

@@ -28,7 +28,7 @@ use crate::{
     contracts::{ContractError, operator},
     error::StartError,
     issuer::Issuer,
-    keys::{RECEIPT, Vault},
+    keys::{RECEIPT, Receipt, Vault},
     ledger::{LedgerError, Storage},
     store::{Act, Action, NewStatement, OperatorRow, Store, StoreError},
 };
@@ -204,9 +204,7 @@ impl Keys {
         let (vendor_id, manifest) = store.manifest().await?;
         let manifest = Manifest::open(&manifest, &vendor_id)?;
         let sealed = store.sealed_keys(RECEIPT).await?;
-        let receipt = sealed.first().map(|key| vault.open_signing_key(key)).transpose()?;
-        let receipt = receipt.filter(|receipt| receipt.public() == *manifest.receipt_key());
-        let receipt = receipt.ok_or_else(|| StartError::KeyMissing { name: RECEIPT.into() })?;
+        let receipt = Receipt::open(&vault, &sealed, &manifest)?.newest;
         Ok(Self { manifest, receipt })
     }
 
@@ -306,7 +304,7 @@ impl Issuer {
             storage: &inner.ledger.storage,
             vendor_id: inner.vendor_id,
             manifest,
-            receipt: &ring.receipt,
+            receipt: &ring.receipt.newest,
             steps: &inner.steps,
         };
         let mut seed = [0; 32];

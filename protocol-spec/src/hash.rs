@@ -32,6 +32,7 @@ labels! {
     Manifest => "scrip/v1 manifest",
     ManifestDigest => "scrip/v1 manifest digest",
     HeldManifest => "scrip/v1 held manifest",
+    ReceiptKey => "scrip/v1 receipt key",
     ResourceRequest => "scrip/v1 resource request",
     Commitment => "scrip/v1 commitment",
     Binding => "scrip/v1 binding",

@@ -4,7 +4,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::{Label, hash};
 use crate::id::{VendorId, identifier};
 use crate::issuance::Certificate;
-use crate::keys::{PublicKey, Signature, SigningKey};
+use crate::keys::{PublicKey, Signature, SigningKey, verify_by_one_of};
 use crate::limits::{INQUIRY, MAX_INQUIRY_ANSWER};
 use crate::redemption::ConflictProof;
 use crate::renewal::Renewal;
@@ -139,15 +139,15 @@ impl InquiryAnswer {
         writer.into_bytes()
     }
 
-    /// Parses the answer to `inquiry` and checks that the vendor with `receipt_key` signed it. What it shows of a
+    /// Parses the answer to `inquiry` and checks that one of the vendor's `receipt_keys` signed it. What it shows of a
     /// renewal or of a spend is for the caller to check.
     ///
     /// # Errors
     /// [`InquiryError`].
-    pub fn open(
+    pub fn open<'k>(
         bytes: &[u8],
         inquiry: &Inquiry,
-        receipt_key: &PublicKey,
+        receipt_keys: impl IntoIterator<Item = &'k PublicKey>,
     ) -> Result<Self, InquiryError> {
         let mut reader = Reader::capped(bytes, MAX_INQUIRY_ANSWER)?;
         let answer = Self {
@@ -165,8 +165,7 @@ impl InquiryAnswer {
         let signed = &bytes[..bytes.len() - reader.remaining()];
         let signature = Signature::from_bytes(reader.array()?);
         reader.finish()?;
-        receipt_key
-            .verify(Label::InquiryAnswer, signed, &signature)
+        verify_by_one_of(receipt_keys, Label::InquiryAnswer, signed, &signature)
             .map_err(|_| InquiryError::Signature)?;
         let answers = answer.vendor_id == inquiry.vendor_id;
         if !answers || answer.inquiry_digest != inquiry.digest() {

@@ -165,6 +165,27 @@ impl std::str::FromStr for PublicKey {
 
 serde_as_text!(PublicKey);
 
+/// One key does where one of several must have signed.
+impl<'k> IntoIterator for &'k PublicKey {
+    type Item = &'k PublicKey;
+    type IntoIter = std::iter::Once<&'k PublicKey>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self)
+    }
+}
+
+/// Checks that one of `keys` signed `data`.
+pub(crate) fn verify_by_one_of<'k>(
+    keys: impl IntoIterator<Item = &'k PublicKey>,
+    label: Label,
+    data: &[u8],
+    signature: &Signature,
+) -> Result<(), BadSignature> {
+    let signed = keys.into_iter().any(|key| key.verify(label, data, signature).is_ok());
+    if signed { Ok(()) } else { Err(BadSignature) }
+}
+
 /// An Ed25519 private key, with its public half.
 pub struct SigningKey {
     seed: Zeroizing<[u8; 32]>,

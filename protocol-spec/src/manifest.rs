@@ -3,6 +3,7 @@
 mod operators;
 mod products;
 mod proven;
+mod receipt_keys;
 mod schedule;
 mod succession;
 mod windows;
@@ -25,6 +26,7 @@ pub use self::{
     proven::{
         BadHeldManifest, HELD_HEADER, HeldManifest, NotProven, ProvenManifest, ProvenManifestError,
     },
+    receipt_keys::{ReceiptKey, ReceiptKeys},
     schedule::OffSchedule,
     succession::SuccessionError,
     windows::{KeyUse, Windows},
@@ -62,8 +64,8 @@ pub struct ManifestBody {
     pub version: u64,
     /// The `issuer_name` of the challenge; printable ASCII, at most 255 bytes.
     pub issuer_name: String,
-    /// The key that signs redemption outcomes.
-    pub receipt_key: PublicKey,
+    /// The keys that sign outcomes, statements and checkpoints.
+    pub receipt_keys: ReceiptKeys,
     /// What is sold and was ever sold, ascending by name.
     pub products: Vec<Product>,
     /// Whose relays take the certificates, ascending by key.
@@ -80,8 +82,9 @@ impl ManifestBody {
             .u16(FORMAT)
             .put(self.root_key.as_bytes())
             .u64(self.version)
-            .vec8(self.issuer_name.as_bytes())
-            .put(self.receipt_key.as_bytes())
+            .vec8(self.issuer_name.as_bytes());
+        self.receipt_keys.write(&mut writer);
+        writer
             .nested(3, |writer| self.products.iter().for_each(|product| product.write(writer)))
             .nested(3, |writer| self.operators.iter().for_each(|operator| operator.write(writer)))
             .nested(3, |writer| self.epochs.iter().for_each(|epoch| write_epoch(writer, epoch)));
@@ -164,6 +167,14 @@ pub enum ManifestError {
         epoch: u32,
         /// The key's exponent.
         exponent: Exponent,
+    },
+    /// A receipt key is not endorsed by the one before, is there twice, or is out of order.
+    #[error(
+        "the receipt key since version {since_version} is not endorsed by the one before, or out of order"
+    )]
+    ReceiptKey {
+        /// The version that it says to be there since.
+        since_version: u64,
     },
     /// The epochs or the keys of an epoch are not in ascending order.
     #[error("epoch {epoch} or its keys are out of order")]
@@ -264,7 +275,7 @@ pub struct Manifest {
     version: u64,
     challenge: TokenChallenge,
     challenge_digest: [u8; 32],
-    receipt_key: PublicKey,
+    receipt_keys: ReceiptKeys,
     products: Vec<Product>,
     operators: Vec<Operator>,
     epochs: Vec<Epoch>,
@@ -297,7 +308,7 @@ impl Manifest {
             version: body.version,
             challenge_digest: challenge.digest(),
             challenge,
-            receipt_key: body.receipt_key,
+            receipt_keys: body.receipt_keys,
             epochs: body.epochs.iter().map(EpochBody::epoch).collect(),
             products: body.products,
             operators: body.operators,
@@ -324,7 +335,7 @@ impl Manifest {
             root_key: self.root_key,
             version: self.version,
             issuer_name: self.challenge.issuer_name.clone(),
-            receipt_key: self.receipt_key,
+            receipt_keys: self.receipt_keys.clone(),
             products: self.products.clone(),
             operators: self.operators.clone(),
             epochs: self.epochs.iter().map(epoch).collect(),
@@ -361,9 +372,9 @@ impl Manifest {
         &self.challenge_digest
     }
 
-    /// The key that signs redemption outcomes.
-    pub fn receipt_key(&self) -> &PublicKey {
-        &self.receipt_key
+    /// The keys that signed the vendor's outcomes, statements and checkpoints. What any of them signed is its word.
+    pub fn receipt_keys(&self) -> &ReceiptKeys {
+        &self.receipt_keys
     }
 
     /// What is sold and was ever sold, ascending by name.
@@ -425,7 +436,7 @@ fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestEr
     let root_key = reader.key("root_key")?;
     let version = reader.u64()?;
     let issuer_name = reader.vec8()?;
-    let receipt_key = reader.key("receipt_key")?;
+    let receipt_keys = ReceiptKeys::read(&mut reader)?;
     let products = Reader::elements(reader.vec24()?, Product::read)?;
     let operators = Reader::elements(reader.vec24()?, Operator::read)?;
     let epochs = Reader::elements(reader.vec24()?, read_epoch)?;
@@ -443,7 +454,8 @@ fn read_body(bytes: &[u8], vendor: &VendorId) -> Result<ManifestBody, ManifestEr
         Ok(name) if printable => name.to_owned(),
         _ => return Err(ManifestError::IssuerName),
     };
-    Ok(ManifestBody { root_key, version, issuer_name, receipt_key, products, operators, epochs })
+    receipt_keys.check(vendor, version)?;
+    Ok(ManifestBody { root_key, version, issuer_name, receipt_keys, products, operators, epochs })
 }
 
 fn check_epoch(epoch: &EpochBody, previous: Option<u32>) -> Result<(), ManifestError> {

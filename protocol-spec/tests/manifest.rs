@@ -10,10 +10,12 @@ use scrip_protocol::hash::Label;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
-use scrip_protocol::limits::{MAX_ADDRESSES, MAX_PRODUCTS, MAX_ROTATIONS, ROTATION_PERIOD};
+use scrip_protocol::limits::{
+    MAX_ADDRESSES, MAX_PRODUCTS, MAX_RECEIPT_KEYS, MAX_ROTATIONS, ROTATION_PERIOD,
+};
 use scrip_protocol::manifest::{
     EpochBody, KeyUse, Manifest, ManifestBody, ManifestError, Operator, Product, ProductRest,
-    SuccessionError, Windows,
+    ReceiptKeys, SuccessionError, Windows,
 };
 use scrip_protocol::pack::Pack;
 use scrip_protocol::time::{Day, UnixSeconds};
@@ -28,7 +30,7 @@ fn open(body: &ManifestBody, world: &World) -> Result<(), ManifestError> {
 fn a_manifest_names_no_key_of_small_order_and_none_in_another_encoding() {
     let world = World::new();
     let signed = world.body.sign(&world.root);
-    let receipt = world.body.receipt_key;
+    let receipt = world.body.receipt_keys.newest().key;
     let at = signed.windows(32).position(|bytes| bytes == receipt.as_bytes()).unwrap();
     let mut identity = [0; 32];
     identity[0] = 1;
@@ -45,6 +47,90 @@ fn a_manifest_names_no_key_of_small_order_and_none_in_another_encoding() {
             assert_eq!(opened, Err(ManifestError::Decode(DecodeError::BadKey(field))));
         }
     }
+}
+
+/// A body with another receipt key from version `since` on, endorsed by `by`.
+fn with_another_key(body: &ManifestBody, since: u64, seed: u8, by: &SigningKey) -> ManifestBody {
+    let vendor = VendorId::of(&body.root_key);
+    let mut next = ManifestBody { version: since, ..body.clone() };
+    let key = SigningKey::from_seed(&[seed; 32]).public();
+    next.receipt_keys.change(&vendor, since, key, by);
+    next
+}
+
+#[test]
+fn a_receipt_key_is_endorsed_by_the_one_before() {
+    let world = World::new();
+    let bad = |since| Err(ManifestError::ReceiptKey { since_version: since });
+    let second = SigningKey::from_seed(&[40; 32]);
+    let two = with_another_key(&world.body, 2, 40, &world.receipt);
+    assert_eq!(open(&two, &world), Ok(()));
+    let three = with_another_key(&two, 9, 41, &second);
+    assert_eq!(open(&three, &world), Ok(()));
+    let opened = Manifest::open(&three.sign(&world.root), &world.vendor_id()).unwrap();
+    assert_eq!(opened.receipt_keys(), &three.receipt_keys);
+    let newest_first: Vec<_> = opened.receipt_keys().into_iter().copied().collect();
+    let third = SigningKey::from_seed(&[41; 32]).public();
+    assert_eq!(newest_first, [third, second.public(), world.receipt.public()]);
+    assert_eq!(opened.body().sign(&world.root), opened.bytes());
+
+    // By another key, by the one before the one before, for another version, twice the same, out of order, of the future.
+    assert_eq!(open(&with_another_key(&world.body, 2, 40, &second), &world), bad(2));
+    assert_eq!(open(&with_another_key(&two, 9, 41, &world.receipt), &world), bad(9));
+    assert_eq!(open(&with_another_key(&two, 2, 41, &second), &world), bad(2));
+    assert_eq!(open(&with_another_key(&two, 9, 2, &second), &world), bad(9), "the first one again");
+    assert_eq!(open(&ManifestBody { version: 8, ..three }, &world), bad(9));
+    // Nor is the endorsement of another vendor's key one.
+    let mut foreign = ManifestBody { version: 2, ..world.body.clone() };
+    let other = VendorId::from_bytes([9; 32]);
+    foreign.receipt_keys.change(&other, 2, second.public(), &world.receipt);
+    assert_eq!(open(&foreign, &world), bad(2));
+}
+
+#[test]
+fn a_vendor_has_no_more_than_so_many_receipt_keys() {
+    let world = World::new();
+    let mut body = world.body.clone();
+    let key = |at: u64| match at {
+        1 => SigningKey::from_seed(&[2; 32]),
+        _ => SigningKey::from_seed(&[100 + at as u8; 32]),
+    };
+    for at in 2..=MAX_RECEIPT_KEYS as u64 {
+        body = with_another_key(&body, at, 100 + at as u8, &key(at - 1));
+    }
+    assert_eq!(open(&body, &world), Ok(()));
+    let at = MAX_RECEIPT_KEYS as u64 + 1;
+    let body = with_another_key(&body, at, 100 + at as u8, &key(at - 1));
+    assert_eq!(open(&body, &world), Err(ManifestError::Decode(DecodeError::BadLength)));
+}
+
+#[test]
+fn a_newer_manifest_has_all_receipt_keys_of_the_older() {
+    let world = World::new();
+    let second = SigningKey::from_seed(&[40; 32]);
+    let manifest =
+        |body: &ManifestBody| Manifest::open(&body.sign(&world.root), &world.vendor_id()).unwrap();
+    let one = manifest(&world.body);
+    let two = with_another_key(&world.body, 2, 40, &world.receipt);
+    let three = with_another_key(&two, 3, 41, &second);
+    let follow = |offered: &ManifestBody, held: &Manifest| {
+        manifest(offered).may_follow(held, UnixSeconds(0))
+    };
+    assert_eq!(follow(&two, &one), Ok(()));
+    assert_eq!(follow(&three, &one), Ok(()), "a version may be missed");
+    assert_eq!(follow(&three, &manifest(&two)), Ok(()));
+    let broken = Err(SuccessionError::ReceiptKeys);
+    // Without the first key; with another one in its place; with one that is said to have been there before.
+    let mut replaced = ManifestBody { version: 2, ..world.body.clone() };
+    replaced.receipt_keys = ReceiptKeys::first(second.public());
+    assert_eq!(follow(&replaced, &one), broken);
+    let gone = ManifestBody { version: 4, ..world.body.clone() };
+    assert_eq!(follow(&gone, &manifest(&two)), broken);
+    let other = with_another_key(&world.body, 2, 42, &world.receipt);
+    assert_eq!(follow(&ManifestBody { version: 4, ..other }, &manifest(&two)), broken);
+    let late = ManifestBody { version: 5, ..world.body.clone() };
+    let backdated = ManifestBody { version: 6, ..two };
+    assert_eq!(follow(&backdated, &manifest(&late)), broken);
 }
 
 #[test]
@@ -315,7 +401,6 @@ fn epochs_stay_and_new_ones_come_last() {
         EpochBody { number, key_use: KeyUse::Production, windows, keys }
     };
     assert_eq!(follow(&|b| b.epochs.push(stranger(10, 1))), Ok(()));
-    assert_eq!(follow(&|b| b.receipt_key = world.operator.public()), Ok(()));
     assert_eq!(
         follow(&|b| b.epochs.insert(1, EpochBody { key_use: KeyUse::Test, ..stranger(8, 1) })),
         Err(SuccessionError::Inserted { epoch: 8 })

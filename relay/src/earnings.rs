@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod dispute;
 pub mod fetch;
+pub mod keys;
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,6 @@ use scrip_protocol::{
     address::VendorAddress,
     id::VendorId,
     ledger::{BatchReceipt, LedgerQuery},
-    manifest::Manifest,
     redemption::batch_digest,
     time::UnixSeconds,
     tlog::policy::WitnessPolicy,
@@ -34,6 +34,7 @@ use scrip_verifier::{
 use self::{
     compare::{Checked, Comparison},
     fetch::{FetchError, HttpLedger, LedgerLink},
+    keys::VendorKeys,
 };
 use crate::{
     config::{BadConfig, Config},
@@ -102,16 +103,17 @@ pub async fn check(
         tokio::task::spawn_blocking(unseal).await.map_err(|_| CheckError::Interrupted)?;
     let operator = operator.map_err(ReportError::from)?;
     let manifests = Manifests::open(&config.data_dir.join(verifier::MANIFESTS), [address]);
-    let manifest = manifests.map_err(ReportError::from)?.held(vendor);
-    let manifest = manifest.ok_or(CheckError::NoManifest)?;
+    let manifests = manifests.and_then(|manifests| manifests.kept(vendor));
+    let manifests = manifests.map_err(ReportError::from)?;
+    let keys = VendorKeys::new(manifests).ok_or(CheckError::NoManifest)?;
     let link = HttpLedger::new(relay::client(&config.client)?, None);
     let operator_id = scrip_protocol::id::OperatorId::of(&operator.public());
-    let query =
-        |from| LedgerQuery { vendor_id: *vendor, operator_id, time: now, from }.sign(&operator);
+    let query = |from| {
+        LedgerQuery { vendor_id: *vendor, operator_id, time: now.step(), from }.sign(&operator)
+    };
     let path = config.data_dir.join(verifier::DATABASE);
     let books = if path.exists() { Some(Books::open(&path).await?) } else { None };
-    let known =
-        Known { address, manifest: &manifest, operator_key: operator.public(), policy: &policy };
+    let known = Known { address, keys: &keys, operator_key: operator.public(), policy: &policy };
     let checked = check_with(&known, &link, query, books.as_ref()).await;
     if let Some(books) = books {
         books.close().await;
@@ -123,8 +125,8 @@ pub async fn check(
 pub struct Known<'a> {
     /// Where the vendor is.
     pub address: &'a VendorAddress,
-    /// Its manifest.
-    pub manifest: &'a Manifest,
+    /// Its keys.
+    pub keys: &'a VendorKeys,
     /// The operator's key.
     pub operator_key: scrip_protocol::keys::PublicKey,
     /// Whose cosignatures a checkpoint needs.
@@ -143,7 +145,7 @@ pub async fn check_with(
 ) -> Result<Checked, CheckError> {
     let newest = fetch::checkpoint(link, known).await?;
     let own = fetch::own_leaves(link, known, newest.checkpoint().size, query).await?;
-    let mut comparison = Comparison::new(known.manifest, known.operator_key, newest, own);
+    let mut comparison = Comparison::new(known.keys, known.operator_key, newest, own);
     let mut after = None;
     while let Some(page) = page(books, &known.address.id, after).await? {
         after = page.last().map(|one| one.number);

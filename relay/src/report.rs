@@ -70,6 +70,10 @@ pub struct VendorReport {
     pub manifest_version: Option<u64>,
     /// Its digest.
     pub manifest_digest: Option<ManifestDigest>,
+    /// The version since which the vendor's present receipt key signs, where it is not the first one.
+    pub receipt_key_changed: Option<u64>,
+    /// Manifests of the vendor's that contradict each other, kept as evidence; none of an honest vendor.
+    pub contradictions: Vec<ManifestDigest>,
     /// What was accepted by the vendor, ever.
     pub accepted: Credits,
     /// What was taken and is not decided by the vendor.
@@ -206,9 +210,11 @@ async fn vendors(config: &Config) -> Result<Vec<VendorReport>, ReportError> {
         let at = totals.iter().position(|totals| totals.vendor_id == address.id);
         let found = at.map(|at| totals.swap_remove(at));
         let found = found.unwrap_or_else(|| VendorTotals::none(address.id));
-        reports.push(VendorReport::new(found, Some(address), &manifests));
+        reports.push(VendorReport::new(found, Some(address), &manifests)?);
     }
-    reports.extend(totals.into_iter().map(|left| VendorReport::new(left, None, &manifests)));
+    for left in totals {
+        reports.push(VendorReport::new(left, None, &manifests)?);
+    }
     Ok(reports)
 }
 
@@ -225,9 +231,17 @@ async fn totals(config: &Config) -> Result<Vec<VendorTotals>, ReportError> {
 }
 
 impl VendorReport {
-    fn new(totals: VendorTotals, address: Option<&VendorAddress>, manifests: &Manifests) -> Self {
+    fn new(
+        totals: VendorTotals,
+        address: Option<&VendorAddress>,
+        manifests: &Manifests,
+    ) -> Result<Self, ManifestsError> {
         let manifest = manifests.held(&totals.vendor_id);
-        Self {
+        let keys = manifest.as_ref().map(|manifest| manifest.receipt_keys());
+        Ok(Self {
+            receipt_key_changed: keys
+                .and_then(|keys| keys.before().is_some().then_some(keys.newest().since_version)),
+            contradictions: manifests.equivocations(&totals.vendor_id)?,
             vendor_id: totals.vendor_id,
             address: address.cloned(),
             manifest_version: manifest.as_ref().map(|manifest| manifest.version()),
@@ -240,7 +254,7 @@ impl VendorReport {
             oldest_pending: totals.oldest,
             double_spent: totals.conflicts,
             test_certificates: totals.test_certificates,
-        }
+        })
     }
 }
 

@@ -336,13 +336,15 @@ async fn a_spoiled_batch_is_refused_and_a_spoiled_item_is_named() {
     let bytes = spoiled.sign(&operator);
     let response = send(bytes.clone()).await;
     assert_eq!(response.status, 200);
-    let outcome = RedemptionOutcome::open(&response.body, issuer.manifest().receipt_key()).unwrap();
+    let outcome =
+        RedemptionOutcome::open(&response.body, issuer.manifest().receipt_keys()).unwrap();
     assert_eq!(outcome.batch_digest, batch_digest(&bytes));
     let expected = spoilers.iter().map(|(result, _)| *result).chain([ItemResult::Accepted]);
     assert_eq!(outcome.results, expected.collect::<Vec<_>>());
     // Nothing of it harmed the good items.
     let response = send(signed).await;
-    let outcome = RedemptionOutcome::open(&response.body, issuer.manifest().receipt_key()).unwrap();
+    let outcome =
+        RedemptionOutcome::open(&response.body, issuer.manifest().receipt_keys()).unwrap();
     assert_eq!(outcome.results[..8], [ItemResult::Accepted; 8]);
     assert_eq!(outcome.results[8..], [ItemResult::AlreadyAccepted; 2]);
     let status = issuer.status().await.unwrap();

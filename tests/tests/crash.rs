@@ -104,6 +104,30 @@ async fn the_issuer_dies_while_it_sells() {
     }
 }
 
+/// `keys receipt` beside a running issuer: the old key signs, or the new one does, and the vendor's answers count either way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_receipt_key_dies_beside_a_running_issuer() {
+    for (step, keys) in
+        [("issuer.manifest.before_publish", 1), ("issuer.manifest.after_publish", 2)]
+    {
+        let network = network().await;
+        let wallet = network.funded_wallet("alice", 1).await.unwrap();
+        wallet.create_queue(queue_at(&network, 0, "before")).await.unwrap();
+        network.redeem_all().await.unwrap();
+        let directory = network.issuer_dir().into_os_string();
+        let arguments = ["--dir".into(), directory, "keys".into(), "receipt".into()];
+        let change = launcher(&network).start("issuer", arguments, Some(step)).unwrap();
+        let died = change.killed_at_its_step().await;
+        died.unwrap_or_else(|error| panic!("{step}: {error}"));
+        let issuer = network.vendor.issuer().unwrap();
+        issuer.reload().await.unwrap();
+        assert_eq!(issuer.manifest().receipt_keys().all().count(), keys, "{step}");
+        wallet.create_queue(queue_at(&network, 0, "after")).await.unwrap();
+        network.relays[0].relay().unwrap().refresh_manifests().await;
+        books_balance(&network, &wallet, 1, step).await;
+    }
+}
+
 /// `keys rotate` beside a running issuer: there is the old version, or the new one with its keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_dies_beside_a_running_issuer() {

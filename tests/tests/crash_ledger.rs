@@ -21,7 +21,7 @@ async fn redeemed_leaves(network: &Network, step: &str) -> Vec<(u64, [u8; 32])> 
     let (vendor, manifest) = (issuer.vendor_id(), issuer.manifest());
     let mut redeemed = Vec::new();
     let verified =
-        verify(issuer.ledger_storage(), &vendor, manifest.receipt_key(), |index, leaf| {
+        verify(issuer.ledger_storage(), &vendor, manifest.receipt_keys(), |index, leaf| {
             if let Leaf::Redemption(leaf) = leaf {
                 redeemed.push((index, leaf.item.token.nonce));
             }
@@ -87,7 +87,7 @@ async fn dies_at(step: &str) {
     assert_eq!(repeat().await, answer, "{step}");
     let told = requests(&wire.answered()).pop().unwrap().body;
     assert_eq!(told, answer, "{step}: the same bytes");
-    let outcome = RedemptionOutcome::open(&answer, issuer.manifest().receipt_key()).unwrap();
+    let outcome = RedemptionOutcome::open(&answer, issuer.manifest().receipt_keys()).unwrap();
     let items = SignedBatch::decode(&batch.body).unwrap();
     for (position, index) in outcome.credited() {
         let key = items.items()[position].token.nonce;

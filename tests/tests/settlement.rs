@@ -136,7 +136,7 @@ async fn exports_receipts(network: &Network) {
         let batch = SignedBatch::decode(&receipt.batch).unwrap();
         let operator = OperatorId::of(network.relays[0].operator_key());
         assert_eq!(batch.operator_id(), operator);
-        let outcome = RedemptionOutcome::open(&receipt.outcome, manifest.receipt_key()).unwrap();
+        let outcome = RedemptionOutcome::open(&receipt.outcome, manifest.receipt_keys()).unwrap();
         assert_eq!(encode_base64url(outcome.batch_digest.as_bytes()), batch.digest().to_string());
         leaves += outcome.leaves.len();
     }

@@ -27,6 +27,7 @@ use scrip_protocol::tlog::tree::{append, consistency_proof, verify_consistency};
 use scrip_protocol::tlog::witness::AddCheckpoint;
 use scrip_relay::earnings::Known;
 use scrip_relay::earnings::fetch::{FetchError, LedgerLink, checkpoint};
+use scrip_relay::earnings::keys::VendorKeys;
 use scrip_runtime::client::{ClientOptions, HttpClient, Request, Response};
 use scrip_runtime::clock::ManualClock;
 use scrip_runtime::serve::{Listen, bind};
@@ -164,10 +165,10 @@ async fn relay_takes(
     shown: String,
     policy: &WitnessPolicy,
 ) -> Result<SignedCheckpoint, FetchError> {
-    let manifest = forger.manifest();
+    let keys = VendorKeys::new(vec![forger.manifest()]).unwrap();
     let address = VendorAddress { id: forger.vendor, authority: "127.0.0.1:9".to_owned() };
     let operator_key = operator_key(number).public();
-    let known = Known { address: &address, manifest: &manifest, operator_key, policy };
+    let known = Known { address: &address, keys: &keys, operator_key, policy };
     checkpoint(&Shown(shown), &known).await
 }
 

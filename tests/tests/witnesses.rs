@@ -19,7 +19,7 @@ use scrip_tests::node::{VendorNode, copy_dir, free_address};
 
 fn log_key(network: &Network) -> VerifierKey {
     let manifest = network.vendor.issuer().unwrap().manifest();
-    VerifierKey::of_ledger(&manifest.vendor_id(), *manifest.receipt_key())
+    VerifierKey::of_ledger(&manifest.vendor_id(), manifest.receipt_keys().newest().key)
 }
 
 /// Starts a witness of the vendor, which runs until the test ends.

@@ -1,5 +1,8 @@
 //! The manifests of the accepted vendors, kept on disk: a relay works while its vendors are down.
 //!
+//! Every version that was ever held is kept, each in a file of its own: what a vendor said under one is proven by it, also when the
+//! vendor shows another. The highest version is the one that is held.
+//!
 //! A manifest never goes back in version and never takes back what it promised, and two digests of one version are kept
 //! as evidence that a vendor shows different keys to different people (keys.md). The proof that the vendor's ledger has it is kept
 //! beside it, for wallets that ask; where the operator demands witnesses, no newer manifest is taken without one.
@@ -20,6 +23,7 @@ use std::{
 use scrip_protocol::{
     address::VendorAddress,
     id::{ManifestDigest, VendorId},
+    keys::PublicKey,
     manifest::{
         Manifest, ManifestError, NotProven, ProvenManifest, ProvenManifestError, SuccessionError,
     },
@@ -30,6 +34,9 @@ use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
 use tokio::sync::Notify;
 
 use crate::link::{NoAnswer, VendorLink};
+
+/// What the names of held manifests end with.
+const SUFFIX: &str = ".manifest";
 
 /// Why the stored manifests cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +54,8 @@ pub enum ManifestsError {
     },
     /// A stored manifest is damaged.
     #[error(
-        "the stored manifest {path} is damaged: {source}; delete it, and it is fetched again from the vendor"
+        "the stored manifest {path} is damaged: {source}; restore it from a backup, or delete it: the newest is fetched again from \
+         the vendor, and what is older is at its `/ledger/manifest/` and the version"
     )]
     Damaged {
         /// The file.
@@ -181,7 +189,10 @@ impl Manifests {
         create_private_dir(directory)?;
         let mut slots = BTreeMap::new();
         for address in vendors {
-            let manifest = read(&path_of(directory, &address.id), &address.id)?;
+            let newest = versions(directory, &address.id)?.pop();
+            let manifest = newest
+                .map(|version| read(&path_of(directory, &address.id, version), &address.id))
+                .transpose()?;
             let proof = read_file(&proof_of(directory, &address.id))?;
             let policy = WitnessPolicy::none();
             let held = manifest.map(|manifest| Held::read(manifest, proof, &policy));
@@ -223,6 +234,26 @@ impl Manifests {
     /// The manifest of a vendor; `None` where the vendor is not accepted, or none could be fetched yet.
     pub fn held(&self, vendor: &VendorId) -> Option<Arc<Manifest>> {
         Some(self.slots.get(vendor)?.read()?.manifest)
+    }
+
+    /// Every manifest of `vendor` that was ever held, and every one that contradicts one of these, by their versions: all that the
+    /// vendor's root key is known to have signed. Read from the disk.
+    ///
+    /// # Errors
+    /// [`ManifestsError`].
+    pub fn kept(&self, vendor: &VendorId) -> Result<Vec<Manifest>, ManifestsError> {
+        let versions = versions(&self.directory, vendor)?;
+        let paths = versions.into_iter().map(|version| path_of(&self.directory, vendor, version));
+        let paths = paths.chain(equivocation::paths(&self.directory, vendor)?);
+        let mut kept: Vec<Manifest> = Vec::new();
+        for path in paths {
+            let manifest = read(&path, vendor)?;
+            if kept.iter().all(|other| other.digest() != manifest.digest()) {
+                kept.push(manifest);
+            }
+        }
+        kept.sort_by_key(Manifest::version);
+        Ok(kept)
     }
 
     /// The digests of all manifests that contradict each other: two of one version, or a newer one that breaks what an
@@ -295,7 +326,11 @@ impl Manifests {
             tracing::debug!(%vendor, version, %reason, "a manifest is taken without its proof");
         }
         // On disk first: after a crash an older version must not be what is held. A proof of another version is none.
-        replace_atomically(&path_of(&self.directory, vendor), offered.bytes())?;
+        replace_atomically(&path_of(&self.directory, vendor, version), offered.bytes())?;
+        if held.is_some_and(|held| held.manifest.receipt_keys() != offered.receipt_keys()) {
+            let (key, since) = newest_receipt_key(&offered);
+            tracing::warn!(%vendor, version, %key, since, "the vendor changed its receipt key, and the key before endorses the new one; ask the vendor whether it was its doing");
+        }
         let held = Held { manifest: Arc::new(offered), proof: None };
         slot.seen.fetch_max(now.0, Ordering::Relaxed);
         slot.set(held.clone());
@@ -328,8 +363,9 @@ impl Slot {
     }
 }
 
-fn path_of(directory: &Path, vendor: &VendorId) -> PathBuf {
-    directory.join(format!("{vendor}.manifest"))
+fn newest_receipt_key(manifest: &Manifest) -> (PublicKey, u64) {
+    let newest = manifest.receipt_keys().newest();
+    (newest.key, newest.since_version)
 }
 
 /// The text of the proof that came with the manifest, or, after a crash, with the one before.
@@ -345,9 +381,29 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, ManifestsError> {
     }
 }
 
-fn read(path: &Path, vendor: &VendorId) -> Result<Option<Manifest>, ManifestsError> {
-    let Some(bytes) = read_file(path)? else { return Ok(None) };
+fn path_of(directory: &Path, vendor: &VendorId, version: u64) -> PathBuf {
+    directory.join(format!("{vendor}.{version}{SUFFIX}"))
+}
+
+/// The versions that were held of a vendor, ascending.
+fn versions(directory: &Path, vendor: &VendorId) -> Result<Vec<u64>, ManifestsError> {
+    let failed = |source| ManifestsError::Read { path: directory.into(), source };
+    let prefix = format!("{vendor}.");
+    let mut versions: Vec<u64> = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let version: Option<u64> = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(SUFFIX)?.parse().ok());
+        versions.extend(version);
+    }
+    versions.sort_unstable();
+    Ok(versions)
+}
+
+fn read(path: &Path, vendor: &VendorId) -> Result<Manifest, ManifestsError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| ManifestsError::Read { path: path.into(), source })?;
     Manifest::open(&bytes, vendor)
-        .map(Some)
         .map_err(|source| ManifestsError::Damaged { path: path.into(), source })
 }

@@ -9,7 +9,7 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     keys::SigningKey,
     ledger::{TallyKind, ValueCommitment},
-    manifest::{EpochBody, ManifestBody, Product, Windows},
+    manifest::{EpochBody, ManifestBody, Product, ReceiptKeys, Windows},
     pack::Pack,
     solvency::{Blinding, PrivateBooks, commit},
     time::UnixSeconds,
@@ -92,7 +92,7 @@ impl Vendor {
             root_key: self.root.public(),
             version,
             issuer_name: "vendor.example".into(),
-            receipt_key: self.receipt.public(),
+            receipt_keys: ReceiptKeys::first(self.receipt.public()),
             products: vec![Product::new(
                 "one",
                 Pack::new([(Exponent::new(0).unwrap(), 1)]).unwrap(),

@@ -13,7 +13,7 @@ use crate::{
     issuer::Issuer,
     schedule::{self, EpochState, EpochStatus, Schedule},
     status::{self, DenominationStatus, Status},
-    store::{Loss, OperatorRow, OutcomeCounts, OutcomeDay, Sale},
+    store::{Action, Loss, OperatorRow, OutcomeCounts, OutcomeDay, Sale},
 };
 
 /// How many days back the page looks, today included.
@@ -148,6 +148,7 @@ pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
         losses: store.losses().await?,
     };
     let failures = store.source_failures().await?;
+    let receipt_key = store.last_done(Action::KeysReceipt).await?;
     let alerts = alerts::of(
         alerts::Books {
             status: &status,
@@ -156,6 +157,7 @@ pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
             sales: &sales.rows,
             operators: &rows,
             outcomes: &outcomes,
+            receipt_key,
         },
         now,
     );

@@ -313,6 +313,9 @@ pub(super) enum KeysCommand {
     List,
     /// Let the next epoch issue from now on, and the present one no longer. Running issuers follow within seconds.
     Rotate,
+    /// Let a new receipt key sign outcomes, statements and checkpoints from now on. The one before endorses it and stays in the
+    /// manifest, so that what it signed stays proven. Relays and wallets show the change. Running issuers follow within seconds.
+    Receipt,
     /// End the issuing and the spending of an epoch at once, as after a theft of its keys: the certificates that users
     /// hold of it become worthless. What operators took before can still be redeemed.
     Revoke {

@@ -1,4 +1,4 @@
-//! `keys list`, `keys rotate`, `keys revoke`
+//! `keys list`, `keys rotate`, `keys revoke`, `keys receipt`
 
 use scrip_runtime::passphrase::passphrase;
 
@@ -27,11 +27,16 @@ async fn show_or_change(
     let now = session.clock.now();
     let change = match command {
         KeysCommand::List => return Ok(schedule::read(store, config, now).await?),
-        KeysCommand::Rotate => Change::Rotate,
-        KeysCommand::Revoke { epoch } => Change::Revoke { epoch },
+        KeysCommand::Rotate => Some(Change::Rotate),
+        KeysCommand::Revoke { epoch } => Some(Change::Revoke { epoch }),
+        KeysCommand::Receipt => None,
     };
     let passphrase = passphrase(ENV_PREFIX, session.env.iter().cloned(), true)?;
     let rotation = Rotation::unlock(store, config, passphrase, &session.steps, &session.rng);
-    rotation.await?.change(change, now).await?;
+    let rotation = rotation.await?;
+    match change {
+        Some(change) => drop(rotation.change(change, now).await?),
+        None => drop(rotation.change_receipt_key(now).await?),
+    }
     Ok(schedule::read(store, config, now).await?)
 }

@@ -61,7 +61,7 @@ pub(super) async fn ledger(session: &Session, command: LedgerCommand) -> Result<
         LedgerCommand::Verify => {
             let (vendor, manifest) = store.manifest().await?;
             let manifest = Manifest::open(&manifest, &vendor).map_err(StartError::Manifest)?;
-            let verified = verify(&storage, &vendor, manifest.receipt_key(), |_, _| {}).await?;
+            let verified = verify(&storage, &vendor, manifest.receipt_keys(), |_, _| {}).await?;
             session.printer.ledger_verified(&verified, storage.place())
         }
         LedgerCommand::Prove => {

@@ -321,8 +321,11 @@ fn printable(text: &str) -> String {
 
 fn schedule_text(schedule: &Schedule) -> String {
     let mut text = format!(
-        "manifest version {}, digest {}\n\n",
-        schedule.manifest_version, schedule.manifest_digest
+        "manifest version {}, digest {}\nreceipt key {}, since version {}\n\n",
+        schedule.manifest_version,
+        schedule.manifest_digest,
+        schedule.receipt_key,
+        schedule.receipt_key_since
     );
     text.push_str(
         "epoch  use         state      issues from       until             renewed from      \

@@ -12,7 +12,11 @@ use scrip_protocol::{
     ledger::{Count, ManifestVersion},
     manifest::Manifest,
     time::Day,
-    tlog::{checkpoint::Checkpoint, hash::TreeHash, note::KeyName},
+    tlog::{
+        checkpoint::Checkpoint,
+        hash::TreeHash,
+        note::{KeyName, Note},
+    },
 };
 
 use tokio::time::timeout;
@@ -366,9 +370,14 @@ impl Issuer {
         root: TreeHash,
     ) -> Result<Vec<u8>, LedgerError> {
         let origin = KeyName::of_ledger(&self.vendor_id());
-        let signed = Checkpoint { origin, size, root }.sign(&ring.receipt);
         // An origin begins with a letter, so that its note may be signed.
-        Ok(signed.map_err(|_| LedgerError::Damaged("manifests"))?.encode().into_bytes())
+        let damaged = |_| LedgerError::Damaged("manifests");
+        let text = Checkpoint { origin: origin.clone(), size, root }.encode();
+        let mut note = Note::new(text).map_err(damaged)?;
+        for key in ring.receipt.before.iter().chain([&ring.receipt.newest]) {
+            note.sign(&origin, key).map_err(damaged)?;
+        }
+        Ok(note.encode().into_bytes())
     }
 
     /// Steps 3 to 5 once more, of what was sequenced and is not known to be stored.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use scrip_protocol::{
     id::VendorId,
-    keys::PublicKey,
     ledger::Leaf,
+    manifest::ReceiptKeys,
     tlog::{
         checkpoint::{CheckpointError, SignedCheckpoint},
         hash::TreeHash,
@@ -77,12 +77,13 @@ pub enum VerifyError {
 pub async fn verify(
     storage: &Storage,
     vendor: &VendorId,
-    receipt_key: &PublicKey,
+    receipt_keys: &ReceiptKeys,
     mut each: impl FnMut(u64, &Leaf),
 ) -> Result<Verified, VerifyError> {
     let note = storage.get(CHECKPOINT).await?.ok_or(VerifyError::Empty)?;
-    let (origin, key) = (KeyName::of_ledger(vendor), VerifierKey::of_ledger(vendor, *receipt_key));
-    let signed = SignedCheckpoint::open(&note, &origin, [&key], &WitnessPolicy::none())?;
+    let origin = KeyName::of_ledger(vendor);
+    let keys = VerifierKey::all_of_ledger(vendor, receipt_keys);
+    let signed = SignedCheckpoint::open(&note, &origin, &keys, &WitnessPolicy::none())?;
     let size = signed.checkpoint().size;
     let (mut edge, mut kinds) = (Edge::decode(0, &[]), BTreeMap::new());
     for index in 0..size.div_ceil(TILE_WIDTH) {

@@ -34,7 +34,7 @@ const LEASE: Duration = Duration::from_millis(300);
 impl Issuer {
     /// The key that it signs outcomes with. A vendor that cheats signs with it as well.
     pub fn receipt_key(&self) -> SigningKey {
-        SigningKey::from_seed(self.ring().receipt.seed())
+        SigningKey::from_seed(self.ring().receipt.newest.seed())
     }
 }
 

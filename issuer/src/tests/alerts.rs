@@ -84,7 +84,10 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
     let find = |status: &_, sales: &[Sale], outcomes: &[OutcomeDay]| {
         let (operators, failures): (_, &[SourceFailure]) = (&operators[..], &[]);
         let schedule = &schedule;
-        alerts::of(alerts::Books { status, schedule, failures, sales, operators, outcomes }, now)
+        let receipt_key = None;
+        let books =
+            alerts::Books { status, schedule, failures, sales, operators, outcomes, receipt_key };
+        alerts::of(books, now)
     };
     let fine = [sale(50, 2, false), sale(10, 1, false), sale(1, 40, true)];
     assert_eq!(find(&status, &fine, &[outcome(400, 4)]), []);

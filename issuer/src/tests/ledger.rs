@@ -30,7 +30,7 @@ pub(super) async fn leaves(vendor: &TestIssuer) -> (Verified, Vec<Leaf>) {
     let (storage, manifest) = (issuer.ledger_storage(), issuer.manifest());
     let id = issuer.vendor_id();
     let mut leaves = Vec::new();
-    let verified = verify(storage, &id, manifest.receipt_key(), |index, leaf| {
+    let verified = verify(storage, &id, manifest.receipt_keys(), |index, leaf| {
         assert_eq!(index, leaves.len() as u64);
         leaves.push(leaf.clone());
     });
@@ -41,7 +41,7 @@ pub(super) async fn leaves(vendor: &TestIssuer) -> (Verified, Vec<Leaf>) {
 
 fn size_of(vendor: &TestIssuer, checkpoint: &[u8]) -> u64 {
     let (id, key): (VendorId, _) =
-        (vendor.issuer.vendor_id(), *vendor.issuer.manifest().receipt_key());
+        (vendor.issuer.vendor_id(), vendor.issuer.manifest().receipt_keys().newest().key);
     let (origin, key) = (KeyName::of_ledger(&id), VerifierKey::of_ledger(&id, key));
     let signed = SignedCheckpoint::open(checkpoint, &origin, [&key], &WitnessPolicy::none());
     signed.unwrap().checkpoint().size

@@ -338,7 +338,7 @@ async fn a_certificate_is_redeemed_or_renewed() {
 async fn inquire(vendor: &TestIssuer, inquiry: &Inquiry) -> InquiryAnswer {
     let answer = post(&vendor.issuer, "/v1/inquiries", media::INQUIRY, None, inquiry.encode());
     let body = answer.await.success(media::INQUIRY_ANSWER);
-    InquiryAnswer::open(&body, inquiry, vendor.issuer.manifest().receipt_key()).unwrap()
+    InquiryAnswer::open(&body, inquiry, vendor.issuer.manifest().receipt_keys()).unwrap()
 }
 
 #[tokio::test]

@@ -10,18 +10,20 @@ use std::{
 
 use scrip_protocol::{
     issuance::Certificate,
+    keys::PublicKey,
     limits::ISSUE_GRACE,
     manifest::{Epoch, KeyUse, Manifest, ProvenManifest, Windows},
     media,
     problem::ProblemType,
-    redemption::ItemResult,
+    redemption::{ItemResult, RedemptionOutcome},
     time::UnixSeconds,
+    tlog::note::{Note, VerifierKey},
 };
 use scrip_runtime::{clock::Clock, passphrase::Passphrase, steps::Steps};
 
 use super::support::*;
 use crate::{
-    Change, ChangeError, Issuer, RotateError, Rotation, StartError,
+    Change, ChangeError, Issuer, RotateError, Rotation, StartError, alerts,
     past::Dropped,
     store::Store,
     testing::{Setup, TestIssuer, rng_factory},
@@ -254,6 +256,84 @@ async fn a_crash_at_any_step_leaves_the_old_version_or_the_new_one() {
         assert!(vendor.issuer.change_epochs(Change::Rotate).await.unwrap());
         assert_eq!(vendor.issuer.manifest().version(), version + 1, "{step}");
         Wallet::new(2).buy(&vendor.issuer).await;
+    }
+}
+
+/// Everything that is signed after a change is signed by the new key; what the one before signed stays the vendor's word, and
+/// checkpoints are signed by both until the next change.
+#[tokio::test]
+async fn a_new_receipt_key_signs_and_the_ones_before_stay_in_the_manifest() {
+    let vendor = TestIssuer::start().await.unwrap();
+    let issuer = &vendor.issuer;
+    let mut operator = Operator::new(&vendor, 1).await;
+    let mut answers = Vec::new();
+    for round in 0..3_u64 {
+        if round > 0 {
+            issuer.change_receipt_key().await.unwrap();
+        }
+        let bought = Wallet::new(round as u8 + 1).buy(issuer).await;
+        let item = operator.item(&vendor, &bought[0], 1);
+        let batch = operator.batch(&vendor, vec![item]);
+        answers.push(send_batch(issuer, batch).await.success(media::REDEMPTION_OUTCOME));
+        let manifest = issuer.manifest();
+        let keys: Vec<_> = manifest.receipt_keys().all().map(|one| one.key).collect();
+        assert_eq!((manifest.version(), keys.len() as u64), (round + 1, round + 1));
+        for (signer, answer) in keys.iter().zip(&answers) {
+            assert!(RedemptionOutcome::open(answer, signer).is_ok());
+            assert!(RedemptionOutcome::open(answer, manifest.receipt_keys()).is_ok());
+        }
+        let newest = RedemptionOutcome::open(&answers[round as usize], &keys[round as usize]);
+        let note = Note::parse(&newest.unwrap().checkpoint).unwrap();
+        let signs = |key: &PublicKey| {
+            note.open(&[VerifierKey::of_ledger(&issuer.vendor_id(), *key)]).is_ok()
+        };
+        let signed: Vec<bool> = keys.iter().map(signs).collect();
+        let expected: Vec<bool> = (0..=round).map(|at| at + 1 >= round).collect();
+        assert_eq!(signed, expected, "the newest and the one before, round {round}");
+    }
+    let log = issuer.store().admin_log(None, 10).await.unwrap();
+    let changes: Vec<_> = log.iter().filter(|entry| entry.action == "keys receipt").collect();
+    assert_eq!((changes.len(), changes[0].detail.as_str()), (2, "manifest version 3"));
+    let alert = async || {
+        let now = vendor.clock.now();
+        let all = alerts::read(issuer.store(), issuer.config(), now).await.unwrap();
+        all.iter().any(|alert| alert.what.contains("The receipt key was changed"))
+    };
+    assert!(alert().await);
+    vendor.clock.advance(31 * DAY);
+    assert!(!alert().await);
+}
+
+#[tokio::test]
+async fn a_crash_while_the_receipt_key_is_changed_leaves_the_old_one_or_the_new_one() {
+    for (step, keys) in
+        [("issuer.manifest.before_publish", 1), ("issuer.manifest.after_publish", 2)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mut setup = Setup::sqlite(directory.path()).unwrap();
+        setup.steps = Steps::observe(move |at| assert_ne!(at, step, "dies here"));
+        let vendor = setup.init().await.unwrap();
+        let issuer = vendor.issuer.clone();
+        let died = tokio::spawn(async move { issuer.change_receipt_key().await }).await;
+        assert!(died.unwrap_err().is_panic());
+        drop(vendor);
+
+        setup.steps = Steps::none();
+        let vendor = setup.open().await.unwrap();
+        let held = |issuer: &Issuer| issuer.manifest().receipt_keys().all().count();
+        assert_eq!(held(&vendor.issuer), keys, "{step}");
+        let mut operator = Operator::new(&vendor, 1).await;
+        for extra in 0..2_u8 {
+            let bought = Wallet::new(extra + 1).buy(&vendor.issuer).await;
+            let item = operator.item(&vendor, &bought[0], 1);
+            assert_eq!(
+                operator.redeem(&vendor, vec![item]).await,
+                [ItemResult::Accepted],
+                "{step}"
+            );
+            vendor.issuer.change_receipt_key().await.unwrap();
+            assert_eq!(held(&vendor.issuer), keys + 1 + usize::from(extra), "{step}");
+        }
     }
 }
 

@@ -101,7 +101,7 @@ async fn a_statement_says_what_the_ledger_says() {
     integrate(&vendor).await;
     operator.redeem(&vendor, items[4..].to_vec()).await; // 2 × 2 + 4
     let signed = make(&vendor, &operator).await.unwrap();
-    let statement = signed.verify(vendor.issuer.manifest().receipt_key()).unwrap();
+    let statement = signed.verify(vendor.issuer.manifest().receipt_keys()).unwrap();
     assert_eq!(statement.earned.len(), 3);
     assert_eq!((statement.resold[0].purchases, statement.resold[0].credits.0), (1, 12));
     assert_eq!(statement.total, 4 * 2_000 * 7 / 10 - 12 * 1_500 + 8 * 1_000 * 7 / 10);

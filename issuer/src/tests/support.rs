@@ -261,7 +261,7 @@ pub(super) async fn send_batch(issuer: &Issuer, batch: Vec<u8>) -> Answer {
 
 pub(super) fn outcome(vendor: &TestIssuer, batch: &[u8], answer: Answer) -> RedemptionOutcome {
     let body = answer.success(media::REDEMPTION_OUTCOME);
-    let outcome = RedemptionOutcome::open(&body, vendor.issuer.manifest().receipt_key()).unwrap();
+    let outcome = RedemptionOutcome::open(&body, vendor.issuer.manifest().receipt_keys()).unwrap();
     assert_eq!(outcome.batch_digest, scrip_protocol::redemption::batch_digest(batch));
     outcome
 }

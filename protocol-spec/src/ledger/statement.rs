@@ -5,7 +5,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::credits::{Credits, Exponent};
 use crate::hash::Label;
 use crate::id::{OperatorId, VendorId};
-use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
+use crate::keys::{BadSignature, PublicKey, Signature, SigningKey, verify_by_one_of};
 use crate::limits::MAX_STATEMENT;
 use crate::time::Day;
 
@@ -239,13 +239,17 @@ impl SignedStatement {
         &self.statement
     }
 
-    /// What it says, if the vendor's receipt key signed it.
+    /// What it says, if one of the vendor's receipt keys signed it.
     ///
     /// # Errors
     /// [`BadSignature`].
-    pub fn verify(&self, receipt_key: &PublicKey) -> Result<&Statement, BadSignature> {
+    pub fn verify<'k>(
+        &self,
+        receipt_keys: impl IntoIterator<Item = &'k PublicKey>,
+    ) -> Result<&Statement, BadSignature> {
         let (signed, signature) = self.bytes.split_last_chunk::<64>().ok_or(BadSignature)?;
-        receipt_key.verify(Label::Statement, signed, &Signature::from_bytes(*signature))?;
+        let signature = Signature::from_bytes(*signature);
+        verify_by_one_of(receipt_keys, Label::Statement, signed, &signature)?;
         Ok(&self.statement)
     }
 }

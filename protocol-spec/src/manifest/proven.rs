@@ -143,12 +143,12 @@ impl Manifest {
 
     /// The key that the vendor's ledger is signed with now: what a witness is given.
     pub fn ledger_key(&self) -> VerifierKey {
-        VerifierKey::of_ledger(&self.vendor_id(), *self.receipt_key())
+        VerifierKey::of_ledger(&self.vendor_id(), self.receipt_keys().newest().key)
     }
 
     /// The keys that the vendor's ledger was ever signed with, by this manifest.
     pub fn ledger_keys(&self) -> Vec<VerifierKey> {
-        vec![self.ledger_key()]
+        VerifierKey::all_of_ledger(&self.vendor_id(), self.receipt_keys())
     }
 }
 

@@ -26,6 +26,11 @@ pub enum SuccessionError {
         /// Its name.
         name: String,
     },
+    /// A receipt key is gone, or one is there since an earlier version that did not have it.
+    #[error(
+        "a receipt key is gone, or new without being endorsed for a version after the held one"
+    )]
+    ReceiptKeys,
     /// An epoch is gone, or its keys or their use are others.
     #[error("epoch {epoch} is gone, or its keys or their use have changed")]
     Keys {
@@ -89,6 +94,11 @@ impl Manifest {
         }
         if self.challenge_digest != held.challenge_digest {
             return Err(SuccessionError::IssuerName);
+        }
+        let mut new = self.receipt_keys.all().skip(held.receipt_keys.all().count());
+        let are_later = new.all(|key| key.since_version > held.version);
+        if !self.receipt_keys.begin_with(&held.receipt_keys) || !are_later {
+            return Err(SuccessionError::ReceiptKeys);
         }
         products::may_follow(&self.products, &held.products)?;
         for known in &held.epochs {

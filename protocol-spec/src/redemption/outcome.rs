@@ -6,7 +6,7 @@ use super::DoubleSpend;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Label;
 use crate::id::{BatchDigest, OperatorId, VendorId};
-use crate::keys::{PublicKey, Signature, SigningKey};
+use crate::keys::{PublicKey, Signature, SigningKey, verify_by_one_of};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_CHECKPOINT, MAX_REDEMPTION_OUTCOME};
 use crate::time::Day;
 
@@ -171,12 +171,15 @@ impl RedemptionOutcome {
         Ok(())
     }
 
-    /// Parses an outcome and checks its signature. That it answers the batch, and its leaves and checkpoint, are for the
-    /// caller to check.
+    /// Parses an outcome and checks that one of `receipt_keys` signed it. That it answers the batch, and its leaves and
+    /// checkpoint, are for the caller to check.
     ///
     /// # Errors
     /// [`OutcomeError`].
-    pub fn open(bytes: &[u8], receipt_key: &PublicKey) -> Result<Self, OutcomeError> {
+    pub fn open<'k>(
+        bytes: &[u8],
+        receipt_keys: impl IntoIterator<Item = &'k PublicKey>,
+    ) -> Result<Self, OutcomeError> {
         let mut reader = Reader::capped(bytes, MAX_REDEMPTION_OUTCOME)?;
         let outcome = Self {
             vendor_id: VendorId::from_bytes(reader.array()?),
@@ -197,8 +200,7 @@ impl RedemptionOutcome {
         let signed = &bytes[..bytes.len() - reader.remaining()];
         let signature = Signature::from_bytes(reader.array()?);
         reader.finish()?;
-        receipt_key
-            .verify(Label::RedemptionOutcome, signed, &signature)
+        verify_by_one_of(receipt_keys, Label::RedemptionOutcome, signed, &signature)
             .map_err(|_| OutcomeError::Signature)?;
         Ok(outcome)
     }

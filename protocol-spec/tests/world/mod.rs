@@ -8,7 +8,8 @@ use scrip_protocol::id::{OperatorId, VendorId};
 use scrip_protocol::issuance::{Blinding, Certificate, SignedItem};
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::manifest::{
-    Classes, EpochBody, KeyUse, Manifest, ManifestBody, Operator, Product, ProductRest, Windows,
+    Classes, EpochBody, KeyUse, Manifest, ManifestBody, Operator, Product, ProductRest,
+    ReceiptKeys, Windows,
 };
 use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{PaidRequest, Payment};
@@ -98,7 +99,7 @@ impl World {
             root_key: root.public(),
             version: 1,
             issuer_name: "vendor.example".into(),
-            receipt_key: receipt.public(),
+            receipt_keys: ReceiptKeys::first(receipt.public()),
             products: vec![product(3)],
             operators: vec![listed(&SigningKey::from_seed(&[3; 32]))],
             epochs: vec![EpochBody {

@@ -100,6 +100,22 @@ impl Printer {
         for vendor in &status.vendors {
             // Writing to a string does not fail.
             let _ = write!(text, "\n{}\n  {}\n", name_of(vendor), manifest_of(vendor));
+            if let Some(version) = vendor.receipt_key_changed {
+                let _ = writeln!(
+                    text,
+                    "  ! its receipt key was changed with version {version}, with the word of the key before: ask the vendor whether \
+                     that was its doing"
+                );
+            }
+            if !vendor.contradictions.is_empty() {
+                let digests: Vec<String> =
+                    vendor.contradictions.iter().map(ToString::to_string).collect();
+                let _ = writeln!(
+                    text,
+                    "  ! it signed manifests that contradict each other, kept as evidence: {}; see `scrip-relay earnings --check`",
+                    digests.join(", ")
+                );
+            }
             let _ = writeln!(text, "  {}", pending_of(vendor));
         }
         self.print(status, text.trim_end())

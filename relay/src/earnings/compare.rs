@@ -11,7 +11,6 @@ use scrip_protocol::{
         fork::ForkProof,
         settlement::{Account, KeyBook, LineKey, Lines, StatementFault, total},
     },
-    manifest::Manifest,
     redemption::{
         DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
     },
@@ -19,7 +18,7 @@ use scrip_protocol::{
     tlog::{
         checkpoint::SignedCheckpoint,
         hash::{TreeHash, leaf_hash},
-        note::{KeyName, VerifierKey},
+        note::KeyName,
         policy::WitnessPolicy,
         proof::LogProof,
         tile::{TilePath, Tiles},
@@ -29,6 +28,8 @@ use scrip_protocol::{
         },
     },
 };
+
+use super::keys::{Contradiction, VendorKeys};
 
 /// A difference between the vendor's books and what is known here.
 #[derive(Clone, Debug)]
@@ -110,7 +111,13 @@ pub enum Difference {
         /// Which.
         statement: usize,
     },
-    /// A receipt does not verify: this relay's own database is damaged, or the vendor's key has changed.
+    /// The vendor signed two manifests that cannot both be.
+    Manifests {
+        /// Which.
+        contradiction: Contradiction,
+    },
+    /// A receipt is signed by no receipt key of any manifest that was ever held, or says something else than it must: this relay's own
+    /// database is damaged.
     Receipt {
         /// What is wrong.
         what: String,
@@ -145,7 +152,7 @@ pub struct Checked {
     /// The operator's key.
     pub operator_key: PublicKey,
     /// The vendor's manifest, signed.
-    pub manifest: Vec<u8>,
+    pub keys: VendorKeys,
     /// The newest checkpoint.
     pub checkpoint: SignedCheckpoint,
     /// The receipts that were handed in.
@@ -192,7 +199,7 @@ struct Lost {
 
 /// A comparison under way.
 pub struct Comparison<'m> {
-    manifest: &'m Manifest,
+    keys: &'m VendorKeys,
     operator_key: PublicKey,
     newest: SignedCheckpoint,
     own: Vec<OwnLeaf>,
@@ -208,15 +215,15 @@ pub struct Comparison<'m> {
 impl<'m> Comparison<'m> {
     /// A comparison with what the vendor shows.
     pub fn new(
-        manifest: &'m Manifest,
+        keys: &'m VendorKeys,
         operator_key: PublicKey,
         newest: SignedCheckpoint,
         own: Vec<OwnLeaf>,
     ) -> Self {
         let mut history = WindowHistory::default();
-        history.add(manifest);
+        keys.manifests().iter().for_each(|manifest| history.add(manifest));
         Self {
-            manifest,
+            keys,
             operator_key,
             newest,
             own,
@@ -240,7 +247,7 @@ impl<'m> Comparison<'m> {
 
     /// Adds a receipt. `is_old` says that it may be of a time before there was a ledger.
     pub fn add_receipt(&mut self, receipt: BatchReceipt, is_old: bool) {
-        match verified(&receipt, &self.operator_key, self.manifest) {
+        match verified(&receipt, &self.operator_key, self.keys) {
             Ok((batch, outcome, checkpoint)) => {
                 self.add_credited(&batch, &outcome);
                 self.add_refused(&batch, &outcome);
@@ -256,7 +263,7 @@ impl<'m> Comparison<'m> {
     }
 
     fn add_credited(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
-        let (receipt, vendor) = (self.receipts.len(), self.manifest.vendor_id());
+        let (receipt, vendor) = (self.receipts.len(), self.keys.vendor_id());
         for (position, index) in outcome.credited() {
             let (item, operator_id) = (batch.items[position].clone(), batch.operator_id);
             let redemption = Redemption { operator_id, item };
@@ -270,7 +277,7 @@ impl<'m> Comparison<'m> {
     /// What was not credited, held against what anybody can verify.
     fn add_refused(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
         let (receipt, operator) = (self.receipts.len(), batch.operator_id);
-        let judge = Judge::new(self.manifest, &self.history);
+        let judge = Judge::new(self.keys.held(), &self.history);
         for (position, (item, result)) in batch.items.iter().zip(&outcome.results).enumerate() {
             if let ItemResult::DoubleSpent(spend) = result {
                 match judge.proof(&operator, item, spend) {
@@ -310,6 +317,9 @@ impl<'m> Comparison<'m> {
 
     /// Finds all differences.
     pub fn finish(mut self, tiles: &Tiles) -> Checked {
+        let contradictions = self.keys.contradictions().into_iter();
+        self.differences
+            .extend(contradictions.map(|contradiction| Difference::Manifests { contradiction }));
         self.compare_histories(tiles);
         let credited = self.expected.len() as u64;
         let mut leaves: BTreeMap<u64, (Vec<u8>, Leaf)> = BTreeMap::new();
@@ -329,7 +339,7 @@ impl<'m> Comparison<'m> {
         let mut promised = BTreeMap::new();
         for (index, expected) in std::mem::take(&mut self.expected) {
             for one in expected {
-                places.push((one.receipt, index, line_of(&one.leaf, self.manifest)));
+                places.push((one.receipt, index, line_of(&one.leaf, self.keys)));
                 self.compare_leaf(tiles, index, &one, leaves.get(&index));
                 promised.insert(index, (one.leaf.encode(), one.leaf));
             }
@@ -354,7 +364,7 @@ impl<'m> Comparison<'m> {
                 unseen.push((receipt, position));
                 continue;
             };
-            let judge = Judge::new(self.manifest, &self.history);
+            let judge = Judge::new(self.keys.held(), &self.history);
             let Err(why) = judge.winner(&item, &spend, leaf) else { continue };
             let Some((_, inclusion)) = self.proven(tiles, index) else { continue };
             let leaf = Some((bytes.clone(), self.log_proof(index, inclusion)));
@@ -427,7 +437,7 @@ impl<'m> Comparison<'m> {
         }
         // What makes a redemption the same is not its bytes: the vendor may have recorded another signature of the same holder.
         if let Some((_, Leaf::Redemption(there))) = shown
-            && there.identity(&self.manifest.vendor_id()) == expected.identity
+            && there.identity(&self.keys.vendor_id()) == expected.identity
         {
             return;
         }
@@ -453,11 +463,11 @@ impl<'m> Comparison<'m> {
         credited: u64,
         without_receipt: u64,
     ) -> Checked {
-        let vendor_id = self.manifest.vendor_id();
+        let vendor_id = self.keys.vendor_id();
         let mut account = Account::new(vendor_id, self.operator_id());
         let (mut contracts, mut statements) = (Vec::new(), Vec::new());
         for (index, (bytes, leaf)) in leaves {
-            match account.add(index, &leaf, self.manifest) {
+            match account.add(index, &leaf, self.keys) {
                 Ok(faults) => {
                     let statement = statements.len();
                     let faults = faults.into_iter();
@@ -471,7 +481,7 @@ impl<'m> Comparison<'m> {
             }
             match leaf {
                 Leaf::Statement(signed) => {
-                    if signed.verify(self.manifest.receipt_key()).is_err() {
+                    if signed.verify(self.keys.receipt_keys()).is_err() {
                         let statement = statements.len();
                         self.differences.push(Difference::Unsigned { statement });
                     }
@@ -492,7 +502,7 @@ impl<'m> Comparison<'m> {
         Checked {
             vendor_id,
             operator_key: self.operator_key,
-            manifest: self.manifest.bytes().to_vec(),
+            keys: self.keys.clone(),
             checkpoint: self.newest,
             receipts: self.receipts,
             credited,
@@ -540,15 +550,15 @@ pub(super) type VerifiedReceipt = (RedemptionBatch, RedemptionOutcome, Option<Si
 pub(super) fn verified(
     receipt: &BatchReceipt,
     operator_key: &PublicKey,
-    manifest: &Manifest,
+    keys: &VendorKeys,
 ) -> Result<VerifiedReceipt, String> {
     let batch = SignedBatch::decode(&receipt.batch).map_err(|error| error.to_string())?;
     let digest = batch.digest();
     let batch = batch.verify(operator_key).map_err(|error| error.to_string())?;
-    let outcome = RedemptionOutcome::open(&receipt.outcome, manifest.receipt_key())
+    let outcome = RedemptionOutcome::open(&receipt.outcome, keys.receipt_keys())
         .map_err(|error| error.to_string())?;
     outcome.check_leaves().map_err(|error| error.to_string())?;
-    let vendor_id = manifest.vendor_id();
+    let vendor_id = keys.vendor_id();
     let belongs = outcome.batch_digest == digest
         && outcome.vendor_id == vendor_id
         && batch.vendor_id == vendor_id
@@ -558,7 +568,7 @@ pub(super) fn verified(
         return Err("the outcome is for another batch".to_owned());
     }
     let Some(last) = outcome.last_leaf() else { return Ok((batch, outcome, None)) };
-    let checkpoint = open_checkpoint(&outcome.checkpoint, manifest)?;
+    let checkpoint = open_checkpoint(&outcome.checkpoint, keys)?;
     let size = checkpoint.checkpoint().size;
     if last >= size {
         return Err(format!("the outcome names leaf {last}, and its checkpoint has {size}"));
@@ -567,14 +577,10 @@ pub(super) fn verified(
 }
 
 /// A checkpoint of this vendor, whoever witnessed it.
-pub(super) fn open_checkpoint(
-    bytes: &[u8],
-    manifest: &Manifest,
-) -> Result<SignedCheckpoint, String> {
-    let vendor = manifest.vendor_id();
-    let key = VerifierKey::of_ledger(&vendor, *manifest.receipt_key());
-    let (origin, policy) = (KeyName::of_ledger(&vendor), WitnessPolicy::none());
-    SignedCheckpoint::open(bytes, &origin, [&key], &policy).map_err(|error| error.to_string())
+pub(super) fn open_checkpoint(bytes: &[u8], keys: &VendorKeys) -> Result<SignedCheckpoint, String> {
+    let (origin, policy) = (KeyName::of_ledger(&keys.vendor_id()), WitnessPolicy::none());
+    SignedCheckpoint::open(bytes, &origin, &keys.of_ledger(), &policy)
+        .map_err(|error| error.to_string())
 }
 
 /// A tile of an older tree, as wide as it is in one of `size` leaves.

@@ -31,8 +31,8 @@ pub struct Dispute {
     pub vendor_id: VendorId,
     /// The operator.
     pub operator_key: PublicKey,
-    /// The vendor's signed manifest, which names its receipt key and its denomination keys.
-    pub manifest: String,
+    /// The vendor's signed manifests by which its signatures are verified: the newest, and those that contradict it.
+    pub manifests: Vec<String>,
     /// The checkpoint that the books were compared under.
     pub checkpoint: String,
     /// The operator's contracts.
@@ -115,6 +115,15 @@ pub enum Claim {
         /// The receipts whose leaves it covers, of the lines that it says too little of.
         receipts: Vec<usize>,
     },
+    /// Two manifests of which the vendor may not have signed both.
+    Manifests {
+        /// In words.
+        what: String,
+        /// The first, as a number of [`Dispute::manifests`].
+        older: usize,
+        /// The second.
+        newer: usize,
+    },
     /// What the vendor has to answer, and cannot be judged by this file alone.
     Asks {
         /// In words.
@@ -131,6 +140,7 @@ impl Claim {
             | Self::DoubleSpent { what, .. }
             | Self::Histories { what, .. }
             | Self::Statement { what, .. }
+            | Self::Manifests { what, .. }
             | Self::Asks { what } => what,
         }
     }
@@ -196,6 +206,15 @@ impl Dispute {
                         receipts: receipts.into_iter().map(number).collect(),
                     }
                 }
+                Difference::Manifests { contradiction } => {
+                    let at = |number: usize| {
+                        let wanted = checked.keys.manifests()[number].digest();
+                        let all = checked.keys.needed();
+                        all.iter().position(|one| one.digest() == wanted).unwrap_or(usize::MAX)
+                    };
+                    let (older, newer) = (at(contradiction.older), at(contradiction.newer));
+                    Claim::Manifests { what, older, newer }
+                }
                 _ => Claim::Asks { what },
             });
         }
@@ -204,12 +223,13 @@ impl Dispute {
             let (what, winner) = (UNSEEN.to_owned(), None);
             claims.push(Claim::DoubleSpent { what, receipt, position: *position, winner });
         }
+        let manifests = checked.keys.needed();
         let receipt = |number: &usize| encode_base64url(&checked.receipts[*number].encode());
         Self {
             format: FORMAT.to_owned(),
             vendor_id: checked.vendor_id,
             operator_key: checked.operator_key,
-            manifest: encode_base64url(&checked.manifest),
+            manifests: manifests.iter().map(|one| encode_base64url(one.bytes())).collect(),
             checkpoint: checked.checkpoint.note().encode(),
             contracts: checked
                 .contracts
@@ -304,8 +324,12 @@ pub fn in_words(checked: &Checked, difference: &Difference) -> String {
         Difference::Unsigned { statement } => {
             format!("{} is not signed by the vendor", number(statement))
         }
+        Difference::Manifests { contradiction } => contradiction.what.clone(),
         Difference::Receipt { what } => {
-            format!("a receipt in this relay's database does not verify: {what}")
+            format!(
+                "a receipt in this relay's database does not verify under any key that the vendor ever had: {what}; the database is \
+                 damaged"
+            )
         }
     }
 }

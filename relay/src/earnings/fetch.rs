@@ -14,7 +14,7 @@ use scrip_protocol::{
     problem::Problem,
     tlog::{
         checkpoint::{CheckpointError, SignedCheckpoint},
-        note::{KeyName, VerifierKey},
+        note::KeyName,
         tile::{MAX_ENTRY_BUNDLE, MAX_HASH_TILE, TileKind, TilePath, Tiles},
     },
 };
@@ -147,9 +147,8 @@ pub async fn checkpoint(
     known: &Known<'_>,
 ) -> Result<SignedCheckpoint, FetchError> {
     let bytes = link.checkpoint(known.address).await?;
-    let (vendor, receipt_key) = (known.manifest.vendor_id(), *known.manifest.receipt_key());
-    let (origin, key) = (KeyName::of_ledger(&vendor), VerifierKey::of_ledger(&vendor, receipt_key));
-    Ok(SignedCheckpoint::open(&bytes, &origin, [&key], known.policy)?)
+    let (origin, keys) = (KeyName::of_ledger(&known.keys.vendor_id()), known.keys.of_ledger());
+    Ok(SignedCheckpoint::open(&bytes, &origin, &keys, known.policy)?)
 }
 
 /// The operator's own leaves in the first `size` of the ledger, unverified.

@@ -16,7 +16,7 @@ use scrip_protocol::{
         Adjustment, BatchReceipt, Contract, Leaf, LedgerQuery, Sales, SourceName, Statement,
         export::StatementReport, settlement::Account,
     },
-    manifest::Manifest,
+    manifest::ReceiptKeys,
     problem::ProblemType,
     redemption::RedemptionBatch,
     time::Day,
@@ -32,12 +32,13 @@ use super::{
     compare::{Checked, Comparison},
     dispute::{Claim, Dispute, Judgement, Verdict, VerifyError, verify},
     fetch::{self, FetchError, LedgerLink},
+    keys::VendorKeys,
 };
 
 /// A vendor, what the operator redeemed there, and the operator's receipts.
 struct World {
     vendor: TestVendor,
-    manifest: Manifest,
+    keys: VendorKeys,
     operator: Arc<SigningKey>,
     receipts: Vec<BatchReceipt>,
     rng: ChaCha20Rng,
@@ -73,9 +74,9 @@ impl LedgerLink for World {
 impl World {
     fn new() -> Self {
         let vendor = TestVendor::new(0);
-        let manifest = vendor.manifest();
+        let keys = VendorKeys::new(vec![vendor.manifest()]).unwrap();
         let rng = ChaCha20Rng::seed_from_u64(5);
-        Self { vendor, manifest, operator: operator_key(), receipts: Vec::new(), rng }
+        Self { vendor, keys, operator: operator_key(), receipts: Vec::new(), rng }
     }
 
     fn operator_id(&self) -> OperatorId {
@@ -141,7 +142,7 @@ impl World {
             let own = ledger.own(&self.operator_id(), from);
             for leaf in own.leaves {
                 let parsed = Leaf::decode(&leaf.leaf).unwrap();
-                let _ = account.add(leaf.index, &parsed, &self.manifest).unwrap();
+                let _ = account.add(leaf.index, &parsed, &self.keys).unwrap();
             }
             from = own.next;
         }
@@ -177,7 +178,7 @@ impl World {
         let (address, policy) = (self.vendor.address(), WitnessPolicy::none());
         let known = Known {
             address: &address,
-            manifest: &self.manifest,
+            keys: &self.keys,
             operator_key: self.operator.public(),
             policy: &policy,
         };
@@ -186,7 +187,7 @@ impl World {
             |from| LedgerQuery { vendor_id, operator_id, time: NOW, from }.sign(&self.operator);
         let newest = fetch::checkpoint(self, &known).await?;
         let own = fetch::own_leaves(self, &known, newest.checkpoint().size, query).await?;
-        let mut comparison = Comparison::new(&self.manifest, known.operator_key, newest, own);
+        let mut comparison = Comparison::new(&self.keys, known.operator_key, newest, own);
         self.receipts.iter().for_each(|receipt| comparison.add_receipt(receipt.clone(), false));
         let tiles = fetch::tiles(self, &known, comparison.tiles()).await?;
         Ok(comparison.finish(&tiles))
@@ -454,10 +455,54 @@ async fn a_vendor_that_shows_too_little_is_not_believed() {
     }
     let (address, policy) = (world.vendor.address(), WitnessPolicy::none());
     let operator_key = world.operator.public();
-    let known =
-        Known { address: &address, manifest: &world.manifest, operator_key, policy: &policy };
+    let known = Known { address: &address, keys: &world.keys, operator_key, policy: &policy };
     let shown = fetch::own_leaves(&Short(&world), &known, 8, |_| Vec::new()).await;
     assert!(matches!(shown, Err(FetchError::Short { shown: 3, size: 8 })));
+}
+
+/// The vendor's receipts of before a change of its key stand, and its books under the new one are held against them.
+#[tokio::test]
+async fn receipts_under_an_earlier_key_are_judged_with_books_under_a_new_one() {
+    let newer = || SigningKey::from_seed(&[0x61; 32]);
+    for endorsed in [true, false] {
+        let mut world = World::in_business();
+        let first = world.vendor.manifest();
+        world.vendor.sign_with(newer());
+        match endorsed {
+            true => world.vendor.endorse(2, newer().public()),
+            false => world.vendor.publish(|body| {
+                body.version = 2;
+                body.receipt_keys = ReceiptKeys::first(newer().public());
+            }),
+        }
+        world.keys = VendorKeys::new(vec![first, world.vendor.manifest()]).unwrap();
+        world.redeem(1, &[1]);
+        world.state(Vec::new(), |_| ());
+        let checked = world.check().await;
+        let judgements = world.judge(&checked);
+        match endorsed {
+            true => assert!(checked.agrees(), "{:?}", checked.differences),
+            // The books are right, and the vendor's manifests are not.
+            false => {
+                let broken = about(&judgements, "version 2 breaks what version 1 promises");
+                assert_eq!(broken.verdict, Verdict::Proven, "{broken:?}");
+                assert_eq!(judgements.len(), 1, "{judgements:?}");
+            }
+        }
+        // What it signed with the first key was there is gone from the books that the new one signs.
+        let index = {
+            let mut ledger = world.vendor.ledger();
+            let is_redemption = |index: &u64| {
+                matches!(Leaf::decode(ledger.leaf(*index).unwrap()), Ok(Leaf::Redemption(_)))
+            };
+            let index = (0..ledger.size()).find(is_redemption).unwrap();
+            ledger.replace(index, &Leaf::Cover([9; 32]));
+            index
+        };
+        let judgements = world.judge(&world.check().await);
+        let gone = about(&judgements, &format!("is leaf {index}; another leaf is there"));
+        assert_eq!(gone.verdict, Verdict::Proven, "{gone:?}");
+    }
 }
 
 /// Nothing in a dispute file is believed because it stands there.
@@ -488,7 +533,7 @@ async fn a_dispute_file_that_was_made_up_proves_nothing() {
         |dispute| {
             dispute.contracts[0].proof = dispute.contracts[0].proof.replace("index 1", "index 2")
         },
-        |dispute| dispute.manifest.replace_range(400..404, "AAAA"),
+        |dispute| dispute.manifests[0].replace_range(400..404, "AAAA"),
         |dispute| dispute.format = "other".into(),
     ] {
         assert!(judge(change).is_err());
@@ -502,7 +547,7 @@ async fn a_dispute_file_that_was_made_up_proves_nothing() {
                 | Claim::DoubleSpent { position, .. } => *position += 1,
                 Claim::Histories { hashes, .. } => drop(hashes.pop()),
                 Claim::Statement { statement, .. } => statement.replace_range(20..24, "AAAA"),
-                Claim::Asks { .. } => {}
+                Claim::Manifests { .. } | Claim::Asks { .. } => {}
             }
         }
     });

@@ -52,17 +52,32 @@ pub(super) fn stored(
     directory: &Path,
     vendor: &VendorId,
 ) -> Result<Vec<ManifestDigest>, ManifestsError> {
+    let mut digests: Vec<ManifestDigest> =
+        files(directory, vendor)?.into_iter().map(|(digest, _)| digest).collect();
+    digests.sort_unstable();
+    Ok(digests)
+}
+
+/// Where these are.
+pub(super) fn paths(directory: &Path, vendor: &VendorId) -> Result<Vec<PathBuf>, ManifestsError> {
+    Ok(files(directory, vendor)?.into_iter().map(|(_, path)| path).collect())
+}
+
+fn files(
+    directory: &Path,
+    vendor: &VendorId,
+) -> Result<Vec<(ManifestDigest, PathBuf)>, ManifestsError> {
     let failed = |source| ManifestsError::Read { path: directory.into(), source };
     let prefix = format!("{vendor}.");
-    let mut digests: Vec<ManifestDigest> = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
         let digest: Option<ManifestDigest> = name
             .to_str()
             .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(SUFFIX)?.split_once('.'))
             .and_then(|(_, digest)| digest.parse().ok());
-        digests.extend(digest);
+        found.extend(digest.map(|digest| (digest, entry.path())));
     }
-    digests.sort_unstable();
-    Ok(digests)
+    Ok(found)
 }

@@ -1,6 +1,6 @@
 use scrip_protocol::{
     keys::SigningKey,
-    manifest::ManifestBody,
+    manifest::{ManifestBody, ReceiptKeys},
     tlog::{
         checkpoint::Checkpoint,
         cosignature::cosign,
@@ -117,6 +117,35 @@ async fn a_vendor_that_contradicts_itself_all_day_does_not_fill_the_disk() {
     assert_eq!(manifests.equivocations(&world.vendor.id()).unwrap().len(), 1 + 4);
 }
 
+/// A vendor cannot take back what it said by saying something new: all that was held stays.
+#[tokio::test]
+async fn every_version_that_was_held_is_kept() {
+    let world = World::new();
+    let manifests = world.open();
+    world.refresh(&manifests).await.unwrap();
+    let first = world.vendor.manifest().digest();
+    let second_key = SigningKey::from_seed(&[0x31; 32]).public();
+    world.vendor.endorse(3, second_key);
+    assert_eq!(world.refresh(&manifests).await.unwrap(), Refreshed::Updated { version: 3 });
+    let second = world.vendor.manifest().digest();
+    // Another key in the place of the first one: refused, and kept as evidence beside the one that it contradicts.
+    let replaced = ReceiptKeys::first(second_key);
+    world.vendor.publish(|body| (body.version, body.receipt_keys) = (4, replaced));
+    let refreshed = world.refresh(&manifests).await;
+    let rule = SuccessionError::ReceiptKeys;
+    let Err(RefreshError::Broken { held: 3, offered: 4, rule: found }) = refreshed else {
+        panic!("{refreshed:?}")
+    };
+    assert_eq!(found, rule);
+    let third = world.vendor.manifest().digest();
+    for manifests in [manifests, world.open()] {
+        assert_eq!(world.version(&manifests), Some(3));
+        let kept = manifests.kept(&world.vendor.id()).unwrap();
+        let digests: Vec<_> = kept.iter().map(Manifest::digest).collect();
+        assert_eq!(digests, [first, second, third]);
+    }
+}
+
 #[tokio::test]
 async fn windows_get_shorter_and_never_longer() {
     let world = World::new();
@@ -162,7 +191,7 @@ async fn what_another_key_signed_changes_nothing() {
 async fn a_damaged_file_is_reported_with_its_name() {
     let world = World::new();
     world.refresh(&world.open()).await.unwrap();
-    let path = world.dir.path().join(format!("{}.manifest", world.vendor.id()));
+    let path = world.dir.path().join(format!("{}.1.manifest", world.vendor.id()));
     std::fs::write(&path, b"damaged").unwrap();
     let Err(error) = Manifests::open(world.dir.path(), [&world.vendor.address()]) else {
         panic!("opened")

@@ -4,7 +4,7 @@ use scrip_protocol::{
     DecodeError,
     judge::{Judge, NoDoubleSpend, Refusal, WindowHistory},
     keys::{BadSignature, PublicKey},
-    manifest::Manifest,
+    manifest::{Manifest, ReceiptKeys},
     redemption::{ItemResult, OutcomeError, RedemptionBatch, RedemptionOutcome, SignedBatch},
     time::Day,
     tlog::{
@@ -22,7 +22,7 @@ pub enum Unanswered {
     /// There is no answer.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// The answer does not parse, or the vendor's receipt key did not sign it.
+    /// The answer does not parse, or none of the vendor's receipt keys signed it.
     #[error(transparent)]
     Outcome(#[from] OutcomeError),
     /// It is an answer of another vendor, to another operator, or to another batch.
@@ -131,11 +131,11 @@ pub(super) fn check(
     manifest: &Manifest,
     today: Day,
 ) -> Result<Checked, Unanswered> {
-    let receipt_key = manifest.receipt_key();
+    let receipt_keys = manifest.receipt_keys();
     let signed = SignedBatch::decode(batch).map_err(Unanswered::StoredBatch)?;
     let digest = signed.digest();
     let batch = signed.verify(operator_key)?;
-    let outcome = RedemptionOutcome::open(answer, receipt_key)?;
+    let outcome = RedemptionOutcome::open(answer, receipt_keys)?;
     let is_ours = outcome.vendor_id == batch.vendor_id
         && outcome.operator_id == batch.operator_id
         && outcome.batch_digest == digest;
@@ -153,7 +153,7 @@ pub(super) fn check(
     for (position, spend) in outcome.double_spends() {
         judge.proof(&batch.operator_id, &batch.items[position], spend)?;
     }
-    check_ledger(&outcome, receipt_key)?;
+    check_ledger(&outcome, receipt_keys)?;
     let untrue = count_untrue(&judge, &batch, &outcome);
     Ok(Checked { results: outcome.results, untrue })
 }
@@ -187,12 +187,12 @@ fn count_untrue(judge: &Judge<'_>, batch: &RedemptionBatch, outcome: &Redemption
 
 /// Whether what is credited, and what won over others, is said to lie in the ledger, and a checkpoint stands for that. Who witnessed it is looked at when the
 /// books are checked: cosignatures come later than answers.
-fn check_ledger(outcome: &RedemptionOutcome, receipt_key: &PublicKey) -> Result<(), Unanswered> {
+fn check_ledger(outcome: &RedemptionOutcome, receipt_keys: &ReceiptKeys) -> Result<(), Unanswered> {
     outcome.check_leaves()?;
     let Some(leaf) = outcome.last_leaf() else { return Ok(()) };
-    let key = VerifierKey::of_ledger(&outcome.vendor_id, *receipt_key);
+    let keys = VerifierKey::all_of_ledger(&outcome.vendor_id, receipt_keys);
     let (origin, policy) = (KeyName::of_ledger(&outcome.vendor_id), WitnessPolicy::none());
-    let signed = SignedCheckpoint::open(&outcome.checkpoint, &origin, [&key], &policy);
+    let signed = SignedCheckpoint::open(&outcome.checkpoint, &origin, &keys, &policy);
     let size = signed.map_err(Unanswered::Checkpoint)?.checkpoint().size;
     if leaf >= size { Err(Unanswered::Leaf { leaf, size }) } else { Ok(()) }
 }

@@ -9,6 +9,7 @@ use scrip_protocol::{
     id::{BatchId, OperatorId},
     issuance::Certificate,
     keys::SigningKey,
+    manifest::ReceiptKeys,
     problem::ProblemType,
     redemption::{RedemptionBatch, SignedBatch},
 };
@@ -193,18 +194,35 @@ async fn failing_writes_lose_and_double_nothing() {
 async fn a_new_receipt_key_is_learned_from_the_manifest() {
     let world = World::new().await;
     paid(&world, b"r").await;
-    let other = SigningKey::from_seed(&[0x44; 32]);
-    let receipt_key = other.public();
-    // The vendor's outcomes are signed by the key of its first manifest; we come from one that names another.
-    world.vendor.publish(|body| (body.version, body.receipt_key) = (2, receipt_key));
-    world.verifier.refresh_manifests().await;
+    let newer = SigningKey::from_seed(&[0x44; 32]);
+    let receipt_key = newer.public();
+    world.vendor.sign_with(newer);
     let redeemed = redeem(&world).await;
     assert!(matches!(redeemed.unanswered[..], [(_, Unanswered::Outcome(_))]));
     let waits = world.verifier.manifests.refresh_wanted();
     tokio::time::timeout(Duration::from_secs(1), waits).await.unwrap();
-    world.vendor.publish(|body| body.version = 3);
+    world.vendor.endorse(2, receipt_key);
     world.verifier.refresh_manifests().await;
     assert_eq!(redeem(&world).await.already_accepted, 1);
+}
+
+/// A vendor that puts another key in the place of the first is not followed: what it signs with that is no answer.
+#[tokio::test]
+async fn a_receipt_key_that_the_one_before_did_not_endorse_signs_nothing() {
+    let world = World::new().await;
+    paid(&world, b"r").await;
+    let newer = SigningKey::from_seed(&[0x44; 32]);
+    let receipt_keys = ReceiptKeys::first(newer.public());
+    world.vendor.sign_with(newer);
+    world.vendor.publish(|body| (body.version, body.receipt_keys) = (2, receipt_keys));
+    world.verifier.refresh_manifests().await;
+    for _ in 0..2 {
+        let redeemed = redeem(&world).await;
+        assert!(matches!(redeemed.unanswered[..], [(_, Unanswered::Outcome(_))]));
+    }
+    let status = world.verifier.status().await.unwrap();
+    assert_eq!(status.vendors[0].manifest.map(|(version, _)| version), Some(1));
+    assert_eq!(status.vendors[0].equivocations.len(), 2, "both manifests are kept");
 }
 
 fn quick() -> Schedule {

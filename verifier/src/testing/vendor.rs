@@ -22,7 +22,9 @@ use scrip_protocol::{
     issuance::Certificate,
     keys::{PublicKey, Signature, SigningKey},
     ledger::{Leaf, Redemption},
-    manifest::{EpochBody, KeyUse, Manifest, ManifestBody, Product, ProvenManifest, Windows},
+    manifest::{
+        EpochBody, KeyUse, Manifest, ManifestBody, Product, ProvenManifest, ReceiptKeys, Windows,
+    },
     pack::Pack,
     payment::{PaidRequest, Payment},
     redemption::{
@@ -55,6 +57,8 @@ static KEYS: [OnceLock<Vec<KeyPair>>; VENDORS] = [const { OnceLock::new() }; VEN
 pub struct TestVendor {
     root: SigningKey,
     receipt: SigningKey,
+    /// What signs in its place, since somebody said so.
+    newer: OnceLock<SigningKey>,
     body: ManifestBody,
     manifest: Mutex<Vec<u8>>,
     /// The text of the proof that it is served with.
@@ -80,7 +84,7 @@ impl TestVendor {
             root_key: root.public(),
             version: 1,
             issuer_name: format!("vendor-{number}.example"),
-            receipt_key: receipt.public(),
+            receipt_keys: ReceiptKeys::first(receipt.public()),
             products: vec![product()],
             operators: Vec::new(),
             epochs: (0..EPOCHS).map(|at| epoch(at, keys)).collect(),
@@ -89,7 +93,8 @@ impl TestVendor {
         let proof = Mutex::default();
         let (spent, ledger, invalid) = (Mutex::default(), Mutex::default(), Mutex::default());
         let issued = AtomicU64::new(0);
-        Self { root, receipt, body, manifest, proof, keys, issued, spent, ledger, invalid }
+        let newer = OnceLock::new();
+        Self { root, receipt, newer, body, manifest, proof, keys, issued, spent, ledger, invalid }
     }
 
     /// Its id.
@@ -225,7 +230,7 @@ impl TestVendor {
         if outcome.last_leaf().is_some() {
             outcome.checkpoint = self.checkpoint().into_bytes();
         }
-        Some(outcome.sign(&self.receipt))
+        Some(outcome.sign(self.receipt_key()))
     }
 
     /// Its ledger, to be read, and to cheat with.
@@ -235,12 +240,26 @@ impl TestVendor {
 
     /// The signed checkpoint of its ledger.
     pub fn checkpoint(&self) -> String {
-        lock(&self.ledger).checkpoint(&self.id(), &self.receipt)
+        lock(&self.ledger).checkpoint(&self.id(), self.receipt_key())
     }
 
     /// The key that it signs outcomes, statements and checkpoints with.
     pub fn receipt_key(&self) -> &SigningKey {
-        &self.receipt
+        self.newer.get().unwrap_or(&self.receipt)
+    }
+
+    /// Lets `key` sign outcomes, statements and checkpoints from now on, whatever the manifest says. Only once.
+    pub fn sign_with(&self, key: SigningKey) {
+        let _ = self.newer.set(key);
+    }
+
+    /// Publishes `version` of the manifest with `key` after the first receipt key, which endorses it.
+    pub fn endorse(&self, version: u64, key: PublicKey) {
+        let vendor = self.id();
+        self.publish(|body| {
+            body.version = version;
+            body.receipt_keys.change(&vendor, version, key, &self.receipt);
+        });
     }
 
     /// Signs any outcome, without leaves.
@@ -250,7 +269,7 @@ impl TestVendor {
         batch_digest: scrip_protocol::id::BatchDigest,
         results: Vec<ItemResult>,
     ) -> Vec<u8> {
-        self.unsigned_outcome(batch, batch_digest, results).sign(&self.receipt)
+        self.unsigned_outcome(batch, batch_digest, results).sign(self.receipt_key())
     }
 
     fn unsigned_outcome(
@@ -287,9 +306,11 @@ impl TestVendor {
         let (token, signature) = (&item.token, &item.signature);
         let spend = Spend { token, key, kind: SpendKind::Spend, binding, signature };
         let disowned = lock(&self.invalid).contains(&item.token.nonce);
-        if disowned || check_one(&spend).is_err() {
+        let certificate_key = item.token.certificate_key();
+        let (false, Ok(()), Ok(certificate_key)) = (disowned, check_one(&spend), certificate_key)
+        else {
             return (ItemResult::Invalid(InvalidReason::CertificateSignature), None);
-        }
+        };
         let mut spent = lock(&self.spent);
         match spent.get(&item.token.nonce) {
             None => {
@@ -305,7 +326,7 @@ impl TestVendor {
             }
             Some((other, signature, index)) => {
                 let spend = DoubleSpend {
-                    certificate_key: item.token.certificate_key().expect("a key"),
+                    certificate_key,
                     other_binding: *other,
                     other_signature: *signature,
                     winner: Winner::Leaf(*index),

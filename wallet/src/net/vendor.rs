@@ -5,8 +5,8 @@ use scrip_protocol::{
     address::VendorAddress,
     inquiry::{Inquiry, InquiryAnswer},
     issuance::{GrantAnswer, IssuanceAnswer},
-    keys::PublicKey,
     limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_PROVEN_MANIFEST},
+    manifest::ReceiptKeys,
     media,
     purchase::{GrantRequest, Offer, OrderAnswer, OrderRequest},
     renewal::{RenewalAnswer, RenewalRequest},
@@ -130,19 +130,19 @@ impl VendorClient {
         Ok(answer)
     }
 
-    /// Asks what is recorded about a certificate. The answer is signed with `receipt_key`.
+    /// Asks what is recorded about a certificate. The answer is signed with one of `receipt_keys`.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn inquire(
         &self,
         inquiry: &Inquiry,
-        receipt_key: &PublicKey,
+        receipt_keys: &ReceiptKeys,
     ) -> Result<InquiryAnswer, CallError> {
         let post = Request::post(self.url("/v1/inquiries"), inquiry.encode(), LONGEST_ANSWER)
             .header(CONTENT_TYPE, media::INQUIRY);
         let body = body_of(self.http.send(post).await?, 200, Some(media::INQUIRY_ANSWER))?;
-        InquiryAnswer::open(&body, inquiry, receipt_key)
+        InquiryAnswer::open(&body, inquiry, receipt_keys)
             .map_err(|_| CallError::Invalid("the vendor did not sign it for this question"))
     }
 

@@ -123,7 +123,7 @@ impl Wallet {
             self.certificate(one)?.inquire(&self.vendor.id, self.environment.entropy.bytes());
         let client = self.network().await.vendor(&self.vendor)?;
         self.at("wallet.inquiry.before_send");
-        let answer = client.inquire(&inquiry, manifest.receipt_key()).await;
+        let answer = client.inquire(&inquiry, manifest.receipt_keys()).await;
         self.at("wallet.inquiry.after_answer");
         let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
         inquired.asked += 1;

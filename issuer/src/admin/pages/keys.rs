@@ -30,6 +30,8 @@ pub(in crate::admin) fn page(frame: &Frame, books: &Books) -> Markup {
         p.hint {
             "Manifest version " (books.schedule.manifest_version) ", digest "
             code.digest { (books.schedule.manifest_digest) } ". "
+            "The receipt key signs since version " (books.schedule.receipt_key_since) "; a new one: "
+            code { "scrip-issuer keys receipt" } ". "
             "Keys are rotated and revoked on the vendor's machine, where the passphrase is: "
             code { "scrip-issuer keys rotate" } ", " code { "scrip-issuer keys revoke --epoch N" } "."
         }

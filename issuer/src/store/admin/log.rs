@@ -51,6 +51,8 @@ pub enum Action {
     KeysRotate,
     /// An epoch was revoked.
     KeysRevoke,
+    /// A new receipt key signs.
+    KeysReceipt,
     /// A purchase was marked as refunded.
     Refund,
     /// A refund was taken back.
@@ -77,6 +79,7 @@ impl Action {
             Self::KeysMake => "keys make",
             Self::KeysRotate => "keys rotate",
             Self::KeysRevoke => "keys revoke",
+            Self::KeysReceipt => "keys receipt",
             Self::Refund => "refund",
             Self::RefundReverse => "refund reverse",
             Self::PaymentUnmatched => "payment unmatched",
@@ -170,6 +173,33 @@ impl Store {
                     })
                 };
                 found.iter().map(entry).collect()
+            })
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// When something was last done, and what the log says of it besides.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_done(
+        &self,
+        action: Action,
+    ) -> Result<Option<(UnixSeconds, String)>, StoreError> {
+        self.read("last_done", |tx| {
+            Box::pin(async move {
+                let sql = "-- last_done()
+                    SELECT at, detail FROM admin_log WHERE action = $1
+                    ORDER BY number DESC LIMIT 1";
+                let query = sqlx::query(sql).bind(action.as_str());
+                let found = query.fetch_optional(tx.connection()).await?;
+                let one = |row: sqlx::any::AnyRow| {
+                    let at = UnixSeconds(rows::integer(&row, "at", "admin_log")?);
+                    Ok((at, row.try_get("detail")?))
+                };
+                found.map(one).transpose()
             })
         })
         .await

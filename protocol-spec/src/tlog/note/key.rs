@@ -114,9 +114,18 @@ impl VerifierKey {
         Self { name, algorithm, key, id: u32::from_be_bytes([a, b, c, d]) }
     }
 
-    /// The key of a vendor's ledger: the receipt key of its manifest.
+    /// A key of a vendor's ledger: a receipt key of its manifest.
     pub fn of_ledger(vendor_id: &VendorId, receipt_key: PublicKey) -> Self {
         Self::new(KeyName::of_ledger(vendor_id), Algorithm::Ed25519, receipt_key)
+    }
+
+    /// The keys of a vendor's ledger, of which one signs: all receipt keys.
+    pub fn all_of_ledger<'k>(
+        vendor_id: &VendorId,
+        receipt_keys: impl IntoIterator<Item = &'k PublicKey>,
+    ) -> Vec<Self> {
+        let key = |key: &PublicKey| Self::of_ledger(vendor_id, *key);
+        receipt_keys.into_iter().map(key).collect()
     }
 
     /// The name that it signs under.

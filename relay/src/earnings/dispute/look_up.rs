@@ -22,6 +22,7 @@ use super::{Claim, Dispute, ProvenLeaf};
 use crate::earnings::{
     Known,
     fetch::{self, FetchError, LedgerLink},
+    keys::VendorKeys,
 };
 
 impl Dispute {
@@ -35,13 +36,17 @@ impl Dispute {
         address: &VendorAddress,
         link: &dyn LedgerLink,
     ) -> Result<(), FetchError> {
-        let bytes = decode_base64url(&self.manifest).unwrap_or_default();
+        let open = |manifest: &String| {
+            let bytes = decode_base64url(manifest)?;
+            Manifest::open(&bytes, &self.vendor_id).ok()
+        };
+        let manifests: Option<Vec<Manifest>> = self.manifests.iter().map(open).collect();
         // What cannot be read is found when the file is judged.
-        let Ok(manifest) = Manifest::open(&bytes, &self.vendor_id) else { return Ok(()) };
+        let Some(keys) = manifests.and_then(VendorKeys::new) else { return Ok(()) };
         let wanted: Vec<Option<u64>> =
-            self.claims.iter().map(|claim| self.wanted(claim, &manifest)).collect();
+            self.claims.iter().map(|claim| self.wanted(claim, &keys)).collect();
         let (operator_key, policy) = (self.operator_key, WitnessPolicy::none());
-        let known = Known { address, manifest: &manifest, operator_key, policy: &policy };
+        let known = Known { address, keys: &keys, operator_key, policy: &policy };
         let indexes = wanted.iter().flatten().copied().collect();
         let leaves = proven_leaves(link, &known, indexes).await?;
         for (claim, index) in self.claims.iter_mut().zip(wanted) {
@@ -59,7 +64,7 @@ impl Dispute {
     }
 
     /// The index of the leaf that decides a claim and is not in the file.
-    fn wanted(&self, claim: &Claim, manifest: &Manifest) -> Option<u64> {
+    fn wanted(&self, claim: &Claim, keys: &VendorKeys) -> Option<u64> {
         match claim {
             Claim::Leaf { leaf: None, proof, .. } => {
                 LogProof::parse(proof.as_bytes()).ok().map(|proof| proof.index)
@@ -67,7 +72,7 @@ impl Dispute {
             Claim::DoubleSpent { receipt, position, winner: None, .. } => {
                 let bytes = decode_base64url(self.receipts.get(*receipt)?)?;
                 let outcome = BatchReceipt::decode(&bytes).ok()?.outcome;
-                let outcome = RedemptionOutcome::open(&outcome, manifest.receipt_key()).ok()?;
+                let outcome = RedemptionOutcome::open(&outcome, keys.receipt_keys()).ok()?;
                 match outcome.results.get(*position)? {
                     ItemResult::DoubleSpent(spend) => spend.leaf(),
                     _ => None,

@@ -16,7 +16,7 @@ use scrip_protocol::{
     redemption::{DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome},
     tlog::{
         hash::{TreeHash, leaf_hash},
-        note::{KeyName, VerifierKey},
+        note::KeyName,
         policy::WitnessPolicy,
         proof::LogProof,
     },
@@ -24,7 +24,10 @@ use scrip_protocol::{
 use serde::Serialize;
 
 use super::{Claim, Dispute, ProvenLeaf};
-use crate::earnings::compare::{line_of, open_checkpoint, verified};
+use crate::earnings::{
+    compare::{line_of, open_checkpoint, verified},
+    keys::{VendorKeys, contradicts},
+};
 
 /// Why a file cannot be judged at all.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +104,9 @@ impl Receipt {
 
 /// What the claims of a file are judged by.
 struct Judge {
-    manifest: Manifest,
+    /// As the file has them.
+    manifests: Vec<Manifest>,
+    keys: VendorKeys,
     operator_key: PublicKey,
     contracts: BTreeMap<u32, Contract>,
     receipts: Vec<Receipt>,
@@ -124,14 +129,18 @@ pub fn judge(dispute: &Dispute, vendor: &VendorId) -> Result<Vec<Judgement>, Ver
     if dispute.vendor_id != *vendor {
         return Err(VerifyError::OtherVendor(dispute.vendor_id));
     }
-    let manifest = decode_base64url(&dispute.manifest).unwrap_or_default();
-    let manifest = Manifest::open(&manifest, vendor)
-        .map_err(|error| VerifyError::Manifest(error.to_string()))?;
+    let open = |manifest: &String| {
+        let manifest = decode_base64url(manifest).unwrap_or_default();
+        Manifest::open(&manifest, vendor).map_err(|error| VerifyError::Manifest(error.to_string()))
+    };
+    let manifests: Vec<Manifest> = dispute.manifests.iter().map(open).collect::<Result<_, _>>()?;
     let mut history = WindowHistory::default();
-    history.add(&manifest);
+    manifests.iter().for_each(|manifest| history.add(manifest));
     let mut judge = Judge {
-        manifest,
         history,
+        keys: VendorKeys::new(manifests.clone())
+            .ok_or_else(|| VerifyError::Manifest("there is none".to_owned()))?,
+        manifests,
         operator_key: dispute.operator_key,
         contracts: BTreeMap::new(),
         receipts: Vec::new(),
@@ -162,7 +171,7 @@ impl Judge {
     fn add_receipt(&mut self, receipt: &str) -> Result<(), String> {
         let bytes = decode_base64url(receipt).ok_or("it is not base64url")?;
         let receipt = BatchReceipt::decode(&bytes).map_err(|error| error.to_string())?;
-        let (batch, outcome, _) = verified(&receipt, &self.operator_key, &self.manifest)?;
+        let (batch, outcome, _) = verified(&receipt, &self.operator_key, &self.keys)?;
         let places = outcome.credited().collect();
         self.receipts.push(Receipt { batch, outcome, places });
         Ok(())
@@ -182,10 +191,9 @@ impl Judge {
     /// The index at which the vendor's ledger has this hash, by this proof.
     fn prove(&self, hash: &TreeHash, proof: &str) -> Result<u64, String> {
         let proof = LogProof::parse(proof.as_bytes()).map_err(|error| error.to_string())?;
-        let vendor = self.manifest.vendor_id();
-        let key = VerifierKey::of_ledger(&vendor, *self.manifest.receipt_key());
-        let (origin, policy) = (KeyName::of_ledger(&vendor), WitnessPolicy::none());
-        proof.verify(hash, &origin, [&key], &policy).map_err(|error| error.to_string())?;
+        let origin = KeyName::of_ledger(&self.keys.vendor_id());
+        let (keys, policy) = (self.keys.of_ledger(), WitnessPolicy::none());
+        proof.verify(hash, &origin, &keys, &policy).map_err(|error| error.to_string())?;
         Ok(proof.index)
     }
 
@@ -205,6 +213,7 @@ impl Judge {
             Claim::Statement { statement, receipts, .. } => {
                 self.judge_statement(statement, receipts)
             }
+            Claim::Manifests { older, newer, .. } => self.judge_manifests(*older, *newer),
             Claim::Asks { .. } => Ok((Verdict::Open, "the vendor has to answer this".to_owned())),
         };
         let (verdict, reason) = judged.unwrap_or_else(|reason| (Verdict::Unfounded, reason));
@@ -225,7 +234,7 @@ impl Judge {
         if at != *index {
             return Err(OTHER_PLACE.to_owned());
         }
-        let vendor = self.manifest.vendor_id();
+        let vendor = self.keys.vendor_id();
         let sent = receipt.redemption(position).ok_or(NOT_CREDITED)?.identity(&vendor);
         match leaf {
             Ok(Leaf::Redemption(there)) if there.identity(&vendor) == sent => {
@@ -267,7 +276,7 @@ impl Judge {
     fn judge_refusal(&self, receipt: usize, position: usize) -> Result<(Verdict, String), String> {
         let receipt = self.receipt(receipt)?;
         let (item, result) = receipt.item(position)?;
-        let judge = Refusals::new(&self.manifest, &self.history);
+        let judge = Refusals::new(self.keys.held(), &self.history);
         match judge.refusal(&receipt.batch.operator_id, item, result, &receipt.outcome) {
             None => Err("the receipt does not refuse that position".to_owned()),
             Some(Refusal::True(why)) => Err(format!("the refusal is right: {why}")),
@@ -296,7 +305,7 @@ impl Judge {
         let (item, ItemResult::DoubleSpent(spend)) = receipt.item(position)? else {
             return Err("the receipt has no double spend at that position".to_owned());
         };
-        let judge = Refusals::new(&self.manifest, &self.history);
+        let judge = Refusals::new(self.keys.held(), &self.history);
         if let Err(why) = judge.proof(&receipt.batch.operator_id, item, spend) {
             return Ok((Verdict::Proven, format!("the vendor signed a double spend: {why}")));
         }
@@ -318,8 +327,8 @@ impl Judge {
         newer: &str,
         hashes: &[String],
     ) -> Result<(Verdict, String), String> {
-        let older = open_checkpoint(older.as_bytes(), &self.manifest)?;
-        let newer = open_checkpoint(newer.as_bytes(), &self.manifest)?;
+        let older = open_checkpoint(older.as_bytes(), &self.keys)?;
+        let newer = open_checkpoint(newer.as_bytes(), &self.keys)?;
         let (old, new) = (older.checkpoint(), newer.checkpoint());
         let proven = "the vendor signed both, and the larger does not begin with the smaller";
         if old.size == new.size {
@@ -340,6 +349,13 @@ impl Judge {
         }
     }
 
+    fn judge_manifests(&self, older: usize, newer: usize) -> Result<(Verdict, String), String> {
+        let manifest = |at: usize| self.manifests.get(at).ok_or("there is no such manifest");
+        let contradiction = contradicts(manifest(older)?, manifest(newer)?);
+        let what = contradiction.ok_or("the second may follow the first")?;
+        Ok((Verdict::Proven, format!("both are signed by the vendor's root key: {what}")))
+    }
+
     fn judge_statement(
         &self,
         statement: &str,
@@ -348,8 +364,8 @@ impl Judge {
         let bytes = decode_base64url(statement).ok_or("the statement is not base64url")?;
         let signed = SignedStatement::decode(&bytes).map_err(|error| error.to_string())?;
         let statement =
-            signed.verify(self.manifest.receipt_key()).map_err(|error| error.to_string())?;
-        let ours = statement.vendor_id == self.manifest.vendor_id()
+            signed.verify(self.keys.receipt_keys()).map_err(|error| error.to_string())?;
+        let ours = statement.vendor_id == self.keys.vendor_id()
             && statement.operator_id == OperatorId::of(&self.operator_key);
         if !ours {
             return Err("the statement is between others".to_owned());
@@ -386,7 +402,7 @@ impl Judge {
             for (position, index) in &receipt.places {
                 // The vendor credited it under this binding, which names the key: no other denomination has it.
                 let sent = receipt.redemption(*position).ok_or(NOT_CREDITED)?;
-                let line = line_of(&Leaf::Redemption(Box::new(sent)), &self.manifest);
+                let line = line_of(&Leaf::Redemption(Box::new(sent)), &self.keys);
                 if let Some(line) = line
                     && (statement.from..statement.until).contains(index)
                 {

@@ -46,7 +46,7 @@ impl World {
             operator_id: self.operator_id(),
             batch_digest: batch_digest(&batch),
             day,
-            manifest_version: self.manifest.version(),
+            manifest_version: self.keys.held().version(),
             results,
             leaves: Vec::new(),
             checkpoint: Vec::new(),
@@ -101,7 +101,7 @@ async fn a_refusal_of_what_verifies_differs_and_is_proven() {
     let mut spoiled = items[0].clone();
     spoiled.token.authenticator[0] ^= 1;
     world.answered(vec![spoiled], vec![lies[0]]);
-    let key = world.manifest.key(&items[1].token.key_id).unwrap();
+    let key = world.keys.held().key(&items[1].token.key_id).unwrap();
     let end = key.windows().redeem_until.day();
     world.answered_on(end, vec![items[1].clone()], vec![lies[1]]);
 
