@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use scrip_protocol::id::KeyId;
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::token::TOKEN_TYPE;
 
@@ -14,19 +15,22 @@ use super::{Exchange, Request};
 /// The Ed25519 public key of a certificate.
 pub type CertificateKey = [u8; 32];
 
-/// The keys of all certificates in `bytes`, in their order.
-pub fn certificates_in(bytes: &[u8], manifest: &Manifest) -> Vec<CertificateKey> {
+/// The keys of all certificates in `bytes` and the ids of the denomination keys that they name, in their order.
+pub fn tokens_in(bytes: &[u8], manifest: &Manifest) -> Vec<(CertificateKey, KeyId)> {
     let challenge = manifest.challenge_digest();
     bytes
-        .windows(2 + 32 + 32)
-        .filter(|window| window[..2] == TOKEN_TYPE.to_be_bytes() && window[34..] == *challenge)
-        .filter_map(|window| window[2..34].try_into().ok())
+        .windows(2 + 32 + 32 + 32)
+        .filter(|window| window[..2] == TOKEN_TYPE.to_be_bytes() && window[34..66] == *challenge)
+        .filter_map(|window| {
+            let key_id = KeyId::from_bytes(window[66..].try_into().ok()?);
+            Some((window[2..34].try_into().ok()?, key_id))
+        })
         .collect()
 }
 
-/// The keys of all certificates in a request, in their order: in its body, its path and its headers, as bytes or as base64 or hexadecimal text.
-pub fn certificates_of(request: &Request, manifest: &Manifest) -> Vec<CertificateKey> {
-    pieces(request).iter().flat_map(|piece| certificates_in(piece, manifest)).collect()
+/// The certificates in a request, as [`tokens_in`] finds them: in its body, its path and its headers, as bytes or as base64 or hexadecimal text.
+pub fn tokens_of(request: &Request, manifest: &Manifest) -> Vec<(CertificateKey, KeyId)> {
+    pieces(request).iter().flat_map(|piece| tokens_in(piece, manifest)).collect()
 }
 
 /// The keys of all certificates that were shown in these requests.
@@ -35,7 +39,7 @@ pub fn keys_shown<'a>(
     manifest: &Manifest,
 ) -> BTreeSet<CertificateKey> {
     let requests = exchanges.into_iter().map(|exchange| &exchange.request);
-    requests.flat_map(|request| certificates_of(request, manifest)).collect()
+    requests.flat_map(|request| tokens_of(request, manifest)).map(|(key, _)| key).collect()
 }
 
 /// Those of `keys` whose bytes are anywhere in these requests, with or without a certificate around them.
