@@ -157,7 +157,7 @@ impl InquiryAnswer {
             result: match reader.u8()? {
                 1 => InquiryResult::Unrecorded,
                 2 => InquiryResult::Renewed(Renewal::read(&mut reader)?),
-                3 => InquiryResult::Spent(ConflictProof::read(&mut reader)?),
+                3 => InquiryResult::Spent(ConflictProof::read_spend(&mut reader)?),
                 4 => InquiryResult::Expired,
                 _ => return Err(DecodeError::BadValue("kind").into()),
             },

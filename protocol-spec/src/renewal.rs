@@ -190,7 +190,7 @@ impl RenewalAnswer {
         reader.finish()?;
         let results = Reader::elements(content, |reader| match reader.u8()? {
             1 => Ok(RenewalResult::Renewed(Renewal::read(reader)?)),
-            2 => Ok(RenewalResult::Spent(ConflictProof::read(reader)?)),
+            2 => Ok(RenewalResult::Spent(ConflictProof::read_spend(reader)?)),
             _ => Err(DecodeError::BadValue("kind")),
         })?;
         match results.len() {

@@ -231,3 +231,21 @@ fn what_was_signed_for_a_renewal_is_no_proof_of_a_spend() {
     assert_eq!(judge.winner(&own, &as_renewal, &leaf), Ok(()));
     assert_eq!(judge.winner(&own, &as_spend, &leaf), Err(NoDoubleSpend::OtherLeaf));
 }
+
+/// A wallet that asks for a renewal is not told that it was spent with what it signed for a renewal.
+#[test]
+fn a_renewal_is_not_answered_by_another_renewal() {
+    use scrip_protocol::redemption::ConflictProof;
+    use scrip_protocol::renewal::{RenewalAnswer, RenewalResult};
+    let world = World::new();
+    let (old, asked, _, _) = world.renewal();
+    let proof = |kind| ConflictProof {
+        certificate_key: old.key(),
+        kind,
+        other_binding: asked.binding(&world.vendor_id()),
+        other_signature: asked.signature,
+    };
+    let answer = |kind| RenewalAnswer { results: vec![RenewalResult::Spent(proof(kind))] };
+    assert!(RenewalAnswer::decode(&answer(SpendKind::Spend).encode()).is_ok());
+    assert!(RenewalAnswer::decode(&answer(SpendKind::Renewal).encode()).is_err());
+}

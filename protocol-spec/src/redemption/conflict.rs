@@ -80,6 +80,16 @@ impl ConflictProof {
         Ok(proof)
     }
 
+    /// Reads the proof that a certificate was spent at an operator, where a renewal is no answer: the certificate's holder may have
+    /// signed one that was never recorded.
+    pub(crate) fn read_spend(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let proof = Self::read(reader)?;
+        match proof.kind {
+            SpendKind::Spend => Ok(proof),
+            SpendKind::Renewal => Err(DecodeError::BadValue("kind")),
+        }
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer
             .put(self.certificate_key.as_bytes())
