@@ -19,7 +19,7 @@ use scrip_protocol::keys::PublicKey;
 use scrip_runtime::{clock::SharedClock, config, program, random::RngFactory, steps::Steps};
 
 use self::{
-    arguments::{AdminCommand, Arguments, Command, OperatorCommand},
+    arguments::{AdminCommand, Arguments, Command, ListedArguments, OperatorCommand},
     error::CliError,
     print::Printer,
 };
@@ -29,7 +29,7 @@ use crate::{
     operators,
     sources::Sources,
     status,
-    store::{Act, Store},
+    store::{Act, NewOperator, Store},
 };
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
@@ -108,8 +108,11 @@ impl Session {
             Command::Start => start::run(&self).await,
             Command::Voucher(command) => selling::vouchers(&self, command).await,
             Command::Refund(arguments) => selling::refund(&self, &arguments).await,
-            Command::Operator(OperatorCommand::Add { name, key }) => {
-                self.add_operator(&name, &key).await
+            Command::Operator(OperatorCommand::Add { name, key, listed }) => {
+                self.add_operator(&name, &key, &listed).await
+            }
+            Command::Operator(OperatorCommand::Address { name, listed }) => {
+                self.list_operator(&name, &listed).await
             }
             Command::Operator(OperatorCommand::List) => self.list_operators().await,
             Command::Operator(
@@ -126,11 +129,29 @@ impl Session {
         }
     }
 
-    async fn add_operator(&self, name: &str, key: &PublicKey) -> Result<(), CliError> {
+    async fn add_operator(
+        &self,
+        name: &str,
+        key: &PublicKey,
+        listed: &ListedArguments,
+    ) -> Result<(), CliError> {
         let (_, store) = self.open_store().await?;
-        let added = operators::add(&store, name, key, Act::COMMAND_LINE, &*self.clock).await;
+        let new =
+            NewOperator { name, key, addresses: &listed.addresses, classes: listed.classes() };
+        let added = operators::add(&store, new, Act::COMMAND_LINE, &*self.clock).await;
         store.close().await;
         self.printer.operator_added(name, &added?)
+    }
+
+    async fn list_operator(&self, name: &str, listed: &ListedArguments) -> Result<(), CliError> {
+        let (_, store) = self.open_store().await?;
+        let (addresses, classes) = (&listed.addresses, listed.classes());
+        let actor = Act::COMMAND_LINE;
+        let set = operators::list(&store, name, addresses, classes, actor, &*self.clock).await;
+        let operators = store.operators().await;
+        store.close().await;
+        set?;
+        self.printer.operators(&operators?)
     }
 
     async fn list_operators(&self) -> Result<(), CliError> {

@@ -9,6 +9,7 @@ use scrip_runtime::{sealed::SealedError, serve::ServeError};
 use crate::{
     epochs::{ChangeError, EpochsTooShort},
     ledger::{StorageSetupError, WitnessSetupError},
+    listing::ProductChanged,
     signer::BadKey,
     sources::SetupError,
     store::StoreError,
@@ -61,6 +62,12 @@ pub enum StartError {
         /// Its name.
         name: String,
     },
+    /// A product of the configuration is another one than was published.
+    #[error(transparent)]
+    Product(#[from] ProductChanged),
+    /// What is sold could not be published.
+    #[error("cannot publish what is sold: {0}")]
+    Publish(Box<RotateError>),
     /// A source cannot be used as it is configured.
     #[error(transparent)]
     Source(#[from] SetupError),
@@ -92,6 +99,15 @@ pub enum StartError {
     /// The server cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
+}
+
+impl From<RotateError> for StartError {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Keys(error) => error,
+            other => Self::Publish(Box::new(other)),
+        }
+    }
 }
 
 /// Why there is no new version of the manifest.

@@ -28,6 +28,7 @@ use crate::{
     init::{self, InitOptions},
     keys::Vault,
     ledger::{self, Ledger, Storage, Witnesses},
+    listing::Waiting,
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
     signer::{Signer, raw},
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) sources: Sources,
     pub(crate) failing: Failing,
     pub(crate) rechecked: Rechecked,
+    /// Products that no key of this epoch signs.
+    pub(crate) waiting: Waiting,
     pub(crate) ledger: Ledger,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
@@ -128,11 +131,14 @@ impl Issuer {
             sources,
             failing: Failing::default(),
             rechecked: Rechecked::default(),
+            waiting: Waiting::default(),
             ledger: Ledger::new(storage, witnesses, &rng),
             steps,
             rng,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let issuer = Self { inner: Arc::new(inner) };
+        issuer.list_configured().await.map_err(StartError::from)?;
+        Ok(issuer)
     }
 
     /// The vendor's id.

@@ -17,6 +17,7 @@ mod epochs;
 mod error;
 mod issuer;
 mod keys;
+mod listing;
 mod pack;
 mod past;
 mod random;
@@ -57,6 +58,7 @@ pub use self::{
     error::{InitError, RotateError, StartError},
     init::InitOptions,
     issuer::Issuer,
+    listing::{Listing, ProductChanged},
     pack::{Pack, PackError},
     past::Dropped,
     rotation::Rotation,

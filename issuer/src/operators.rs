@@ -1,22 +1,35 @@
 //! Operators under contract.
 
-use scrip_protocol::{id::OperatorId, keys::PublicKey};
+use scrip_protocol::{
+    address::is_authority, id::OperatorId, keys::PublicKey, limits::MAX_ADDRESSES,
+    manifest::Classes, text::is_name,
+};
 use scrip_runtime::clock::Clock;
 
 use crate::{
     issuer::Issuer,
-    store::{Act, Action, AddedOperator, OperatorRow, Store, StoreError},
+    store::{Act, Action, AddedOperator, NewOperator, OperatorRow, Store, StoreError},
 };
-
-/// The longest name.
-const MAX_NAME: usize = 100;
 
 /// Why an operator was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum AddOperatorError {
-    /// The name is empty, too long, or has control characters.
-    #[error("an operator's name has from 1 to {MAX_NAME} printable characters")]
+    /// The name cannot stand in the manifest.
+    #[error(
+        "an operator's name has from 1 to 64 bytes of printable text, with single spaces between its words"
+    )]
     Name,
+    /// An address cannot stand in the manifest.
+    #[error(
+        "an operator has at most {MAX_ADDRESSES} addresses, all different, of the form host or host:port"
+    )]
+    Address,
+    /// There is no operator of this name.
+    #[error("no operator is called `{name}`; see `scrip-issuer operator list`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
     /// It is no key that anybody can sign with.
     #[error("this is no operator's key; use the one that `scrip-relay init` prints")]
     Key,
@@ -44,22 +57,55 @@ pub enum AddOperatorError {
 /// [`AddOperatorError`].
 pub async fn add(
     store: &Store,
-    name: &str,
-    key: &PublicKey,
+    new: NewOperator<'_>,
     actor: &str,
     clock: &dyn Clock,
 ) -> Result<OperatorId, AddOperatorError> {
+    let NewOperator { name, key, addresses, .. } = new;
     let name = name.trim();
-    let printable = !name.is_empty() && !name.chars().any(char::is_control);
-    if !printable || name.chars().count() > MAX_NAME {
+    if !is_name(name) {
         return Err(AddOperatorError::Name);
     }
+    check_addresses(addresses)?;
     let id = OperatorId::of(key);
     let act = Act::by(actor, clock.now(), Action::OperatorAdd, name).detail(id.to_string());
-    match store.add_operator(&id, key, name, clock.today(), &act).await? {
+    match store.add_operator(&NewOperator { name, ..new }, clock.today(), &act).await? {
         AddedOperator::Added | AddedOperator::Before => Ok(id),
         AddedOperator::KeyTaken { name } => Err(AddOperatorError::KeyTaken { name }),
         AddedOperator::NameTaken => Err(AddOperatorError::NameTaken { name: name.to_owned() }),
+    }
+}
+
+/// Sets where the relay of an operator is and what it serves. Without an address it is listed no more; it can redeem all the same.
+/// Running issuers publish that within seconds.
+///
+/// # Errors
+/// [`AddOperatorError`].
+pub async fn list(
+    store: &Store,
+    name: &str,
+    addresses: &[String],
+    classes: Classes,
+    actor: &str,
+    clock: &dyn Clock,
+) -> Result<(), AddOperatorError> {
+    check_addresses(addresses)?;
+    let name = name.trim();
+    let detail = if addresses.is_empty() { "none".to_owned() } else { addresses.join(" ") };
+    let act = Act::by(actor, clock.now(), Action::OperatorList, name).detail(detail);
+    match store.list_operator(name, addresses, classes, &act).await? {
+        true => Ok(()),
+        false => Err(AddOperatorError::Unknown { name: name.to_owned() }),
+    }
+}
+
+fn check_addresses(addresses: &[String]) -> Result<(), AddOperatorError> {
+    let mut seen = std::collections::BTreeSet::new();
+    let fine = |address: &String| address.len() <= 255 && is_authority(address);
+    let distinct = addresses.iter().all(|address| seen.insert(address));
+    match distinct && addresses.len() <= MAX_ADDRESSES && addresses.iter().all(fine) {
+        true => Ok(()),
+        false => Err(AddOperatorError::Address),
     }
 }
 
@@ -73,7 +119,25 @@ impl Issuer {
         name: &str,
         key: &PublicKey,
     ) -> Result<OperatorId, AddOperatorError> {
-        add(&self.inner.store, name, key, Act::BY_ITSELF, &*self.inner.clock).await
+        let new = NewOperator { name, key, addresses: &[], classes: Classes::ALL };
+        add(&self.inner.store, new, Act::BY_ITSELF, &*self.inner.clock).await
+    }
+
+    /// Sets where an operator's relay is; see [`list`]. The manifest says so at once.
+    ///
+    /// # Errors
+    /// [`AddOperatorError`]; of an operator that is stored and not published yet none: that is tried again.
+    pub async fn list_operator(
+        &self,
+        name: &str,
+        addresses: &[String],
+    ) -> Result<(), AddOperatorError> {
+        let (store, clock) = (&self.inner.store, &*self.inner.clock);
+        list(store, name, addresses, Classes::ALL, Act::BY_ITSELF, clock).await?;
+        if let Err(error) = self.tend_lists().await {
+            tracing::error!(%error, "an operator is not listed yet; trying again");
+        }
+        Ok(())
     }
 
     /// All operators.

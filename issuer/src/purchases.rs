@@ -10,7 +10,11 @@ mod orders;
 use std::sync::Arc;
 
 use scrip_protocol::{
-    id::GrantId, issuance::GrantAnswer, manifest::KeyUse, purchase::GrantRequest, seed::GrantSecret,
+    id::GrantId,
+    issuance::{GrantAnswer, OtherGrant, Wanted},
+    manifest::KeyUse,
+    purchase::GrantRequest,
+    seed::GrantSecret,
 };
 
 pub(crate) use self::orders::{KEEP_UNPAID, Rechecked};
@@ -18,7 +22,7 @@ pub use self::{notifications::NotificationError, orders::OrderError};
 use crate::{
     grants::answer,
     issuer::Issuer,
-    pack::PackError,
+    ring::Ring,
     sources::{Asked, Settling, Source, SourceError, Verified, source_of},
     store::{GrantRow, NewPurchase, PurchaseRecorded, StoreError},
 };
@@ -54,11 +58,21 @@ pub enum PurchaseError {
     #[error("the purchase is of a test environment, and this vendor has no keys for tests")]
     NoTestKeys,
     /// So many at once make no pack.
-    #[error("the quantity is too large: {0}")]
-    Quantity(PackError),
+    #[error("the quantity is too large")]
+    Quantity,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What the manifest has no grant for.
+impl From<OtherGrant> for PurchaseError {
+    fn from(error: OtherGrant) -> Self {
+        match error {
+            OtherGrant::Quantity => Self::Quantity,
+            _ => SourceError::ProductUnknown.into(),
+        }
+    }
 }
 
 impl Issuer {
@@ -87,7 +101,7 @@ impl Issuer {
         let mut verified = self.watched(&**source, source.verify(&asked).await).await?;
         let lapsed = verified.lapsed.take();
         let transaction = verified.transaction.clone();
-        let new = self.new_purchase(source.name(), grant_id, verified, lapsed.is_some())?;
+        let new = self.new_purchase(source.name(), grant_id, verified, lapsed.is_some()).await?;
         self.inner.steps.at("issuer.grant.before");
         let recorded = self.inner.store.record_purchase(&new).await?;
         self.inner.steps.at("issuer.grant.after");
@@ -109,30 +123,26 @@ impl Issuer {
         }
     }
 
-    /// The purchase as it is to be recorded: with the pack of its product, times the quantity.
-    fn new_purchase(
+    /// The purchase as it is to be recorded: with what the manifest says of its product, times the quantity.
+    async fn new_purchase(
         &self,
         source: &'static str,
         grant_id: GrantId,
         verified: Verified,
         lapsed: bool,
     ) -> Result<NewPurchase, PurchaseError> {
-        let (now, config) = (self.inner.clock.now(), &self.inner.config);
+        let now = self.inner.clock.now();
         if verified.test && !self.has_test_keys() {
             return Err(PurchaseError::NoTestKeys);
         }
-        let times = |pack: &crate::pack::Pack| {
-            pack.times(verified.quantity).map_err(PurchaseError::Quantity)
-        };
         let (pack, rest) = match &verified.sold {
-            Some(sold) => (times(sold)?, None),
+            Some(sold) => (sold.clone(), None),
             None => {
-                let product = config.products.get(&verified.product);
-                let product = product.ok_or(SourceError::ProductUnknown)?;
-                let rest = product.rest.as_ref().map(|rest| {
-                    Ok::<_, PurchaseError>((times(&rest.pack)?, now.plus(rest.after.0)))
-                });
-                (times(&product.pack)?, rest.transpose()?)
+                let wanted =
+                    Wanted { quantity: verified.quantity, ..Wanted::one(&*verified.product) };
+                let listed = |ring: &Ring| ring.manifest.product(&wanted.product).is_some();
+                let (pack, rest) = wanted.granted(&self.ring_that(listed).await.manifest)?;
+                (pack, rest.map(|(pack, after)| (pack, now.plus(after))))
             }
         };
         Ok(NewPurchase {

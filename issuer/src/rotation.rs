@@ -21,6 +21,7 @@ use crate::{
     error::{InitError, RotateError, StartError},
     issuer::Issuer,
     keys::{RECEIPT, ROOT, Receipt, Vault, make_epoch, receipt},
+    listing::{self, Listing},
     store::{Act, Action, ManifestVersion, SealedKey, Store},
 };
 
@@ -63,7 +64,7 @@ impl<'a> Rotation<'a> {
         now: UnixSeconds,
     ) -> Result<Option<Manifest>, RotateError> {
         epochs::check_length(&self.config.epoch).map_err(StartError::EpochsTooShort)?;
-        self.publish(What::Epochs(change), now).await
+        self.publish(What::Epochs(change), None, now).await
     }
 
     /// Lets a new receipt key sign from now on, endorsed by the one that has signed so far, which stays in the manifest: what
@@ -72,15 +73,52 @@ impl<'a> Rotation<'a> {
     /// # Errors
     /// [`RotateError`]; nothing was changed.
     pub async fn change_receipt_key(&self, now: UnixSeconds) -> Result<Manifest, RotateError> {
-        let changed = self.publish(What::ReceiptKey, now).await?;
+        let changed = self.publish(What::ReceiptKey, None, now).await?;
         changed.ok_or(RotateError::Overtaken { attempts: ATTEMPTS })
     }
 
-    async fn publish(&self, what: What, now: UnixSeconds) -> Result<Option<Manifest>, RotateError> {
+    /// Brings the lists of products and operators up to date and returns the manifest of then; `None` where they are.
+    ///
+    /// # Errors
+    /// [`RotateError`]; nothing was changed.
+    pub async fn list(
+        &self,
+        listing: &Listing,
+        now: UnixSeconds,
+    ) -> Result<Option<Manifest>, RotateError> {
+        self.publish(What::Lists, Some(listing), now).await
+    }
+
+    /// Puts the lists as they are now into the next version; whether they differ from the held ones.
+    async fn edit_lists(
+        &self,
+        listing: &Listing,
+        held: &Manifest,
+        body: &mut ManifestBody,
+        now: UnixSeconds,
+    ) -> Result<bool, RotateError> {
+        let products = listing.products(held, &self.config.products(), now);
+        body.products = products.map_err(StartError::Product)?;
+        body.operators = listing::operators(self.store.operators().await?);
+        Ok(body.products != held.products() || body.operators != held.operators())
+    }
+
+    /// Makes the next version, until no other process was faster.
+    async fn publish(
+        &self,
+        what: What,
+        listing: Option<&Listing>,
+        now: UnixSeconds,
+    ) -> Result<Option<Manifest>, RotateError> {
         for _ in 0..ATTEMPTS {
             let (vendor_id, bytes) = self.store.manifest().await?;
             let held = Manifest::open(&bytes, &vendor_id).map_err(StartError::Manifest)?;
             let mut body = held.body();
+            if let Some(listing) = listing
+                && !self.edit_lists(listing, &held, &mut body, now).await?
+            {
+                return Ok(None);
+            }
             let new = match what {
                 What::Epochs(change) => {
                     match epochs::apply(change, &mut body.epochs, &self.config.epoch, now)? {
@@ -91,7 +129,7 @@ impl<'a> Rotation<'a> {
                 What::ReceiptKey if held.receipt_keys().all().count() >= MAX_RECEIPT_KEYS => {
                     return Err(RotateError::TooManyReceiptKeys);
                 }
-                What::ReceiptKey => Vec::new(),
+                What::ReceiptKey | What::Lists => Vec::new(),
             };
             let next = self.make(held, body, new, what, now).await?;
             self.steps.at("issuer.manifest.before_publish");
@@ -118,7 +156,7 @@ impl<'a> Rotation<'a> {
         let root = root.ok_or_else(|| StartError::KeyMissing { name: ROOT.into() })?;
         let receipts = match what {
             What::ReceiptKey => Some(self.store.sealed_keys(RECEIPT).await?),
-            What::Epochs(_) => None,
+            What::Epochs(_) | What::Lists => None,
         };
         let (vault, rng) = (self.vault.clone(), self.rng.clone());
         let made = tokio::task::spawn_blocking(move || {
@@ -150,7 +188,7 @@ impl Issuer {
         Ok(())
     }
 
-    fn rotation(&self) -> Rotation<'_> {
+    pub(crate) fn rotation(&self) -> Rotation<'_> {
         Rotation {
             store: &self.inner.store,
             config: &self.inner.config,
@@ -160,8 +198,8 @@ impl Issuer {
         }
     }
 
-    /// What a running issuer does every few seconds: takes over a newer manifest, and makes the next epoch's keys when
-    /// it is time.
+    /// What a running issuer does every few seconds: takes over a newer manifest, makes the next epoch's keys when
+    /// it is time, and publishes what changed in the lists.
     ///
     /// # Errors
     /// [`RotateError`]; the keys that are held stay in use.
@@ -173,7 +211,7 @@ impl Issuer {
         if is_due && self.change_epochs(Change::Next).await? {
             tracing::info!(version = self.manifest().version(), "made the keys of the next epoch");
         }
-        Ok(())
+        self.tend_lists().await
     }
 }
 
@@ -182,6 +220,7 @@ impl Issuer {
 enum What {
     Epochs(Change),
     ReceiptKey,
+    Lists,
 }
 
 /// For the admin log. The schedule alone makes the next epoch, and a command alone does the rest.
@@ -193,6 +232,7 @@ fn act(what: What, made: &ManifestVersion, now: UnixSeconds) -> Act {
             Act::by_command(now, Action::KeysRevoke, format!("epoch {epoch}"))
         }
         What::ReceiptKey => Act::by_command(now, Action::KeysReceipt, ""),
+        What::Lists => Act::by(Act::BY_ITSELF, now, Action::ManifestList, ""),
     };
     act.detail(format!("manifest version {}", made.version))
 }

@@ -190,7 +190,7 @@ pub struct Verified {
     pub transaction: TransactionId,
     /// What was bought, by our name.
     pub product: String,
-    /// The pack that was sold, where it is not the one that the configuration has now.
+    /// The pack of a second part, as the first part's purchase promised it.
     pub sold: Option<Pack>,
     /// How many of it.
     pub quantity: u16,

@@ -63,7 +63,7 @@ pub use self::{
         LoggedRenewals, QueuedRow, RangeRow, RenewalDay, RenewalRow, RenewedRow, SalesRow,
         Sequenced, Waiting, What,
     },
-    operators::{AddedOperator, OperatorRow},
+    operators::{AddedOperator, NewOperator, OperatorRow},
     orders::OrderRow,
     packs::StoredPack,
     purchases::{

@@ -5,6 +5,7 @@ mod alerts;
 mod apple;
 mod issuance;
 mod ledger;
+mod listing;
 mod payments;
 mod privacy;
 mod purchases;

@@ -3,13 +3,15 @@
 mod code;
 
 use rand_core::{CryptoRng, RngCore};
-use scrip_protocol::time::Day;
+use scrip_protocol::{
+    manifest::{Manifest, ManifestError, Product},
+    time::Day,
+};
 use scrip_runtime::clock::Clock;
 use serde::Serialize;
 
 pub use self::code::{ParseVoucherError, VoucherCode};
 use crate::{
-    config::Config,
     issuer::Issuer,
     store::{Act, Action, AddedBatch, NewVoucher, NewVoucherBatch, OperatorRow, Store, StoreError},
 };
@@ -57,7 +59,9 @@ pub struct NewVouchers {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateVouchersError {
     /// There is no such product.
-    #[error("there is no product `{product}`; the configuration has: {known}")]
+    #[error(
+        "no product `{product}` is on sale; these are: {known}. One that was added to issuer.toml is, when an issuer has started with it"
+    )]
     UnknownProduct {
         /// What was asked for.
         product: String,
@@ -78,6 +82,14 @@ pub enum CreateVouchersError {
         /// Its name.
         name: String,
     },
+    /// What an operator sells is paid for by what is granted at once.
+    #[error(
+        "operators cannot sell vouchers for a product in two parts; make them for one in one part"
+    )]
+    TwoParts,
+    /// The stored manifest breaks a rule.
+    #[error("the stored manifest is not valid: {0}; restore the database from a backup")]
+    Manifest(#[from] ManifestError),
     /// The same batch was asked for before. Its codes were shown then.
     #[error("these vouchers were made before, as batch {batch}; their codes were shown then")]
     MadeBefore {
@@ -95,17 +107,22 @@ pub enum CreateVouchersError {
 /// [`CreateVouchersError`]; no voucher was made then.
 pub async fn create(
     store: &Store,
-    config: &Config,
     making: Making<'_>,
     clock: &dyn Clock,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<NewVouchers, CreateVouchersError> {
     let Making { product, count, valid_days, operator, actor, nonce } = making;
-    let Some(found) = config.products.get(product) else {
-        let known: Vec<&str> = config.products.keys().map(String::as_str).collect();
+    let (vendor_id, manifest) = store.manifest().await?;
+    let manifest = Manifest::open(&manifest, &vendor_id)?;
+    let found = manifest.product(product).filter(|found| found.on_sale);
+    let Some(found) = found else {
+        let known: Vec<&str> = on_sale(&manifest).map(|one| one.name.as_str()).collect();
         let known = known.join(", ");
         return Err(CreateVouchersError::UnknownProduct { product: product.to_owned(), known });
     };
+    if operator.is_some() && found.rest.is_some() {
+        return Err(CreateVouchersError::TwoParts);
+    }
     if !(1..=MAX_VOUCHERS).contains(&count) {
         return Err(CreateVouchersError::Count);
     }
@@ -116,7 +133,7 @@ pub async fn create(
         Some(name) => Some(reseller(store, name).await?),
         None => None,
     };
-    let (now, credits) = (clock.now(), found.pack.credits());
+    let (now, credits) = (clock.now(), found.credits());
     let last_day = Day(now.day().0.saturating_add(valid_days));
     let mut drawn = [0; 16];
     rng.fill_bytes(&mut drawn);
@@ -124,7 +141,6 @@ pub async fn create(
     let row = |code: &VoucherCode| NewVoucher {
         code_hash: code.hash(),
         product: product.to_owned(),
-        pack: found.pack.clone(),
         last_day,
     };
     let rows: Vec<NewVoucher> = codes.iter().map(row).collect();
@@ -149,6 +165,11 @@ pub async fn create(
         }
         AddedBatch::Before(batch) => Err(CreateVouchersError::MadeBefore { batch }),
     }
+}
+
+/// What can be bought now.
+pub(crate) fn on_sale(manifest: &Manifest) -> impl Iterator<Item = &Product> {
+    manifest.products().iter().filter(|product| product.on_sale)
 }
 
 /// The operator with this name, under a contract: without one nothing would be owed for what it sells.
@@ -178,11 +199,16 @@ pub async fn cancel(
 }
 
 impl NewVouchers {
+    /// What is given to buyers: `product:code`.
+    pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        self.codes.iter().map(|code| format!("{}:{code}", self.product))
+    }
+
     /// Comma-separated values (RFC 4180), with a head.
     pub fn to_csv(&self) -> String {
         let product = format!("\"{}\"", self.product.replace('"', "\"\""));
         let mut text = String::from("code,product,credits,last_day\r\n");
-        for code in &self.codes {
+        for code in self.texts() {
             text.push_str(&format!("{code},{product},{},{}\r\n", self.credits, self.last_day));
         }
         text
@@ -190,7 +216,7 @@ impl NewVouchers {
 
     /// The codes, one on a line.
     pub fn to_lines(&self) -> String {
-        self.codes.iter().map(|code| format!("{code}\n")).collect()
+        self.texts().map(|text| format!("{text}\n")).collect()
     }
 }
 
@@ -223,6 +249,6 @@ impl Issuer {
         let making = Making { product, count, valid_days, operator, actor, nonce: None };
         let mut rng = (self.inner.rng)();
         let (inner, rng) = (&self.inner, &mut &mut *rng);
-        create(&inner.store, &inner.config, making, &*inner.clock, rng).await
+        create(&inner.store, making, &*inner.clock, rng).await
     }
 }

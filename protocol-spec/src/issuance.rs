@@ -13,7 +13,7 @@ use crate::manifest::{DenominationKey, Manifest};
 use crate::pack::Pack;
 use crate::seed::{Counter, WalletSeed};
 use crate::spend::{Binding, Commitment, binding};
-use crate::time::{Day, UnixSeconds};
+use crate::time::{Day, SECONDS_PER_DAY, UnixSeconds};
 use crate::token::{Token, token_input};
 
 /// The answer about a grant.
@@ -33,6 +33,117 @@ pub struct GrantAnswer {
     /// The second part of the purchase, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<Rest>,
+}
+
+/// What a wallet ordered, and what the vendor grants for it, by the manifest and nothing else.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Wanted {
+    /// The product.
+    pub product: String,
+    /// How many of it.
+    pub quantity: u16,
+    /// Whether it is the second part of a product that was bought before.
+    #[serde(default)]
+    pub rest: bool,
+}
+
+/// A grant that is not what was ordered. The vendor's fault: it may be marking the buyer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OtherGrant {
+    /// The manifest lists no such product, or the product has no second part.
+    #[error("the manifest has no such product")]
+    NotListed,
+    /// It is for another product.
+    #[error("it is for `{granted}`")]
+    Product {
+        /// What it is for.
+        granted: String,
+    },
+    /// Its pack is not the product's, so many times.
+    #[error("its pack is {granted}, and {ordered} was ordered")]
+    Pack {
+        /// What may be issued.
+        granted: Pack,
+        /// What the manifest promises.
+        ordered: Pack,
+    },
+    /// So many of the product are more than one request may ask for.
+    #[error("so many at once are more than one request may ask for")]
+    Quantity,
+    /// What it says that it is worth is not what its pack is worth.
+    #[error("it names another amount than its pack is worth")]
+    Credits,
+    /// The second part is missing, is not the product's, or comes too late.
+    #[error("its second part is not the product's")]
+    Rest,
+}
+
+impl Wanted {
+    /// One of this product.
+    pub fn one(product: impl Into<String>) -> Self {
+        Self { product: product.into(), quantity: 1, rest: false }
+    }
+
+    /// What is granted for it: the pack, and where it has one, the pack of the second part and the seconds to it.
+    ///
+    /// # Errors
+    /// [`OtherGrant::NotListed`], [`OtherGrant::Quantity`].
+    pub fn granted(&self, manifest: &Manifest) -> Result<(Pack, Option<(Pack, u64)>), OtherGrant> {
+        let product = manifest.product(&self.product).ok_or(OtherGrant::NotListed)?;
+        let times = |pack: &Pack| pack.times(self.quantity).map_err(|_| OtherGrant::Quantity);
+        let rest = product.rest.as_ref();
+        let rest = rest.map(|rest| Ok((times(&rest.pack)?, rest.after))).transpose()?;
+        match (self.rest, rest) {
+            (false, rest) => Ok((times(&product.pack)?, rest)),
+            (true, Some((pack, _))) => Ok((pack, None)),
+            (true, None) => Err(OtherGrant::NotListed),
+        }
+    }
+}
+
+impl GrantAnswer {
+    /// Whether this is what was ordered, at a purchase no later than `now`. Nothing may be blinded for a grant that is not.
+    ///
+    /// # Errors
+    /// [`OtherGrant`] names the first difference.
+    pub fn check(
+        &self,
+        manifest: &Manifest,
+        wanted: &Wanted,
+        now: UnixSeconds,
+    ) -> Result<(), OtherGrant> {
+        if self.product != wanted.product {
+            return Err(OtherGrant::Product { granted: self.product.clone() });
+        }
+        let (pack, rest) = wanted.granted(manifest)?;
+        if self.pack != pack {
+            return Err(OtherGrant::Pack { granted: self.pack.clone(), ordered: pack });
+        }
+        if self.credits != pack.credits() {
+            return Err(OtherGrant::Credits);
+        }
+        let latest = |after: u64| now.plus(after).plus(SECONDS_PER_DAY);
+        let same = match (&self.rest, &rest) {
+            (None, None) => true,
+            (Some(said), Some((pack, after))) => {
+                said.credits == pack.credits() && said.from <= latest(*after)
+            }
+            _ => false,
+        };
+        if same { Ok(()) } else { Err(OtherGrant::Rest) }
+    }
+
+    /// What this is a grant of, if it is so many of a product's first or second part: for a wallet that does not know any more
+    /// what it ordered.
+    pub fn of(&self, manifest: &Manifest, now: UnixSeconds) -> Option<Wanted> {
+        let product = manifest.product(&self.product)?;
+        let fits = |(rest, pack): (bool, &Pack)| {
+            let quantity = u16::try_from(self.pack.size() / pack.size()).ok()?;
+            let wanted = Wanted { product: self.product.clone(), quantity, rest };
+            self.check(manifest, &wanted, now).is_ok().then_some(wanted)
+        };
+        [false, true].into_iter().zip(product.packs()).find_map(fits)
+    }
 }
 
 /// The second part of a purchase (purchases.md, "In two parts").

@@ -4,11 +4,9 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::credits::Credits;
 use crate::hash::{Label, hash};
 use crate::id::{GrantId, VendorId};
 use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
-use crate::pack::Pack;
 
 /// `POST /v1/grants`: turns a purchase into a grant. The JSON field `source` says which.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -16,7 +14,7 @@ use crate::pack::Pack;
 pub enum GrantRequest {
     /// A voucher that the vendor gave out.
     Voucher {
-        /// The voucher's code, as typed.
+        /// The voucher, as typed: its product and code ([`VoucherText`]), or its code.
         code: String,
     },
     /// A purchase in Apple's App Store.
@@ -205,8 +203,6 @@ pub struct OrderAnswer {
     pub order: OrderId,
     /// What it is for.
     pub product: String,
-    /// What that is worth.
-    pub credits: Credits,
     /// Where it can be paid, besides the app stores.
     #[serde(default)]
     pub pay: Vec<PayAt>,
@@ -221,7 +217,7 @@ pub struct PayAt {
     pub url: String,
 }
 
-/// `GET /v1/offer`: what a vendor sells.
+/// `GET /v1/offer`: where what the manifest lists can be bought. What it is, the manifest alone says.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Offer {
     /// By name, ascending.
@@ -236,37 +232,44 @@ pub struct Offer {
 pub struct OfferedProduct {
     /// Its name.
     pub product: String,
-    /// What is issued at once, ascending by exponent.
-    pub pack: Pack,
-    /// What that is worth.
-    pub credits: Credits,
-    /// What is issued later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rest: Option<OfferedRest>,
     /// Where it can be bought, by the names of the sources.
     pub sources: Vec<String>,
 }
 
-/// The second part of a product.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct OfferedRest {
-    /// What is issued then.
-    pub pack: Pack,
-    /// What that is worth.
-    pub credits: Credits,
-    /// Seconds from the purchase.
-    pub after: u64,
-}
-
-/// What a vendor gives away.
+/// How often the vendor gives the product [`FREE`] away.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct OfferedAllowance {
-    /// The product.
-    pub product: String,
     /// Seconds of a period.
     pub period: u64,
     /// Bits of work.
     pub work: u32,
+}
+
+/// The product that an allowance is: one name for all, so that nobody is given another.
+pub const FREE: &str = "free";
+
+/// A voucher as it is written: `product:code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoucherText<'a> {
+    /// What it buys; `None` where that was not typed.
+    pub product: Option<&'a str>,
+    /// The code.
+    pub code: &'a str,
+}
+
+impl<'a> VoucherText<'a> {
+    /// The parts of what was typed, without what surrounds them.
+    pub fn split(typed: &'a str) -> Self {
+        match typed.split_once(':') {
+            Some((product, code)) => Self { product: Some(product.trim()), code: code.trim() },
+            None => Self { product: None, code: typed.trim() },
+        }
+    }
+
+    /// Whether it names this product, in upper or lower case, or none.
+    pub fn may_be(&self, product: &str) -> bool {
+        self.product.is_none_or(|named| named.eq_ignore_ascii_case(product))
+    }
 }
 
 #[cfg(test)]
@@ -305,6 +308,21 @@ mod tests {
         assert!(
             serde_json::from_str::<GrantRequest>(&json).unwrap() == GrantRequest::Free(allowance)
         );
+    }
+
+    #[test]
+    fn a_voucher_says_what_it_is_for() {
+        for (typed, product, code) in [
+            ("starter:AB-C", Some("starter"), "AB-C"),
+            (" Starter : AB C\n", Some("Starter"), "AB C"),
+            ("AB-C ", None, "AB-C"),
+            (":AB", Some(""), "AB"),
+        ] {
+            assert_eq!(VoucherText::split(typed), VoucherText { product, code }, "{typed:?}");
+        }
+        let named = VoucherText::split("STARTER:x");
+        assert!(named.may_be("starter") && !named.may_be("start"));
+        assert!(VoucherText::split("x").may_be("starter") && !VoucherText::split(":x").may_be("a"));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 mod world;
 
 use scrip_protocol::DecodeError;
-use scrip_protocol::credits::Exponent;
+use scrip_protocol::credits::{Credits, Exponent};
 use scrip_protocol::hash::Label;
 use scrip_protocol::id::VendorId;
+use scrip_protocol::issuance::{GrantAnswer, OtherGrant, Rest, Wanted};
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::limits::ISSUE_GRACE;
 use scrip_protocol::limits::{
@@ -521,4 +522,63 @@ fn what_has_begun_stays_where_it_was() {
     assert_eq!(new.may_follow(&held, begins), Ok(()));
     let seen = begins.plus(2 * 86_400);
     assert_eq!(new.may_follow(&held, seen), Err(SuccessionError::Rewritten { epoch: 10 }));
+}
+
+#[test]
+fn a_grant_is_what_the_manifest_says_and_nothing_else() {
+    let mut world = World::new();
+    let two_parts =
+        Product { name: "two".into(), rest: Some(world::rest(1_000)), ..world::product(2) };
+    world.body.products.push(two_parts);
+    let manifest = Manifest::open(&world.body.sign(&world.root), &world.vendor_id()).unwrap();
+    let now = world.now();
+    let pack = |text: &str| text.parse::<Pack>().unwrap();
+    let answer = |product: &str, text: &str| GrantAnswer {
+        product: product.into(),
+        pack: pack(text),
+        credits: pack(text).credits(),
+        minted: false,
+        test: false,
+        rest: None,
+    };
+    let check = |answer: &GrantAnswer, wanted: Wanted| answer.check(&manifest, &wanted, now);
+    let times = |quantity, product: &str| Wanted { quantity, ..Wanted::one(product) };
+    let starter = answer("starter", "0:1,1:1,2:1");
+    assert_eq!(check(&starter, times(1, "starter")), Ok(()));
+    assert_eq!(check(&answer("starter", "0:3,1:3,2:3"), times(3, "starter")), Ok(()));
+    for other in ["0:1,1:1", "0:3,1:2", "2:1,1:1,0:2", "0:2,1:2,2:2", "0:1,1:1,2:1,9:1", "0:7"] {
+        let refused = check(&answer("starter", other), times(1, "starter"));
+        assert!(matches!(refused, Err(OtherGrant::Pack { .. })), "{other}");
+    }
+    let other = OtherGrant::Product { granted: "two".into() };
+    assert_eq!(check(&answer("two", "0:1,1:1,2:1"), times(1, "starter")), Err(other));
+    assert_eq!(check(&answer("none", "0:1"), times(1, "none")), Err(OtherGrant::NotListed));
+    assert_eq!(check(&starter, times(0, "starter")), Err(OtherGrant::Quantity));
+    assert_eq!(check(&starter, times(400, "starter")), Err(OtherGrant::Quantity));
+    let worth = GrantAnswer { credits: Credits(8), ..starter.clone() };
+    assert_eq!(check(&worth, times(1, "starter")), Err(OtherGrant::Credits));
+    // The second part is promised with the first, at no later time.
+    let with = |credits, from| GrantAnswer {
+        rest: Some(Rest { credits: Credits(credits), from }),
+        ..answer("two", "0:1,1:1")
+    };
+    let due = now.plus(1_000);
+    assert_eq!(check(&with(2, due), times(1, "two")), Ok(()));
+    assert_eq!(check(&with(2, now), times(1, "two")), Ok(()));
+    let late = check(&with(2, due.plus(86_401)), times(1, "two"));
+    assert_eq!(late, Err(OtherGrant::Rest));
+    assert_eq!(check(&with(4, due), times(1, "two")), Err(OtherGrant::Rest));
+    assert_eq!(check(&answer("two", "0:1,1:1"), times(1, "two")), Err(OtherGrant::Rest));
+    let rest = GrantAnswer { rest: Some(Rest { credits: Credits(2), from: due }), ..starter };
+    assert_eq!(check(&rest, times(1, "starter")), Err(OtherGrant::Rest));
+    let second = |quantity, product: &str| Wanted { rest: true, ..times(quantity, product) };
+    assert_eq!(check(&answer("two", "0:2"), second(1, "two")), Ok(()));
+    assert_eq!(check(&answer("two", "0:6"), second(3, "two")), Ok(()));
+    let refused = check(&answer("two", "0:1,1:1"), second(1, "two"));
+    assert!(matches!(refused, Err(OtherGrant::Pack { .. })));
+    assert_eq!(check(&answer("starter", "0:2"), second(1, "starter")), Err(OtherGrant::NotListed));
+    // Who does not know what was ordered finds what it can have been.
+    assert_eq!(answer("two", "0:6").of(&manifest, now), Some(second(3, "two")));
+    assert_eq!(answer("starter", "0:2,1:2,2:2").of(&manifest, now), Some(times(2, "starter")));
+    assert_eq!(answer("starter", "0:2,1:2").of(&manifest, now), None);
 }

@@ -207,7 +207,7 @@ impl VendorNode {
     /// Where there is no such product.
     pub async fn voucher(&self, product: &str) -> Result<String, Failure> {
         let made = self.issuer()?.create_vouchers(product, 1, 30).await?;
-        made.codes.first().map(ToString::to_string).ok_or_else(|| "no voucher was made".into())
+        made.texts().next().ok_or_else(|| "no voucher was made".into())
     }
 
     /// Accepts redemptions from this operator from now on.
@@ -216,6 +216,15 @@ impl VendorNode {
     /// What the issuer says.
     pub async fn contract(&self, name: &str, key: &PublicKey) -> Result<(), Failure> {
         self.issuer()?.add_operator(name, key).await?;
+        Ok(())
+    }
+
+    /// Lists an operator in the manifest, with its relay at this address.
+    ///
+    /// # Errors
+    /// What the issuer says.
+    pub async fn relist(&self, name: &str, address: &RelayAddress) -> Result<(), Failure> {
+        self.issuer()?.list_operator(name, std::slice::from_ref(&address.authority)).await?;
         Ok(())
     }
 }

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use scrip_issuer::Config;
-use scrip_issuer::config::ProductRest;
+use scrip_issuer::config::{Product, ProductRest};
 use scrip_issuer::sources::{FreeConfig, TransactionId};
 use scrip_issuer::store::Refund;
 use scrip_protocol::credits::Credits;
 use scrip_protocol::problem::ProblemType;
+use scrip_protocol::purchase::FREE;
 use scrip_runtime::clock::Clock;
 use scrip_runtime::config::HumanDuration;
 use scrip_runtime::steps::Steps;
@@ -16,16 +17,16 @@ use scrip_wallet::{Doubtful, Entropy, Environment, NewQueue, Wallet, WalletError
 const DAY: u64 = 86_400;
 const SEED: [u8; 32] = [42; 32];
 
-/// Gives [`PRODUCT`] away, once in 30 days to each installation: half at once, half after 14 days.
+/// Gives [`FREE`] away, once in 30 days to each installation: half at once, half after 14 days.
 fn gives_away(config: &mut Config) {
     config.sources.free = Some(FreeConfig {
-        product: PRODUCT.into(),
         period: HumanDuration(30 * DAY),
         work: 8,
         credits_per_day: 2 * PRODUCT_CREDITS,
     });
-    let product = config.products.get_mut(PRODUCT).unwrap();
-    product.rest = Some(ProductRest { pack: product.pack.clone(), after: HumanDuration(14 * DAY) });
+    let pack = config.products[PRODUCT].pack.clone();
+    let rest = Some(ProductRest { pack: pack.clone(), after: HumanDuration(14 * DAY) });
+    config.products.insert(FREE.into(), Product { pack, rest });
 }
 
 async fn network() -> Network {
@@ -54,7 +55,7 @@ async fn an_allowance_is_spent_like_money_and_its_second_part_comes() {
     let network = network().await;
     let wallet = network.wallet_of_seed("ada", SEED).await.unwrap();
     let bought = wallet.buy_free().await.unwrap();
-    assert_eq!((bought.product.as_str(), bought.credits.0), (PRODUCT, PRODUCT_CREDITS));
+    assert_eq!((bought.product.as_str(), bought.credits.0), (FREE, PRODUCT_CREDITS));
     assert!(matches!(wallet.buy_free().await, Err(WalletError::VoucherUsedHere)));
     assert_eq!(spendable(&wallet).await, PRODUCT_CREDITS, "what was refused leaves nothing");
 

@@ -7,7 +7,7 @@ use scrip_protocol::{
     blind::BlindError,
     credits::{Credits, Exponent},
     id::{ManifestDigest, PaymentId},
-    issuance::FinishError,
+    issuance::{FinishError, OtherGrant},
     manifest::{ManifestError, NotProven, OffSchedule, ProvenManifestError, SuccessionError},
     problem::{Fault, ProblemType},
 };
@@ -141,6 +141,31 @@ pub enum WalletError {
     /// The vendor promised certificates that no key signs now.
     #[error("by the manifest that this wallet has, no key signs certificates of {} now", .0.value())]
     NoIssuingKey(Exponent),
+    /// The manifest lists no such product.
+    #[error("the vendor's manifest has no product `{product}`; it has: {}", listed.join(", "))]
+    ProductNotListed {
+        /// What was asked for.
+        product: String,
+        /// What there is.
+        listed: Vec<String>,
+    },
+    /// The voucher does not say what it buys.
+    #[error("the voucher does not say what it buys; the vendor's manifest has: {}", listed.join(", "))]
+    VoucherWithoutProduct {
+        /// What there is.
+        listed: Vec<String>,
+    },
+    /// The vendor grants something else than was ordered. It may be marking this buyer.
+    #[error("what the vendor grants for `{product}` is not what its manifest promises: {reason}")]
+    OtherGrant {
+        /// What was ordered.
+        product: String,
+        /// The difference.
+        reason: OtherGrant,
+    },
+    /// The relay is one of the manifest's.
+    #[error("the relay {0} is on the vendor's list")]
+    ListedRelay(Box<RelayAddress>),
     /// A denomination key is malformed. The vendor's fault.
     #[error("a key of the vendor is malformed: {0}")]
     Blind(#[from] BlindError),
@@ -506,6 +531,16 @@ impl WalletError {
             Self::NoIssuingKey(_) | Self::KeysRefused => {
                 "a newer manifest comes by itself, within days, as long as `scrip tend` runs now and then; `scrip resume` goes on \
                  after that. `scrip manifest --now` asks a relay for it now"
+            }
+            Self::ProductNotListed { .. } => "choose one of these; `scrip offer` shows what they are",
+            Self::VoucherWithoutProduct { .. } => {
+                "write it as PRODUCT:CODE, with the product that it was sold as"
+            }
+            Self::OtherGrant { .. } => {
+                "nothing was signed, and the vendor learned nothing that it can recognize later. Keep this message and ask                  the vendor; `scrip resume` goes on when it grants what was ordered"
+            }
+            Self::ListedRelay(_) => {
+                "nothing has to be done: name the relays that you want with --relay"
             }
             Self::Blind(_) | Self::Finish(_) | Self::OtherAnswer => {
                 "nothing is lost: ask the vendor, then run `scrip resume`"

@@ -57,10 +57,11 @@ pub use self::{
     store::StoreError,
     wallet::{
         Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
-        Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, FromBackup,
-        HistoryEntry, HistoryKind, Inquired, LeaseReport, LowStock, Mailbox, ManifestReport,
-        NewQueue, NewWallet, OpenOrder, PutOptions, QueueReport, Received, RelayReport, Renewed,
-        Restocking, Restored, Resumed, Seen, Stored, Tended, Wallet, send_to_queue,
+        Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, ForSale,
+        FromBackup, HistoryEntry, HistoryKind, Inquired, Later, LeaseReport, LowStock, Mailbox,
+        ManifestReport, NewQueue, NewWallet, OpenOrder, ProductForSale, PutOptions, QueueReport,
+        Received, RelayReport, Renewed, Restocking, Restored, Resumed, Seen, Stored, Tended,
+        Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

@@ -9,7 +9,7 @@ use scrip_protocol::{
         KeyId, ManifestDigest, OperatorId, PaymentId, ResourceId, decode_base64url,
         encode_base64url,
     },
-    issuance::GrantAnswer,
+    issuance::{GrantAnswer, Wanted},
     keys::{PublicKey, SigningKey},
     problem::ProblemType,
     purchase::{GrantRequest, OrderId},
@@ -222,11 +222,15 @@ pub(crate) struct SignedWord {
     pub(crate) signature: String,
 }
 
-/// A relay that the user added, with what it last said about itself.
+/// A relay that the user added or the manifest lists, with what it last said about itself.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RelayRecord {
     pub(crate) address: RelayAddress,
+    /// When it was added, or first heard of.
     pub(crate) added: UnixSeconds,
+    /// Whether the user added it.
+    #[serde(default)]
+    pub(crate) own: bool,
     pub(crate) info: Option<RelayInfo>,
     /// When it said so.
     #[serde(default)]
@@ -253,6 +257,9 @@ pub(crate) struct Purchase {
     pub(crate) proof: Option<GrantRequest>,
     /// The order that it was made for, if it was.
     pub(crate) order: Option<Ordered>,
+    /// What was ordered, as far as that is known: nothing else is signed.
+    #[serde(default)]
+    pub(crate) wanted: Option<Wanted>,
     pub(crate) at: UnixSeconds,
     pub(crate) state: PurchaseState,
 }

@@ -48,7 +48,7 @@ pub use self::{
     inquire::Inquired,
     leases::{Conflict, LeaseReport},
     notices::ExpiryNotice,
-    order::OpenOrder,
+    order::{ForSale, Later, OpenOrder, ProductForSale},
     pay::Doubtful,
     put::{FileReport, PutOptions, Stored},
     queue::{CreatedQueue, Mailbox, NewQueue, QueueReport, Received, send_to_queue},

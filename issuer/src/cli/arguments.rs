@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use scrip_protocol::{
     keys::PublicKey,
     ledger::{Currency, Money, Share},
+    manifest::Classes,
 };
 
 use crate::{
@@ -156,6 +157,17 @@ pub(super) enum OperatorCommand {
         /// Its public key, as `scrip-relay init` prints it.
         #[arg(long, value_name = "KEY")]
         key: PublicKey,
+        #[command(flatten)]
+        listed: ListedArguments,
+    },
+    /// Set where an operator's relay is: wallets learn it from the manifest. Without an address it is listed no more, and can redeem
+    /// all the same.
+    Address {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        listed: ListedArguments,
     },
     /// List the operators.
     List,
@@ -183,6 +195,32 @@ pub(super) enum OperatorCommand {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
+}
+
+/// What the manifest says of an operator besides its name and key.
+#[derive(Args, Debug)]
+pub(super) struct ListedArguments {
+    /// Where its relay is; may be repeated, the best address first.
+    #[arg(long = "address", value_name = "HOST[:PORT]")]
+    pub(super) addresses: Vec<String>,
+    /// What its relay serves.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Served::Queues, Served::Chunks])]
+    pub(super) serves: Vec<Served>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Served {
+    Queues,
+    Chunks,
+}
+
+impl ListedArguments {
+    pub(super) fn classes(&self) -> Classes {
+        Classes {
+            queues: self.serves.contains(&Served::Queues),
+            chunks: self.serves.contains(&Served::Chunks),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

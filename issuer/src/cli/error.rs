@@ -96,6 +96,7 @@ impl CliError {
                 CreateVouchersError::UnknownProduct { .. }
                 | CreateVouchersError::Count
                 | CreateVouchersError::ValidDays
+                | CreateVouchersError::TwoParts
                 | CreateVouchersError::NoOperator { .. },
             )
             | Self::AdminToken(
@@ -122,9 +123,14 @@ impl CliError {
                 | AuditorError::ValidDays
                 | AuditorError::Unknown { .. },
             )
-            | Self::Operators(AddOperatorError::Name | AddOperatorError::Key)
+            | Self::Operators(
+                AddOperatorError::Name
+                | AddOperatorError::Key
+                | AddOperatorError::Address
+                | AddOperatorError::Unknown { .. },
+            )
             | Self::Init(InitError::Manifest(_))
-            | Self::Start(StartError::Witnesses(_))
+            | Self::Start(StartError::Product(_) | StartError::Witnesses(_))
             | Self::Rotate(RotateError::Change(_))
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::File(_)
@@ -137,7 +143,9 @@ impl CliError {
             | Self::Serve(_)
             | Self::CodesLost { .. }
             | Self::Vouchers(
-                CreateVouchersError::Store(_) | CreateVouchersError::MadeBefore { .. },
+                CreateVouchersError::Store(_)
+                | CreateVouchersError::Manifest(_)
+                | CreateVouchersError::MadeBefore { .. },
             )
             | Self::Operators(_)
             | Self::Contract(ContractError::Store(_))

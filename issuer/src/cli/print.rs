@@ -37,7 +37,7 @@ impl Printer {
         let text = format!(
             "{address}\n\n\
              That is the vendor's address: wallets and relays need it. Next:\n  \
-             scrip-issuer --dir {directory} operator add --name NAME --key KEY\n  \
+             scrip-issuer --dir {directory} operator add --name NAME --key KEY --address HOST[:PORT]\n  \
              scrip-issuer --dir {directory} voucher create --product starter --count 1\n  \
              scrip-issuer --dir {directory} start"
         );
@@ -122,13 +122,20 @@ impl Printer {
                 "operator_id": operator.id,
                 "key": operator.key,
                 "added": operator.added.to_string(),
+                "addresses": operator.addresses,
+                "queues": operator.classes.queues,
+                "chunks": operator.classes.chunks,
             })
         });
         let text = match operators {
             [] => String::from("no operators; add one with `scrip-issuer operator add`"),
             some => {
                 let line = |operator: &OperatorRow| {
-                    format!("{}  {}  {}", operator.id, operator.added, operator.name)
+                    let at = match operator.addresses.as_slice() {
+                        [] => String::from("not listed: it has no address"),
+                        addresses => addresses.join(", "),
+                    };
+                    format!("{}  {}  {}  {at}", operator.id, operator.added, operator.name)
                 };
                 some.iter().map(line).collect::<Vec<_>>().join("\n")
             }
@@ -304,7 +311,7 @@ fn tokens_text(tokens: &[AdminTokenRow], now: UnixSeconds, none: &str) -> String
 
 /// The codes and what they are for.
 pub(super) fn vouchers_json(made: &NewVouchers) -> Value {
-    let codes: Vec<String> = made.codes.iter().map(ToString::to_string).collect();
+    let codes: Vec<String> = made.texts().collect();
     json!({
         "batch": made.batch,
         "product": made.product,

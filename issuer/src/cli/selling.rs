@@ -11,14 +11,13 @@ use super::{
     print::vouchers_json,
 };
 use crate::{
-    config::Config,
     sources::TransactionId,
     store::{Act, Refund, Store},
     vouchers::{self, Making, NewVouchers, VoucherCode},
 };
 
 pub(super) async fn vouchers(session: &Session, command: VoucherCommand) -> Result<(), CliError> {
-    let (config, store) = session.open_store().await?;
+    let (_, store) = session.open_store().await?;
     let done = match command {
         VoucherCommand::Create { product, count, valid_days, operator, format, out } => {
             let actor = Act::COMMAND_LINE;
@@ -26,7 +25,7 @@ pub(super) async fn vouchers(session: &Session, command: VoucherCommand) -> Resu
             let product = product.as_str();
             let making = Making { product, count, valid_days, operator, actor, nonce: None };
             let format = if session.printer.json { VoucherFormat::Json } else { format };
-            create(session, &config, &store, making, format, out.as_deref()).await
+            create(session, &store, making, format, out.as_deref()).await
         }
         VoucherCommand::List => list(session, &store).await,
         VoucherCommand::Cancel { batch } => cancel(session, &store, batch).await,
@@ -37,7 +36,6 @@ pub(super) async fn vouchers(session: &Session, command: VoucherCommand) -> Resu
 
 async fn create(
     session: &Session,
-    config: &Config,
     store: &Store,
     making: Making<'_>,
     format: VoucherFormat,
@@ -49,7 +47,7 @@ async fn create(
     }
     let mut rng = (session.rng)();
     let (clock, rng) = (&*session.clock, &mut &mut *rng);
-    let made = match vouchers::create(store, config, making, clock, rng).await {
+    let made = match vouchers::create(store, making, clock, rng).await {
         Ok(made) => made,
         Err(error) => {
             if let Some(out) = out {

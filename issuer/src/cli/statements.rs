@@ -47,8 +47,10 @@ async fn conclude_or_list(
             }
             session.printer.contracts(&all)
         }
-        // The other two are handled where they always were.
-        OperatorCommand::Add { .. } | OperatorCommand::List => Ok(()),
+        // The others are handled where they always were.
+        OperatorCommand::Add { .. } | OperatorCommand::Address { .. } | OperatorCommand::List => {
+            Ok(())
+        }
     }
 }
 

@@ -95,8 +95,10 @@ pack = {{ 0 = 8, 1 = 8, 2 = 6, 3 = 5, 4 = 4, 5 = 2, 6 = 1, 7 = 2 }}
 
 # A product that each wallet gets for nothing once a period: wallets cost nothing to make, so each has to work for it
 # (20 bits are about a second), and all together get no more than so many credits a day.
+# It is the product of this name, the same for all.
+# [products.free]
+# pack = {{ 0 = 4 }}
 # [sources.free]
-# product = "starter"
 # period = "30d"
 # work = 20
 # credits_per_day = 10000

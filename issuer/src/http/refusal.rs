@@ -75,7 +75,7 @@ impl Refusal {
                 PurchaseError::Used { .. } => ProblemType::PurchaseUsed,
                 PurchaseError::GrantUsed => ProblemType::GrantUsed,
                 PurchaseError::BudgetSpent => ProblemType::AllowanceExhausted,
-                PurchaseError::NoTestKeys | PurchaseError::Quantity(_) => {
+                PurchaseError::NoTestKeys | PurchaseError::Quantity => {
                     ProblemType::PurchaseUnverified
                 }
                 PurchaseError::Store(error) => store_problem(error),
@@ -152,7 +152,7 @@ impl Refusal {
                 }
                 PurchaseError::Source(SourceError::Unverified(detail)) => Some(detail),
                 PurchaseError::NoTestKeys => Some("it is of a test environment"),
-                PurchaseError::Quantity(_) => Some("the quantity is too large for one grant"),
+                PurchaseError::Quantity => Some("the quantity is too large for one grant"),
                 _ => None,
             },
             Self::Notification(NotificationError::Source(SourceError::NotificationUnverified(

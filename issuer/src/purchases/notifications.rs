@@ -61,7 +61,7 @@ impl Issuer {
                         effects.push(Effect::Complaint(what));
                         continue;
                     };
-                    match self.new_purchase(source, made.grant_id, purchase, false) {
+                    match self.new_purchase(source, made.grant_id, purchase, false).await {
                         Ok(mut new) => {
                             new.order = Some(order);
                             effects.push(Effect::Paid(new));

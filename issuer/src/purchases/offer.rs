@@ -1,46 +1,35 @@
-//! What is sold.
+//! Where what is sold can be bought.
+
+use std::sync::Arc;
 
 use scrip_protocol::{
-    credits::Credits,
     limits::MAX_WORK,
-    purchase::{Offer, OfferedAllowance, OfferedProduct, OfferedRest},
+    manifest::Product,
+    purchase::{Offer, OfferedAllowance, OfferedProduct},
 };
 
-use crate::{config::Product, issuer::Issuer};
+use crate::{issuer::Issuer, sources::Source};
 
 impl Issuer {
     /// `GET /v1/offer`
     pub fn offer(&self) -> Offer {
-        let offered = |(name, product): (&String, &Product)| {
-            let sold_at = |source: &&std::sync::Arc<dyn crate::sources::Source>| {
-                source.products().is_none_or(|products| products.contains(&name.as_str()))
+        let offered = |product: &Product| {
+            let sold_at = |source: &&Arc<dyn Source>| {
+                source.products().is_none_or(|products| products.contains(&product.name.as_str()))
             };
             let sources = self.inner.sources.iter().filter(|source| source.is_offered());
             OfferedProduct {
-                product: name.clone(),
-                pack: product.pack.clone(),
-                credits: product.pack.credits(),
-                rest: product.rest.as_ref().map(|rest| OfferedRest {
-                    pack: rest.pack.clone(),
-                    credits: rest.pack.credits(),
-                    after: rest.after.0,
-                }),
+                product: product.name.clone(),
                 sources: sources.filter(sold_at).map(|source| source.name().to_owned()).collect(),
             }
         };
-        let free = self.inner.config.sources.free.as_ref().map(|free| OfferedAllowance {
-            product: free.product.clone(),
-            period: free.period.0,
-            work: free.work.min(MAX_WORK),
-        });
-        Offer { products: self.inner.config.products.iter().map(offered).collect(), free }
-    }
-}
-
-impl Product {
-    /// What both parts are worth.
-    pub fn credits(&self) -> Credits {
-        let rest = self.rest.as_ref().map(|rest| rest.pack.credits());
-        Credits::total([self.pack.credits()].into_iter().chain(rest))
+        let free =
+            self.inner.config.sources.free.as_ref().map(|free| OfferedAllowance {
+                period: free.period.0,
+                work: free.work.min(MAX_WORK),
+            });
+        let manifest = self.manifest();
+        let on_sale = manifest.products().iter().filter(|product| product.on_sale);
+        Offer { products: on_sale.map(offered).collect(), free }
     }
 }

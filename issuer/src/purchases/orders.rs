@@ -17,6 +17,7 @@ use super::PurchaseError;
 use crate::{
     grants::answer,
     issuer::Issuer,
+    ring::Ring,
     sources::SourceError,
     store::{OrderRow, StoreError},
 };
@@ -65,7 +66,11 @@ impl Issuer {
         secret: &GrantSecret,
         product: &str,
     ) -> Result<OrderAnswer, OrderError> {
-        let sold = self.inner.config.products.get(product).ok_or(OrderError::ProductUnknown)?;
+        let on_sale =
+            |ring: &Ring| ring.manifest.product(product).is_some_and(|listed| listed.on_sale);
+        if !on_sale(&*self.ring_that(on_sale).await) {
+            return Err(OrderError::ProductUnknown);
+        }
         let sources: Vec<_> =
             self.inner.sources.iter().filter(|source| source.takes_orders_for(product)).collect();
         if sources.is_empty() {
@@ -95,7 +100,7 @@ impl Issuer {
                 }
             }
         }
-        Ok(OrderAnswer { order: order.id, product: order.product, credits: sold.credits(), pay })
+        Ok(OrderAnswer { order: order.id, product: order.product, pay })
     }
 
     /// `POST /v1/grants` with an order: the grant that its payment became.

@@ -1,7 +1,12 @@
-//! The free allowance: a product that each installation gets once a period, within a budget.
+//! The free allowance: the product `free`, which each installation gets once a period, within a budget.
 
 use futures_util::future::BoxFuture;
-use scrip_protocol::{id::VendorId, limits::MAX_WORK, purchase::GrantRequest, time::UnixSeconds};
+use scrip_protocol::{
+    id::VendorId,
+    limits::MAX_WORK,
+    purchase::{FREE, GrantRequest},
+    time::UnixSeconds,
+};
 use scrip_runtime::config::HumanDuration;
 use serde::Deserialize;
 
@@ -15,8 +20,6 @@ const LATE: u64 = 900;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreeConfig {
-    /// What is given away.
-    pub product: String,
     /// How often to one installation.
     #[serde(default = "default_period")]
     pub period: HumanDuration,
@@ -62,7 +65,7 @@ impl Source for FreeSource {
     }
 
     fn products(&self) -> Option<Vec<&str>> {
-        Some(vec![self.config.product.as_str()])
+        Some(vec![FREE])
     }
 
     fn takes_orders_for(&self, _product: &str) -> bool {
@@ -82,8 +85,7 @@ impl Source for FreeSource {
                 .map_err(|_| SourceError::Unverified("the installation did not sign this"))?;
             let mut transaction = allowance.installation.as_bytes().to_vec();
             transaction.extend_from_slice(&allowance.period.to_be_bytes());
-            let verified =
-                Verified::new(TransactionId::new(transaction), self.config.product.as_str());
+            let verified = Verified::new(TransactionId::new(transaction), FREE);
             Ok(Verified {
                 lapsed: (!self.is_of_this_period(allowance.period, asked.now))
                     .then_some(SourceError::Unverified("the allowance is of another period")),

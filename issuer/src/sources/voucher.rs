@@ -1,7 +1,7 @@
 //! Vouchers: codes that the vendor gave out, and knows by their hashes.
 
 use futures_util::future::BoxFuture;
-use scrip_protocol::purchase::GrantRequest;
+use scrip_protocol::purchase::{GrantRequest, VoucherText};
 
 use super::{Asked, Source, SourceError, TransactionId, Verified};
 use crate::{store::Store, vouchers::VoucherCode};
@@ -29,15 +29,19 @@ impl Source for VoucherSource {
             let GrantRequest::Voucher { code } = asked.request else {
                 return Err(SourceError::Unknown);
             };
-            let code: VoucherCode = code.parse().map_err(|_| SourceError::VoucherMistyped)?;
+            let typed = VoucherText::split(code);
+            let code: VoucherCode = typed.code.parse().map_err(|_| SourceError::VoucherMistyped)?;
             let hash = code.hash();
             let found = self.store.voucher(&hash).await?.ok_or(SourceError::VoucherUnknown)?;
             let (voucher, reseller) = (found.voucher, found.operator);
+            if !typed.may_be(&voucher.product) {
+                return Err(SourceError::VoucherUnknown);
+            }
             // A voucher that was used stays what it was: whoever used it may ask again.
             let lapsed =
                 (voucher.last_day < asked.now.day()).then_some(SourceError::VoucherExpired);
             let verified = Verified::new(TransactionId::new(hash), voucher.product);
-            Ok(Verified { sold: Some(voucher.pack), lapsed, reseller, ..verified })
+            Ok(Verified { lapsed, reseller, ..verified })
         })
     }
 }

@@ -11,7 +11,8 @@ use futures_util::future::join_all;
 use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{BatchDigest, GrantId, KeyId, OperatorId, VendorId},
-    keys::{PublicKey, Signature},
+    keys::{Signature, SigningKey},
+    manifest::Classes,
     redemption::{InvalidReason, ItemResult, RedemptionItem},
     renewal::Renewal,
     spend::{Binding, Commitment},
@@ -22,9 +23,9 @@ use scrip_runtime::steps::Steps;
 
 use super::{
     Act, Action, AddedBatch, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial,
-    ManifestVersion, Minted, NewPurchase, NewRenewal, NewVoucher, NewVoucherBatch,
-    PurchaseRecorded, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord, Store,
-    StoreError, StoredPack, TokenTaken, TxError, dump::everything,
+    ManifestVersion, Minted, NewOperator, NewPurchase, NewRenewal, NewVoucher, NewVoucherBatch,
+    OperatorRow, PurchaseRecorded, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord,
+    Store, StoreError, StoredPack, TokenTaken, TxError, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -44,12 +45,7 @@ fn grant_id(number: u8) -> GrantId {
 }
 
 fn voucher(number: u8) -> NewVoucher {
-    NewVoucher {
-        code_hash: [number; 32],
-        product: "starter".into(),
-        pack: Pack::new([(exponent(0), 3), (exponent(4), 1)]).unwrap(),
-        last_day: TODAY,
-    }
+    NewVoucher { code_hash: [number; 32], product: "starter".into(), last_day: TODAY }
 }
 
 /// One batch however often it is asked for at once, its codes used and cancelled.
@@ -113,7 +109,7 @@ fn purchase(source: &'static str, transaction: &[u8], grant_id: GrantId) -> NewP
         source,
         transaction: TransactionId::new(transaction),
         grant_id,
-        grant: GrantRow::new("starter", voucher(1).pack),
+        grant: GrantRow::new("starter", sold()),
         day: TODAY,
         account: None,
         order: None,
@@ -123,6 +119,10 @@ fn purchase(source: &'static str, transaction: &[u8], grant_id: GrantId) -> NewP
         reseller: None,
         lapsed: false,
     }
+}
+
+fn sold() -> Pack {
+    Pack::new([(exponent(0), 3), (exponent(4), 1)]).unwrap()
 }
 
 fn pack(number: u8) -> StoredPack {
@@ -264,7 +264,7 @@ async fn vouchers_become_grants_once(store: &Store) {
         None,
         "all or nothing"
     );
-    assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().voucher.pack, voucher(1).pack);
+    assert_eq!(store.voucher(&[1; 32]).await.unwrap().unwrap().voucher.product, "starter");
     let use_it = async |code: u8, grant: u8, lapsed: bool| {
         let new = NewPurchase { lapsed, ..purchase("voucher", &[code; 32], grant_id(grant)) };
         store.record_purchase(&new).await.unwrap()
@@ -274,7 +274,7 @@ async fn vouchers_become_grants_once(store: &Store) {
         panic!("granted")
     };
     assert_eq!((grant.product.as_str(), grant.minted), ("starter", Minted::Nothing));
-    assert_eq!(grant.pack, voucher(1).pack);
+    assert_eq!(grant.pack, sold());
     assert_eq!(use_it(1, 1, true).await, PurchaseRecorded::Granted(grant.clone(), true));
     assert_eq!(use_it(1, 2, false).await, PurchaseRecorded::Used);
     assert_eq!(use_it(2, 1, false).await, PurchaseRecorded::GrantUsed);
@@ -333,17 +333,16 @@ async fn tokens_stay_within_the_pack(stores: &[Store]) {
 async fn operators_are_distinct(stores: &[Store]) {
     let store = &stores[0];
     let add = |number: u8, name: &'static str, store: Store| async move {
-        let (id, key) = (
-            OperatorId::from_bytes([number; 32]),
-            PublicKey::from_bytes([number; 32]).expect("a key"),
-        );
-        store.add_operator(&id, &key, name, TODAY, &act()).await.unwrap()
+        let key = SigningKey::from_seed(&[number; 32]).public();
+        let (addresses, classes) = (&[String::from("a:1"), "b".into()], Classes::ALL);
+        let new = NewOperator { key: &key, name, addresses, classes };
+        store.add_operator(&new, TODAY, &act()).await.unwrap()
     };
     assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Added);
     assert_eq!(add(1, "one", store.clone()).await, AddedOperator::Before);
     let taken = AddedOperator::KeyTaken { name: "one".into() };
     assert_eq!(add(1, "two", store.clone()).await, taken);
-    assert_eq!(add(2, "one", store.clone()).await, AddedOperator::NameTaken);
+    assert_eq!(add(2, "One", store.clone()).await, AddedOperator::NameTaken);
     let names = ["a", "b", "c", "d"];
     let added = names.iter().zip(10..).map(|(name, number)| {
         add(number, name, stores[usize::from(number) % stores.len()].clone())
@@ -351,7 +350,15 @@ async fn operators_are_distinct(stores: &[Store]) {
     assert!(join_all(added).await.iter().all(|added| *added == AddedOperator::Added));
     let numbers: Vec<i64> = store.operators().await.unwrap().iter().map(|o| o.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
-    let found = store.operator(&OperatorId::from_bytes([1; 32])).await.unwrap().unwrap();
+    let queues = Classes { queues: true, chunks: false };
+    assert!(store.list_operator("one", &["c:3".into()], queues, &act()).await.unwrap());
+    assert!(!store.list_operator("none", &[], queues, &act()).await.unwrap());
+    let listed = |row: &OperatorRow| (row.name.clone(), row.addresses.join(","), row.classes);
+    let all: Vec<_> = store.operators().await.unwrap().iter().map(listed).collect();
+    assert_eq!(all[0], ("one".into(), "c:3".into(), queues));
+    assert!(all[1..].iter().all(|one| (one.1.as_str(), one.2) == ("a:1,b", Classes::ALL)));
+    let id = OperatorId::of(&SigningKey::from_seed(&[1; 32]).public());
+    let found = store.operator(&id).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.added, found.number), ("one", TODAY, 1));
     assert!(store.operator(&OperatorId::from_bytes([99; 32])).await.unwrap().is_none());
 }

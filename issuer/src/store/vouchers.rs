@@ -7,7 +7,6 @@ use sqlx::Row;
 
 pub use self::batches::{AddedBatch, NewVoucherBatch, VoucherBatchRow};
 use super::{Store, StoreError, Tx, TxError, rows};
-use crate::pack::Pack;
 
 /// A voucher as it is stored: by the hash of its code, with what it was sold for.
 #[derive(Clone, Debug)]
@@ -16,8 +15,6 @@ pub struct NewVoucher {
     pub code_hash: [u8; 32],
     /// The product's name.
     pub product: String,
-    /// The product's pack when the voucher was made: what was sold is what is delivered.
-    pub pack: Pack,
     /// The last UTC day on which it can be used.
     pub last_day: Day,
 }
@@ -44,12 +41,11 @@ impl Store {
 impl Tx<'_> {
     async fn insert_voucher(&mut self, voucher: &NewVoucher, batch: i64) -> Result<(), TxError> {
         let sql = "-- insert_voucher()
-            INSERT INTO vouchers (code_hash, product, pack, last_day, batch)
-            VALUES ($1, $2, $3, $4, $5)";
+            INSERT INTO vouchers (code_hash, product, last_day, batch)
+            VALUES ($1, $2, $3, $4)";
         sqlx::query(sql)
             .bind(voucher.code_hash.as_slice())
             .bind(voucher.product.as_str())
-            .bind(voucher.pack.to_string())
             .bind(i64::from(voucher.last_day.0))
             .bind(batch)
             .execute(self.connection())
@@ -59,17 +55,15 @@ impl Tx<'_> {
 
     async fn voucher(&mut self, code_hash: &[u8; 32]) -> Result<Option<VoucherRow>, TxError> {
         let sql = "-- voucher()
-            SELECT vouchers.product, vouchers.pack, vouchers.last_day, voucher_batches.operator
+            SELECT vouchers.product, vouchers.last_day, voucher_batches.operator
             FROM vouchers LEFT JOIN voucher_batches ON voucher_batches.batch = vouchers.batch
             WHERE vouchers.code_hash = $1";
         let row =
             sqlx::query(sql).bind(code_hash.as_slice()).fetch_optional(self.connection()).await?;
         let Some(row) = row else { return Ok(None) };
-        let damaged = || StoreError::Damaged { table: "vouchers" };
         let voucher = NewVoucher {
             code_hash: *code_hash,
             product: row.try_get("product")?,
-            pack: row.try_get::<&str, _>("pack")?.parse().map_err(|_| damaged())?,
             last_day: Day(rows::integer(&row, "last_day", "vouchers")?),
         };
         Ok(Some(VoucherRow { voucher, operator: row.try_get("operator")? }))

@@ -22,16 +22,13 @@ use crate::{
 const DAY: u64 = 86_400;
 const WORK: u32 = 6;
 
-/// A vendor that gives `single` away, at most three a day, and issues half of `big` after 14 days.
+/// A vendor that gives `free` away, at most three a day, and issues half of `big` after 14 days.
 async fn vendor() -> (TestIssuer, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::sqlite(directory.path()).unwrap();
-    setup.config.sources.free = Some(FreeConfig {
-        product: "single".into(),
-        period: HumanDuration(30 * DAY),
-        work: WORK,
-        credits_per_day: 6,
-    });
+    setup.config.sources.free =
+        Some(FreeConfig { period: HumanDuration(30 * DAY), work: WORK, credits_per_day: 6 });
+    setup.config.set_product("free", [(k(1), 1)]).unwrap();
     setup.config.set_product("big", [(k(0), 4), (k(1), 2), (k(2), 1)]).unwrap();
     let pack = setup.config.products["starter"].pack.clone();
     setup.config.products.get_mut("big").unwrap().rest =
@@ -65,7 +62,7 @@ async fn an_installation_gets_its_allowance_once_a_period_within_the_budget() {
     let free = |number, index| GrantRequest::Free(allowance(&vendor, number, &secret(index)));
 
     let grant = granted(ask(issuer, &secret(0), &free(1, 0)).await);
-    assert_eq!((grant.product.as_str(), grant.credits.0, grant.test), ("single", 2, false));
+    assert_eq!((grant.product.as_str(), grant.credits.0, grant.test), ("free", 2, false));
     assert_eq!(granted(ask(issuer, &secret(0), &free(1, 0)).await), grant, "the same again");
     let twice = ask(issuer, &secret(1), &free(1, 1)).await;
     assert_eq!(twice.problem(), ProblemType::AllowanceUsed);
@@ -220,13 +217,13 @@ async fn what_is_not_sold_is_not_ordered() {
     let offer: Offer =
         serde_json::from_slice(&get(issuer, "/v1/offer", None).await.success(media::JSON)).unwrap();
     let of = |name: &str| offer.products.iter().find(|one| one.product == name).unwrap();
-    assert_eq!(of("single").sources, ["free", "voucher"]);
+    assert_eq!(of("free").sources, ["free", "voucher"]);
     assert_eq!(of("starter").sources, ["voucher"]);
-    assert_eq!(
-        of("big").rest.as_ref().map(|rest| (rest.credits.0, rest.after)),
-        Some((12, 14 * DAY))
-    );
-    assert_eq!(offer.free.map(|free| (free.product, free.work)), Some(("single".into(), WORK)));
+    assert_eq!(of("big").sources, ["voucher"]);
+    assert_eq!(offer.free.map(|free| (free.period, free.work)), Some((30 * DAY, WORK)));
+    let manifest = issuer.manifest();
+    let rest = manifest.product("big").unwrap().rest.as_ref().unwrap();
+    assert_eq!((rest.pack.credits().0, rest.after), (12, 14 * DAY));
 }
 
 /// A database of an older program: its vouchers keep what they were, used or not.

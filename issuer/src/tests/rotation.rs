@@ -25,7 +25,6 @@ use super::support::*;
 use crate::{
     Change, ChangeError, Issuer, RotateError, Rotation, StartError, alerts,
     past::Dropped,
-    store::Store,
     testing::{Setup, TestIssuer, rng_factory},
 };
 
@@ -413,46 +412,4 @@ async fn what_is_past_is_dropped_and_the_sums_stay() {
     let results = outcome(&vendor, &batch, answer).results;
     assert_eq!(results, [ItemResult::Expired; STARTER.len()], "nothing is redeemed twice");
     setup.open().await.unwrap();
-}
-
-/// A database of version 0001 opens, keeps what it promised, and goes on.
-#[tokio::test]
-async fn a_database_of_the_first_version_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let setup = Setup::sqlite(directory.path()).unwrap();
-    restore(&setup.config.database, include_str!("databases/0001.sql")).await;
-    setup.clock.set(UnixSeconds(1_795_255_200)); // 2026-11-21
-    let vendor = setup.open().await.unwrap();
-    let issuer = &vendor.issuer;
-    let (wallet, held) = (Wallet::new(1), issuer.manifest());
-    assert_eq!((held.version(), held.epochs().len(), held.keys().count()), (1, 1, 3));
-    let secret = wallet.secret(issuer, 0);
-    let code = "QJ1W-Y07V-Z483-ZZNX-T660-J1FQ-9NPS";
-    use_voucher(issuer, Some(&secret), code).await.success(media::JSON);
-    let (blindings, request) = wallet.blind(issuer, 0, &STARTER);
-    let path = "/v1/issuance";
-    let answer = post(issuer, path, media::ISSUANCE_REQUEST, Some(&secret), request.encode()).await;
-    finish(issuer, blindings, &answer.success(media::ISSUANCE_ANSWER));
-    assert_eq!(issuer.store().operators().await.unwrap().len(), 1);
-
-    issuer.tend_keys().await.unwrap();
-    assert_eq!(issuer.manifest().version(), 1, "the first epoch has 180 days");
-    vendor.clock.set(windows(issuer, 0).issue_until.minus(7 * DAY));
-    issuer.tend_keys().await.unwrap();
-    issuer.manifest().may_follow(&held, vendor.clock.now()).unwrap();
-    assert_eq!(windows(issuer, 1).issue_from, windows(issuer, 0).issue_until);
-    vendor.clock.set(windows(issuer, 1).issue_from);
-    Wallet::new(2).buy(issuer).await;
-}
-
-/// Writes a dump into a new file.
-async fn restore(url: &str, dump: &'static str) {
-    use sqlx::{ConnectOptions, Connection, Executor, any::AnyConnectOptions};
-    sqlx::any::install_default_drivers();
-    let options: AnyConnectOptions = format!("{url}?mode=rwc").parse().unwrap();
-    let mut connection = options.disable_statement_logging().connect().await.unwrap();
-    connection.execute(sqlx::raw_sql(dump)).await.unwrap();
-    connection.close().await.unwrap();
-    let store = Store::open(url, 1, false).await.unwrap();
-    store.close().await;
 }

@@ -7,6 +7,7 @@
 use std::{fmt, str::FromStr};
 
 use rand_core::{CryptoRng, RngCore};
+use scrip_protocol::purchase::VoucherText;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use zeroize::ZeroizeOnDrop;
@@ -49,14 +50,16 @@ impl VoucherCode {
     }
 }
 
-/// As typed: upper or lower case, with any dashes and spaces; `O` is read as 0, `I` and `L` as 1.
+/// As typed: upper or lower case, with any dashes and spaces; `O` is read as 0, `I` and `L` as 1. What it buys may stand
+/// before it.
 impl FromStr for VoucherCode {
     type Err = ParseVoucherError;
 
     fn from_str(text: &str) -> Result<Self, ParseVoucherError> {
         let mut code = Self([0; LENGTH]);
+        let code_alone = VoucherText::split(text).code;
         let typed =
-            text.bytes().filter(|byte| !matches!(byte, b'-' | b' ' | b'\t' | b'\r' | b'\n'));
+            code_alone.bytes().filter(|byte| !matches!(byte, b'-' | b' ' | b'\t' | b'\r' | b'\n'));
         let mut length = 0;
         for byte in typed {
             let slot = code.0.get_mut(length).ok_or(ParseVoucherError)?;
@@ -148,6 +151,7 @@ mod tests {
                 text.to_lowercase(),
                 text.replace('-', ""),
                 format!(" {} \n", text.replace('-', " ")),
+                format!("starter: {text}"),
                 text.replace('0', "o").replace('1', "l"),
             ] {
                 assert_eq!(typed.parse::<VoucherCode>().unwrap().hash(), code.hash(), "{typed}");

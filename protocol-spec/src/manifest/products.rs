@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{EpochBody, ManifestError, SuccessionError};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::credits::Exponent;
+use crate::credits::{Credits, Exponent};
 use crate::limits::MAX_PRODUCTS;
-use crate::pack::{Pack, PackError};
+use crate::pack::Pack;
 use crate::text::is_product_name;
 
 /// A product: what every buyer of it gets, for ever.
@@ -47,12 +47,9 @@ impl Product {
         [Some(&self.pack), self.rest.as_ref().map(|rest| &rest.pack)].into_iter().flatten()
     }
 
-    /// What so many of it are at once.
-    ///
-    /// # Errors
-    /// [`PackError::BadSize`] where that is nothing, or too much.
-    pub fn sold(&self, quantity: u16) -> Result<Pack, PackError> {
-        self.pack.times(quantity)
+    /// What both parts are worth.
+    pub fn credits(&self) -> Credits {
+        Credits::total(self.packs().map(Pack::credits))
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {

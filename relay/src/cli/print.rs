@@ -45,11 +45,14 @@ impl Printer {
         let Initialisation { made: Initialised { operator_key, address }, name } = initialisation;
         let directory = directory.display().to_string();
         let shown = shell_quoted(&directory);
-        let add =
-            format!("scrip-issuer operator add --name {} --key {operator_key}", shell_quoted(name));
+        let add = format!(
+            "scrip-issuer operator add --name {} --key {operator_key} --address {}",
+            shell_quoted(name),
+            address.authority
+        );
         let text = format!(
             "{address}\n\n\
-             That is the relay's address: wallets need it. The operator's key is {operator_key}.\n\
+             That is the relay's address: wallets find it in the vendor's manifest. The operator's key is {operator_key}.\n\
              Before the vendor pays for anything, it has to run\n  \
              {add}\n\
              Then\n  \

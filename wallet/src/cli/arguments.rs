@@ -208,8 +208,8 @@ pub(super) struct RestoreArguments {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct BuyArguments {
-    /// A voucher's code; `-` reads it from standard input
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["apple", "google", "order", "free"])]
+    /// A voucher: what it buys, a colon, and its code; `-` reads it from standard input
+    #[arg(long, value_name = "PRODUCT:CODE", conflicts_with_all = ["apple", "google", "order", "free"])]
     pub(super) voucher: Option<String>,
     /// A file with the signed transaction of a purchase in Apple's App Store
     #[arg(long, value_name = "FILE", conflicts_with_all = ["google", "free"])]
@@ -223,6 +223,9 @@ pub(super) struct BuyArguments {
     /// The vendor's free allowance of this period
     #[arg(long)]
     pub(super) free: bool,
+    /// How many of the product were paid for at once, where the place of the purchase let you choose
+    #[arg(long, value_name = "N", conflicts_with_all = ["voucher", "free"])]
+    pub(super) quantity: Option<u16>,
 }
 
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::{io::Read, path::Path};
 use scrip_protocol::{
     credits::Credits,
     limits::MAX_GRANT_REQUEST,
-    purchase::{GrantRequest, Offer, OrderAnswer},
+    purchase::{GrantRequest, OrderAnswer},
 };
 
 use super::{
@@ -15,17 +15,18 @@ use super::{
     output::{counted, table},
     session::Session,
 };
-use crate::{OpenOrder, Restocking, When};
+use crate::{ForSale, OpenOrder, Restocking, When};
 
 pub(super) async fn buy(session: &Session, arguments: BuyArguments) -> Result<(), CliError> {
     let order = arguments.order;
+    let quantity = arguments.quantity;
     let proof = proof(arguments)?;
     let wallet = session.open().await?;
     if session.when == When::Now {
         manifest::look_now(&wallet).await?;
     }
     let bought = match proof {
-        Some(proof) => wallet.buy_with(proof, order).await?,
+        Some(proof) => wallet.buy_times(proof, order, quantity).await?,
         None => wallet.buy_free().await?,
     };
     let ripe = wallet.balance().await?.ripe;
@@ -90,7 +91,7 @@ pub(super) async fn restock(
 
 /// What is to be shown to the vendor; `None` for the free allowance.
 fn proof(arguments: BuyArguments) -> Result<Option<GrantRequest>, CliError> {
-    let BuyArguments { voucher, apple, google, order, free: _ } = arguments;
+    let BuyArguments { voucher, apple, google, order, free: _, quantity: _ } = arguments;
     if let Some(code) = voucher {
         let code = if code == "-" {
             read_line(std::io::stdin().lock(), Path::new("standard input"))?
@@ -128,17 +129,17 @@ pub(super) async fn offer(session: &Session) -> Result<(), CliError> {
     session.output.show(&offer, show_offer)
 }
 
-fn show_offer(offer: &Offer) -> String {
+fn show_offer(offer: &ForSale) -> String {
     let rows: Vec<Vec<String>> = offer
         .products
         .iter()
         .map(|product| {
             let later = product
-                .rest
+                .later
                 .as_ref()
                 .map(|rest| format!(" and {} after {} days", rest.credits, rest.after / 86_400));
             vec![
-                plain(&product.product),
+                product.product.clone(),
                 format!("{}{}", product.credits, later.unwrap_or_default()),
                 plain(&product.sources.join(", ")),
             ]
@@ -147,8 +148,7 @@ fn show_offer(offer: &Offer) -> String {
     let mut text = table(&["product", "credits", "paid by"], &rows);
     if let Some(free) = &offer.free {
         text += &format!(
-            "free: {} every {} days, with `scrip buy --free`\n",
-            plain(&free.product),
+            "the product `free` costs nothing every {} days: `scrip buy --free`\n",
             free.period / 86_400
         );
     }
@@ -176,8 +176,7 @@ pub(super) async fn order(session: &Session, arguments: OrderArguments) -> Resul
 }
 
 fn show_order(order: &OrderAnswer) -> String {
-    let mut lines =
-        vec![format!("Order {} for {}: {}.", order.order, plain(&order.product), order.credits)];
+    let mut lines = vec![format!("Order {} for {}.", order.order, plain(&order.product))];
     for page in &order.pay {
         lines.push(format!("Pay at {}: {}", page.source, page.url));
     }

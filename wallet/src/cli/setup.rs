@@ -15,7 +15,7 @@ use super::{
     care::inquired_lines,
     error::CliError,
     manifest,
-    output::{counted, note, table},
+    output::{counted, note, printable, table},
     session::Session,
     ways,
 };
@@ -257,7 +257,14 @@ pub(super) async fn add_relay(session: &Session, address: &RelayAddress) -> Resu
     let relay = wallet.add_relay(address).await?;
     wallet.close().await?;
     session.output.show(&relay, |relay| {
-        format!("Added {} ({}).", relay.name.as_deref().unwrap_or("a relay"), relay.address)
+        let shows = match &relay.listed {
+            Some(_) => "",
+            None => {
+                " It is not on the vendor's list: whoever sees that this wallet uses it can tell the wallet from others."
+            }
+        };
+        let name = relay.name.as_deref().unwrap_or("a relay");
+        format!("Added {name} ({}).{shows}", relay.address)
     })
 }
 
@@ -267,11 +274,16 @@ pub(super) async fn list_relays(session: &Session) -> Result<(), CliError> {
     wallet.close().await?;
     session.output.show(&relays, |relays| {
         if relays.is_empty() {
-            return "No relays. Add one with `scrip relay add ADDRESS`.".to_owned();
+            return "No relays. The vendor's manifest lists them: it comes with the first purchase. `scrip relay add \
+                    ADDRESS` adds one of your own."
+                .to_owned();
         }
         let rows: Vec<Vec<String>> = relays.iter().map(relay_row).collect();
         let header = ["name", "queue", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "days", "address"];
-        let mut text = format!("{}Prices are credits for 30 days.", table(&header, &rows));
+        let mut text = format!(
+            "{}Prices are credits for 30 days. A relay with * is your own addition, and not on the vendor's list.",
+            table(&header, &rows)
+        );
         for relay in relays {
             if let Some(at) = relay.caught {
                 text += &format!(
@@ -341,7 +353,10 @@ fn relay_row(relay: &RelayReport) -> Vec<String> {
     let price = |price: Option<u32>| price.map_or("?".to_owned(), |price| price.to_string());
     let prices = relay.prices.as_ref();
     vec![
-        relay.name.clone().unwrap_or_default(),
+        match &relay.listed {
+            Some(listed) => listed.clone(),
+            None => format!("{} *", printable(relay.name.as_deref().unwrap_or_default())),
+        },
         price(prices.map(|prices| prices.queue)),
         price(prices.map(|prices| prices.chunk_64k)),
         price(prices.map(|prices| prices.chunk_256k)),

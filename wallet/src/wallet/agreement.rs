@@ -129,8 +129,8 @@ impl Wallet {
     /// only the manifest in question names would say what its maker wants.
     async fn counted_operators(&self) -> Result<BTreeSet<OperatorId>, WalletError> {
         let relays = self.store.all::<RelayRecord>().await?;
-        let mut counted: BTreeSet<OperatorId> =
-            relays.into_iter().map(|relay| relay.address.id).collect();
+        let own = relays.into_iter().filter(|relay| relay.own);
+        let mut counted: BTreeSet<OperatorId> = own.map(|relay| relay.address.id).collect();
         if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
             let manifest = Manifest::open(&held.manifest.0, &self.vendor.id)?;
             counted.extend(manifest.operators().iter().map(Operator::id));
@@ -262,7 +262,8 @@ impl Wallet {
 
     /// All relays, in the order in which they are asked.
     async fn relays_to_ask(&self) -> Result<Vec<RelayAddress>, WalletError> {
-        let mut relays = self.store.all::<RelayRecord>().await?;
+        let relays = self.known_relays().await?;
+        let mut relays: Vec<RelayRecord> = relays.into_iter().map(|one| one.record).collect();
         let mut known: BTreeSet<OperatorId> = BTreeSet::new();
         if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
             if !self.is_agreed(&held.agreed()).await? {

@@ -3,9 +3,10 @@
 use scrip_protocol::{
     credits::Credits,
     id::decode_base64url,
-    issuance::GrantAnswer,
+    issuance::{GrantAnswer, OtherGrant, Wanted},
+    manifest::Manifest,
     problem::{Fault, ProblemType},
-    purchase::{Allowance, GrantRequest, OrderId},
+    purchase::{Allowance, FREE, GrantRequest, OrderId, VoucherText},
     seed::GrantSecret,
     time::UnixSeconds,
 };
@@ -56,10 +57,24 @@ impl Wallet {
         proof: GrantRequest,
         order: Option<OrderId>,
     ) -> Result<Bought, WalletError> {
+        self.buy_times(proof, order, None).await
+    }
+
+    /// The same where so many of the product were paid for at once; `None` for what Apple's transaction says, and else one.
+    ///
+    /// # Errors
+    /// [`WalletError`], as for [`Wallet::buy`].
+    pub async fn buy_times(
+        &self,
+        proof: GrantRequest,
+        order: Option<OrderId>,
+        quantity: Option<u16>,
+    ) -> Result<Bought, WalletError> {
         let _one_at_a_time = self.buying.lock().await;
         let purchases = self.store.all::<Purchase>().await?;
         let same = purchases.iter().find(|purchase| purchase.proof.as_ref() == Some(&proof));
-        let purchase = match same.cloned() {
+        let quantity = quantity.or_else(|| quantity_of(&proof));
+        let mut purchase = match same.cloned() {
             Some(purchase) if is_issued(&purchase) => return Err(WalletError::VoucherUsedHere),
             Some(purchase) => once_more(purchase),
             None => {
@@ -73,10 +88,14 @@ impl Wallet {
                     GrantRequest::Google { .. } => {
                         self.paid_with(ordered(&purchases, order)?, proof).await?
                     }
-                    _ => self.begin(&purchases, Some(proof), PurchaseState::Asked).await?,
+                    _ => self.begin(&purchases, Some(proof), None, PurchaseState::Asked).await?,
                 }
             }
         };
+        if let (Some(quantity), Some(wanted)) = (quantity, &mut purchase.wanted) {
+            wanted.quantity = quantity;
+            self.store.commit(Changes::default().put(&purchase)).await?;
+        }
         self.finish_purchase(purchase).await
     }
 
@@ -113,6 +132,7 @@ impl Wallet {
         &self,
         purchases: &[Purchase],
         proof: Option<GrantRequest>,
+        wanted: Option<Wanted>,
         state: PurchaseState,
     ) -> Result<Purchase, WalletError> {
         let last = purchases.iter().map(|purchase| purchase.grant).max();
@@ -120,6 +140,7 @@ impl Wallet {
             grant: last.map_or(0, |last| last.saturating_add(1)),
             proof,
             order: None,
+            wanted,
             at: self.now(),
             state,
         };
@@ -162,7 +183,18 @@ impl Wallet {
         purchase: &mut Purchase,
     ) -> Result<(), WalletError> {
         // The code is worth money: it is shown to nobody before what it buys can be signed under keys that everybody has.
-        self.manifest_to_buy_under().await?;
+        let manifest = self.manifest_to_buy_under().await?;
+        match wanted(purchase, &manifest) {
+            Ok(wanted) => purchase.wanted = wanted,
+            Err(error) => {
+                // Nothing was shown to anybody yet, so that nothing has to be finished.
+                if purchase.order.is_none() {
+                    let name = purchase.grant.to_be_bytes();
+                    self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
+                }
+                return Err(error);
+            }
+        }
         for _ in 0..MAX_SKIPPED {
             let secret = self.secret_of(purchase);
             let request = self.request_of(purchase);
@@ -174,6 +206,8 @@ impl Wallet {
             self.at("wallet.grant.after_answer");
             match answer {
                 Ok(answer) => {
+                    // Whatever else is granted stays where it is: asked for again, it may be what was ordered.
+                    check_grant(purchase, &manifest, &answer, self.now())?;
                     purchase.state = PurchaseState::Granted { answer };
                     self.store.commit(Changes::default().put(&*purchase)).await?;
                     self.at("wallet.grant.stored");
@@ -268,6 +302,51 @@ fn ordered(purchases: &[Purchase], order: Option<OrderId>) -> Result<Purchase, W
     found.cloned().map(once_more).ok_or_else(|| WalletError::OrderNotHere(name()))
 }
 
+/// What was ordered, by the manifest's name; `None` for what a restore found.
+fn wanted(purchase: &Purchase, manifest: &Manifest) -> Result<Option<Wanted>, WalletError> {
+    let listed = || manifest.products().iter().map(|product| product.name.clone()).collect();
+    let not_listed = |product: &str| WalletError::ProductNotListed {
+        product: product.to_owned(),
+        listed: listed(),
+    };
+    let wanted = match (&purchase.wanted, &purchase.proof) {
+        (Some(wanted), _) => wanted.clone(),
+        (None, Some(GrantRequest::Free(_))) => Wanted::one(FREE),
+        (None, Some(GrantRequest::Voucher { code })) => {
+            let text = VoucherText::split(code);
+            match (text.product, manifest.products()) {
+                // The only product there is is what every voucher buys.
+                (None, [only]) => Wanted::one(&*only.name),
+                (None, _) => return Err(WalletError::VoucherWithoutProduct { listed: listed() }),
+                (Some(named), all) => {
+                    let found = all.iter().find(|product| text.may_be(&product.name));
+                    Wanted::one(&*found.ok_or_else(|| not_listed(named))?.name)
+                }
+            }
+        }
+        (None, _) => return Ok(None),
+    };
+    match manifest.product(&wanted.product) {
+        Some(_) => Ok(Some(wanted)),
+        None => Err(not_listed(&wanted.product)),
+    }
+}
+
+/// Nothing is blinded for a grant that is not what was ordered: its pack would be known again wherever it is spent.
+pub(super) fn check_grant(
+    purchase: &Purchase,
+    manifest: &Manifest,
+    answer: &GrantAnswer,
+    now: UnixSeconds,
+) -> Result<(), WalletError> {
+    let checked = match &purchase.wanted {
+        Some(wanted) => answer.check(manifest, wanted, now),
+        None => answer.of(manifest, now).map(drop).ok_or(OtherGrant::NotListed),
+    };
+    let ordered = purchase.wanted.as_ref().map_or(&answer.product, |wanted| &wanted.product);
+    checked.map_err(|reason| WalletError::OtherGrant { product: ordered.clone(), reason })
+}
+
 /// It may have been refunded, which may have been reversed since: whoever asks again is told.
 fn once_more(mut purchase: Purchase) -> Purchase {
     if let PurchaseState::Unusable { answer } = purchase.state {
@@ -276,15 +355,29 @@ fn once_more(mut purchase: Purchase) -> Purchase {
     purchase
 }
 
-/// The `appAccountToken` of a JWSTransaction. Nothing is verified here: it only says which order the vendor is asked about.
-fn order_of_transaction(transaction: &str) -> Option<OrderId> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        app_account_token: String,
-    }
+/// What a wallet reads of a JWSTransaction. Nothing is verified here: it says which order the vendor is asked about, and how
+/// many the user paid for.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionPayload {
+    app_account_token: Option<String>,
+    quantity: Option<u16>,
+}
+
+fn payload_of(transaction: &str) -> Option<TransactionPayload> {
     let payload = decode_base64url(transaction.split('.').nth(1)?)?;
-    serde_json::from_slice::<Payload>(&payload).ok()?.app_account_token.parse().ok()
+    serde_json::from_slice(&payload).ok()
+}
+
+fn order_of_transaction(transaction: &str) -> Option<OrderId> {
+    payload_of(transaction)?.app_account_token?.parse().ok()
+}
+
+fn quantity_of(proof: &GrantRequest) -> Option<u16> {
+    match proof {
+        GrantRequest::Apple { transaction } => payload_of(transaction)?.quantity,
+        _ => None,
+    }
 }
 
 /// A call that failed in the middle of a purchase.

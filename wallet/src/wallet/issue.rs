@@ -16,7 +16,7 @@ use scrip_protocol::{
 
 use super::{
     Wallet, apart,
-    buy::{Bought, bought, is},
+    buy::{Bought, bought, check_grant, is},
 };
 use crate::{
     error::WalletError,
@@ -46,7 +46,7 @@ impl Wallet {
                 }
                 PurchaseState::Granted { answer } => {
                     let answer = answer.clone();
-                    let keys = self.choose_keys(&answer).await?;
+                    let keys = self.choose_keys(&purchase, &answer).await?;
                     // There may be newer ones in a manifest that comes another day. Now nobody is asked for it.
                     if refused.as_ref() == Some(&keys) {
                         return Err(WalletError::KeysRefused);
@@ -128,9 +128,14 @@ impl Wallet {
     }
 
     /// One key for each certificate of the pack, in the pack's order, from a manifest that is everybody's.
-    async fn choose_keys(&self, answer: &GrantAnswer) -> Result<Vec<KeyId>, WalletError> {
+    async fn choose_keys(
+        &self,
+        purchase: &Purchase,
+        answer: &GrantAnswer,
+    ) -> Result<Vec<KeyId>, WalletError> {
         let manifest = self.manifest_to_buy_under().await?;
         let now = self.now();
+        check_grant(purchase, &manifest, answer, now)?;
         let key_use = if answer.test { KeyUse::Test } else { KeyUse::Production };
         let mut keys = Vec::new();
         for (exponent, count) in answer.pack.entries() {

@@ -1,10 +1,13 @@
 //! What a vendor sells, orders that are paid elsewhere, the free allowance, and second parts (purchases.md).
 
 use scrip_protocol::{
+    credits::Credits,
     id::encode_base64url,
+    issuance::Wanted,
     limits::MAX_WORK,
+    manifest::Product,
     problem::ProblemType,
-    purchase::{Allowance, GrantRequest, Offer, OrderAnswer, OrderId, PayAt, work},
+    purchase::{Allowance, GrantRequest, OfferedAllowance, OrderAnswer, OrderId, PayAt, work},
     time::UnixSeconds,
 };
 use serde::Serialize;
@@ -24,6 +27,39 @@ use crate::{
 /// How many indices that somebody else with the same seed has used are skipped.
 const MAX_SKIPPED: u32 = 256;
 
+/// What a vendor sells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForSale {
+    /// By name.
+    pub products: Vec<ProductForSale>,
+    /// The allowance that it gives of the product `free`, where there is one.
+    pub free: Option<OfferedAllowance>,
+}
+
+/// A product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProductForSale {
+    /// Its name.
+    pub product: String,
+    /// What is issued at once is worth.
+    pub credits: Credits,
+    /// How many certificates that is.
+    pub certificates: usize,
+    /// The second part, where there is one.
+    pub later: Option<Later>,
+    /// Where it can be bought, as the vendor says.
+    pub sources: Vec<String>,
+}
+
+/// The second part of a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Later {
+    /// Its worth.
+    pub credits: Credits,
+    /// Seconds from the purchase.
+    pub after: u64,
+}
+
 /// An order that is not paid, as far as the wallet knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenOrder {
@@ -36,13 +72,29 @@ pub struct OpenOrder {
 }
 
 impl Wallet {
-    /// What the vendor sells. Nothing is bought by asking, and nothing is believed: it is the vendor's word.
+    /// What the vendor sells, as the manifest lists it, and where it can be bought, which is the vendor's word.
     ///
     /// # Errors
     /// [`WalletError`].
-    pub async fn offer(&self) -> Result<Offer, WalletError> {
+    pub async fn offer(&self) -> Result<ForSale, WalletError> {
         let client = self.network().await.vendor(&self.vendor)?;
-        client.offer().await.map_err(WalletError::call(&self.vendor.authority))
+        let offer = client.offer().await.map_err(WalletError::call(&self.vendor.authority))?;
+        let manifest = self.known_manifest().await?;
+        let on_sale = manifest.products().iter().filter(|product| product.on_sale);
+        let products = on_sale.map(|product| {
+            let offered = offer.products.iter().find(|one| one.product == product.name);
+            ProductForSale {
+                product: product.name.clone(),
+                credits: product.pack.credits(),
+                certificates: product.pack.size(),
+                later: product
+                    .rest
+                    .as_ref()
+                    .map(|rest| Later { credits: rest.pack.credits(), after: rest.after }),
+                sources: offered.map(|one| one.sources.clone()).unwrap_or_default(),
+            }
+        });
+        Ok(ForSale { products: products.collect(), free: offer.free })
     }
 
     /// Orders a product that is paid for elsewhere. While an order of this product is open, it is that one.
@@ -76,7 +128,7 @@ impl Wallet {
             None => {
                 self.refuse_hopeless().await?;
                 let state = PurchaseState::Ordering { product: product.to_owned() };
-                self.begin(&purchases, None, state).await?
+                self.begin(&purchases, None, Some(Wanted::one(product)), state).await?
             }
         };
         self.ask_for_order(&client, &mut purchase).await
@@ -121,7 +173,9 @@ impl Wallet {
     /// [`WalletError`], as for [`Wallet::buy`].
     pub async fn buy_free(&self) -> Result<Bought, WalletError> {
         self.refuse_hopeless().await?;
-        let free = self.offer().await?.free.ok_or(WalletError::NothingFree)?;
+        let client = self.network().await.vendor(&self.vendor)?;
+        let offer = client.offer().await.map_err(WalletError::call(&self.vendor.authority))?;
+        let free = offer.free.ok_or(WalletError::NothingFree)?;
         let (vendor, period) = (self.vendor.id, self.now().0 / free.period.max(1));
         if free.work > MAX_WORK {
             return Err(WalletError::WorkTooMuch { bits: free.work });
@@ -159,7 +213,15 @@ impl Wallet {
         };
         let product = product.clone();
         // Whoever pays must be able to have what he pays for signed.
-        self.manifest_to_buy_under().await?;
+        let manifest = self.manifest_to_buy_under().await?;
+        let on_sale = |listed: &&Product| listed.on_sale;
+        if manifest.product(&product).filter(on_sale).is_none() {
+            let name = purchase.grant.to_be_bytes();
+            self.store.commit(Changes::default().delete::<Purchase>(&name)).await?;
+            let on_sale = manifest.products().iter().filter(on_sale);
+            let listed = on_sale.map(|product| product.name.clone()).collect();
+            return Err(WalletError::ProductNotListed { product, listed });
+        }
         for _ in 0..MAX_SKIPPED {
             self.at("wallet.order.before_send");
             let answer = client.order(&self.secret_of(purchase), &product).await;
@@ -190,7 +252,7 @@ impl Wallet {
     /// Begins the purchases of second parts that are due.
     pub(super) async fn begin_rests(&self) -> Result<(), WalletError> {
         let mut purchases = self.store.all::<Purchase>().await?;
-        let due: Vec<GrantRequest> = purchases
+        let due: Vec<(GrantRequest, Option<Wanted>)> = purchases
             .iter()
             .filter(|one| match &one.state {
                 PurchaseState::Issued { answer, .. } => {
@@ -198,13 +260,16 @@ impl Wallet {
                 }
                 _ => false,
             })
-            .map(|one| GrantRequest::Rest {
-                grant: encode_base64url(self.secret_of(one).as_bytes()),
+            .map(|one| {
+                let grant = encode_base64url(self.secret_of(one).as_bytes());
+                let wanted = one.wanted.clone().map(|first| Wanted { rest: true, ..first });
+                (GrantRequest::Rest { grant }, wanted)
             })
             .collect();
-        for proof in due {
+        for (proof, wanted) in due {
             if purchases.iter().all(|one| one.proof.as_ref() != Some(&proof)) {
-                let begun = self.begin(&purchases, Some(proof), PurchaseState::Asked).await?;
+                let state = PurchaseState::Asked;
+                let begun = self.begin(&purchases, Some(proof), wanted, state).await?;
                 purchases.push(begun);
             }
         }

@@ -4,6 +4,7 @@ use rand_core::RngCore;
 use scrip_protocol::{
     address::RelayAddress,
     credits::Credits,
+    manifest::{Manifest, Operator},
     resource::{PriceList, RelayInfo},
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
@@ -14,7 +15,7 @@ use crate::{
     error::WalletError,
     net::{CallError, RelayClient, Statement},
     purse::Choosable,
-    records::{Blob, RelayRecord, SignedWord},
+    records::{Blob, ManifestRecord, RelayRecord, SignedWord},
     store::Changes,
 };
 
@@ -29,10 +30,22 @@ pub struct RelayReport {
     pub prices: Option<PriceList>,
     /// The longest lease that it gives, in days.
     pub max_days: Option<u16>,
-    /// When it was added.
+    /// When it was added, or first heard of.
     pub added: UnixSeconds,
     /// When it was found out that it redeemed what it had refused. It is not paid before [`Wallet::forgive_relay`].
     pub caught: Option<UnixSeconds>,
+    /// What the vendor's list calls it; `None` where the list does not have it.
+    pub listed: Option<String>,
+    /// Whether the user added it: then this wallet's list is not everybody's.
+    pub own: bool,
+}
+
+/// A relay that the wallet knows.
+pub(super) struct KnownRelay {
+    /// Where it is, and what it last said.
+    pub(super) record: RelayRecord,
+    /// The operator as the manifest lists it, where it does.
+    pub(super) listed: Option<Operator>,
 }
 
 /// For so many seconds, a relay that gave no answer is chosen only where no other is left.
@@ -56,35 +69,86 @@ impl Wallet {
     pub async fn add_relay(&self, address: &RelayAddress) -> Result<RelayReport, WalletError> {
         let client = self.network().await.relay(address, self.environment.clock.clone())?;
         let said = client.statement().await.map_err(WalletError::call(&address.authority))?;
-        let record = self.remember(address, &said).await?;
+        let record = RelayRecord { own: true, ..self.remember(address, &said).await? };
         self.check_relay(&record)?;
         self.store.commit(Changes::default().put(&record)).await?;
         self.at("wallet.relay.stored");
         let caught = self.when_caught(&address.id).await?;
-        Ok(report(record, caught))
+        let listed = self.listed().await?.into_iter().find(|one| one.id() == address.id);
+        Ok(report(KnownRelay { record, listed }, caught))
     }
 
-    /// The relays that were added, the oldest first.
+    /// The relays that the wallet knows: those that the manifest lists, in its order, and those that were added, the oldest
+    /// first.
     ///
     /// # Errors
     /// [`WalletError::Store`].
     pub async fn relays(&self) -> Result<Vec<RelayReport>, WalletError> {
-        let mut relays = self.store.all::<RelayRecord>().await?;
-        relays.sort_by(|a, b| (a.added, &a.address).cmp(&(b.added, &b.address)));
-        let mut reports = Vec::with_capacity(relays.len());
-        for relay in relays {
-            let caught = self.when_caught(&relay.address.id).await?;
+        let mut reports = Vec::new();
+        for relay in self.known_relays().await? {
+            let caught = self.when_caught(&relay.record.address.id).await?;
             reports.push(report(relay, caught));
         }
         Ok(reports)
     }
 
-    /// Forgets a relay. Leases and payments there stay.
+    /// One relay for each operator that the manifest lists, in its order, so that wallets which add nothing know the same; and
+    /// those that were added, the oldest first. Where the user added a relay of a listed operator, it is that one.
+    pub(super) async fn known_relays(&self) -> Result<Vec<KnownRelay>, WalletError> {
+        let mut records = self.store.all::<RelayRecord>().await?;
+        records.sort_by(|a, b| (a.added, &a.address).cmp(&(b.added, &b.address)));
+        let mut known = Vec::new();
+        for operator in self.listed().await? {
+            let id = operator.id();
+            let own = records.iter().find(|record| record.own && record.address.id == id);
+            let address = match (own, operator.relays().next()) {
+                (Some(own), _) => own.address.clone(),
+                (None, Some(address)) => address,
+                (None, None) => continue,
+            };
+            let record = records.iter().find(|record| record.address == address).cloned();
+            let new = RelayRecord {
+                address,
+                added: self.now(),
+                own: false,
+                info: None,
+                heard: None,
+                missed: None,
+                said: None,
+            };
+            known.push(KnownRelay { record: record.unwrap_or(new), listed: Some(operator) });
+        }
+        let is_listed =
+            |record: &RelayRecord| known.iter().any(|one| one.record.address == record.address);
+        let own: Vec<_> =
+            records.into_iter().filter(|record| record.own && !is_listed(record)).collect();
+        known.extend(own.into_iter().map(|record| KnownRelay { record, listed: None }));
+        Ok(known)
+    }
+
+    /// What is known of the relay at this address; `None` where it is neither listed nor added.
+    async fn known(&self, address: &RelayAddress) -> Result<Option<RelayRecord>, WalletError> {
+        let mut known = self.known_relays().await?.into_iter().map(|one| one.record);
+        Ok(known.find(|record| record.address == *address))
+    }
+
+    /// The operators of the manifest that the wallet has.
+    async fn listed(&self) -> Result<Vec<Operator>, WalletError> {
+        let held = self.store.get::<ManifestRecord>(&[]).await?;
+        let Some(held) = held else { return Ok(Vec::new()) };
+        Ok(Manifest::open(&held.manifest.0, &self.vendor.id)?.operators().to_vec())
+    }
+
+    /// Forgets a relay that was added. Leases and payments there stay.
     ///
     /// # Errors
-    /// [`WalletError::UnknownRelay`].
+    /// [`WalletError::UnknownRelay`], [`WalletError::ListedRelay`].
     pub async fn remove_relay(&self, text: &str) -> Result<RelayAddress, WalletError> {
         let address = self.find_relay(text).await?;
+        let own = |relay: &RelayReport| relay.own && relay.address == address;
+        if !self.relays().await?.iter().any(own) {
+            return Err(WalletError::ListedRelay(address.into()));
+        }
         let name = address.to_string().into_bytes();
         self.store.commit(Changes::default().delete::<RelayRecord>(&name)).await?;
         Ok(address)
@@ -100,6 +164,7 @@ impl Wallet {
             relay.address.to_string() == text
                 || relay.address.authority == text
                 || relay.name.as_deref() == Some(text)
+                || relay.listed.as_deref() == Some(text)
                 || (text.len() >= 4 && relay.address.id.to_string().starts_with(text))
         };
         let mut found = relays.iter().filter(means);
@@ -121,7 +186,8 @@ impl Wallet {
         from: Choosable,
         price: impl Fn(&PriceList) -> u64,
     ) -> Result<Vec<Candidate>, WalletError> {
-        let mut known = self.store.all::<RelayRecord>().await?;
+        let known = self.known_relays().await?;
+        let mut known: Vec<RelayRecord> = known.into_iter().map(|one| one.record).collect();
         if !wanted.is_empty() {
             let mut named = Vec::new();
             for address in wanted {
@@ -241,8 +307,7 @@ impl Wallet {
 
     /// Notes that a relay gave no answer: for a day, others are chosen before it.
     pub(super) async fn missed(&self, address: &RelayAddress) -> Result<(), WalletError> {
-        let known = self.store.get::<RelayRecord>(address.to_string().as_bytes()).await?;
-        if let Some(known) = known {
+        if let Some(known) = self.known(address).await? {
             let record = RelayRecord { missed: Some(self.now()), ..known };
             self.store.commit(Changes::default().put(&record)).await?;
         }
@@ -255,10 +320,11 @@ impl Wallet {
         address: &RelayAddress,
         said: &Statement,
     ) -> Result<RelayRecord, WalletError> {
-        let known = self.store.get::<RelayRecord>(address.to_string().as_bytes()).await?;
+        let known = self.known(address).await?;
         let record = RelayRecord {
             address: address.clone(),
             added: known.as_ref().map_or(self.now(), |known| known.added),
+            own: known.as_ref().is_some_and(|known| known.own),
             heard: Some(self.now()),
             missed: None,
             info: Some(said.info.clone()),
@@ -274,9 +340,12 @@ impl Wallet {
     }
 }
 
-fn report(record: RelayRecord, caught: Option<UnixSeconds>) -> RelayReport {
+fn report(relay: KnownRelay, caught: Option<UnixSeconds>) -> RelayReport {
+    let KnownRelay { record, listed } = relay;
     let info = record.info.as_ref();
     RelayReport {
+        listed: listed.map(|operator| operator.name),
+        own: record.own,
         name: info.map(|info| info.name.clone()),
         prices: info.map(|info| info.prices),
         max_days: info.map(|info| info.max_days),

@@ -86,7 +86,7 @@ impl Wallet {
     }
 
     fn found(&self, grant: u32, state: PurchaseState) -> Purchase {
-        Purchase { grant, proof: None, order: None, at: self.now(), state }
+        Purchase { grant, proof: None, order: None, wanted: None, at: self.now(), state }
     }
 
     /// Finds the grant of this index, and says so in `found` also where its certificates cannot be had.

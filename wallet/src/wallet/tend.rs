@@ -24,14 +24,14 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Bought, Doubtful, Inquired, LeaseReport, Renewed, Stored, Wallet, agreement::DAYS_A_LOOK,
-    inquire::SETTLES_AFTER, renew::renews,
+    inquire::SETTLES_AFTER, relays::KnownRelay, renew::renews,
 };
 use crate::{
     error::WalletError,
     privacy::{Pace, Privacy, Span, draw},
     records::{
         CertificateRecord, CertificateState, Chore, ManifestRecord, Moment, PaymentRecord,
-        PaymentState, Purchase, RelayRecord, TendingRecord,
+        PaymentState, Purchase, TendingRecord,
     },
     store::Changes,
 };
@@ -171,7 +171,7 @@ impl Wallet {
                 (privacy.span(HOUR..=SECONDS_PER_DAY), SECONDS_PER_DAY..=3 * SECONDS_PER_DAY);
             todos.push(Todo { chore: Chore::Restock, first, again, waits });
         }
-        for relay in self.store.all::<RelayRecord>().await? {
+        for KnownRelay { record: relay, .. } in self.known_relays().await? {
             // Not at once at any level: it was asked when it was added, and each has a moment of its own.
             let days = match privacy {
                 Privacy::Off | Privacy::Normal => SECONDS_PER_DAY..=7 * SECONDS_PER_DAY,

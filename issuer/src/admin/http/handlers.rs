@@ -6,6 +6,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use maud::Markup;
+use scrip_protocol::manifest::Classes;
 
 use super::{
     refusal::Refusal,
@@ -19,6 +20,7 @@ use crate::{
     },
     issuer::Issuer,
     operators::{self, AddOperatorError},
+    store::NewOperator,
 };
 
 /// Entries of the log on one page.
@@ -94,10 +96,15 @@ pub(super) async fn add_operator(
     request: Request,
 ) -> Result<Response, Refusal> {
     let form = Form::read(&visitor.cookie, request).await?;
-    let (name, key) = (form.text("name"), form.text("key"));
+    let (name, key, addresses) = (form.text("name"), form.text("key"), form.text("addresses"));
+    let listed: Vec<String> = addresses.split_whitespace().map(str::to_owned).collect();
     let actor = visitor.session.name.as_str();
     let added = match key.trim().parse() {
-        Ok(key) => operators::add(issuer.store(), name, &key, actor, &*issuer.inner.clock).await,
+        Ok(key) => {
+            let (addresses, classes) = (listed.as_slice(), Classes::ALL);
+            let new = NewOperator { name, key: &key, addresses, classes };
+            operators::add(issuer.store(), new, actor, &*issuer.inner.clock).await
+        }
         Err(_) => Err(AddOperatorError::Key),
     };
     match added {
@@ -107,6 +114,7 @@ pub(super) async fn add_operator(
             let entered = pages::operators::Entered {
                 name: name.to_owned(),
                 key: key.to_owned(),
+                addresses: addresses.to_owned(),
                 wrong: Some(error.to_string()),
                 added: None,
             };

@@ -59,7 +59,7 @@ pub(super) async fn make(
     let inner = &issuer.inner;
     let mut rng = (inner.rng)();
     let (clock, rng) = (&*inner.clock, &mut &mut *rng);
-    let wrong = match vouchers::create(&inner.store, &inner.config, making, clock, rng).await {
+    let wrong = match vouchers::create(&inner.store, making, clock, rng).await {
         Ok(vouchers) if form.text("format") == "csv" => {
             let mut answer =
                 of_type(StatusCode::OK, "text/csv; charset=utf-8", vouchers.to_csv().into());
@@ -120,5 +120,5 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let batches = issuer.store().voucher_batches().await?;
     let (frame, today) = (frame(issuer, visitor, Place::Vouchers), issuer.inner.clock.today());
-    Ok(html(status, page(&frame, issuer.config(), &batches, today, entered)))
+    Ok(html(status, page(&frame, &issuer.manifest(), &batches, today, entered)))
 }

@@ -14,6 +14,7 @@ const BAD_PER_MILLE: u64 = 10;
 pub(in crate::admin) struct Entered {
     pub(in crate::admin) name: String,
     pub(in crate::admin) key: String,
+    pub(in crate::admin) addresses: String,
     /// Why it was refused.
     pub(in crate::admin) wrong: Option<String>,
     /// The id of the one that was added just now.
@@ -42,10 +43,13 @@ pub(in crate::admin) fn page(frame: &Frame, books: &Books, entered: &Entered) ->
             form.fields method="post" action="/admin/operators#add" {
                 (frame.hidden())
                 label for="name" { "Name" }
-                input #name name="name" required maxlength="100" autocomplete="off" value=(entered.name);
+                input #name name="name" required maxlength="64" autocomplete="off" value=(entered.name);
                 label for="key" { "Key " span.soft { "as " code { "scrip-relay init" } " prints it" } }
                 input #key.code name="key" required autocomplete="off" autocapitalize="none"
                     spellcheck="false" value=(entered.key);
+                label for="addresses" { "Address " span.soft { "of its relay, " code { "host:port" } "; wallets learn it from the manifest" } }
+                input #addresses name="addresses" autocomplete="off" autocapitalize="none"
+                    spellcheck="false" value=(entered.addresses);
                 button type="submit" { "Add operator" }
             }
         }

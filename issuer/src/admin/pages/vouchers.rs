@@ -2,13 +2,13 @@
 
 use data_encoding::BASE64;
 use maud::{Markup, html};
+use scrip_protocol::manifest::Manifest;
 use scrip_runtime::words::{counted, number};
 
 use super::{Frame, hidden, message::in_words, notice};
 use crate::{
-    config::Config,
     store::VoucherBatchRow,
-    vouchers::{DEFAULT_VALID_DAYS, MAX_VALID_DAYS, NewVouchers},
+    vouchers::{DEFAULT_VALID_DAYS, MAX_VALID_DAYS, NewVouchers, on_sale},
 };
 
 /// The most that are made on the page; the command makes more.
@@ -44,7 +44,7 @@ impl Entered {
 /// The page.
 pub(in crate::admin) fn page(
     frame: &Frame,
-    config: &Config,
+    manifest: &Manifest,
     batches: &[VoucherBatchRow],
     today: scrip_protocol::time::Day,
     entered: &Entered,
@@ -60,9 +60,9 @@ pub(in crate::admin) fn page(
                 (hidden("nonce", &entered.nonce))
                 label for="product" { "Product" }
                 select #product name="product" required {
-                    @for (name, product) in &config.products {
-                        option value=(name) selected[*name == entered.product] {
-                            (name) " · " (counted(product.pack.credits().0, "credit", "credits"))
+                    @for product in on_sale(manifest) {
+                        option value=(product.name) selected[product.name == entered.product] {
+                            (product.name) " · " (counted(product.credits().0, "credit", "credits"))
                         }
                     }
                 }

@@ -35,6 +35,8 @@ pub enum Action {
     AuditorRevoke,
     /// An operator was added.
     OperatorAdd,
+    /// The addresses of an operator's relay were set.
+    OperatorList,
     /// Terms were concluded with an operator.
     OperatorContract,
     /// A statement was made.
@@ -47,6 +49,8 @@ pub enum Action {
     VoucherCancel,
     /// The keys of the next epoch were made.
     KeysMake,
+    /// The products or operators of the manifest changed.
+    ManifestList,
     /// The next epoch was made to issue.
     KeysRotate,
     /// An epoch was revoked.
@@ -71,12 +75,14 @@ impl Action {
             Self::AuditorAdd => "auditor add",
             Self::AuditorRevoke => "auditor revoke",
             Self::OperatorAdd => "operator add",
+            Self::OperatorList => "operator list",
             Self::OperatorContract => "operator contract",
             Self::StatementMake => "statement make",
             Self::StatementAdjust => "statement adjust",
             Self::VoucherCreate => "voucher create",
             Self::VoucherCancel => "voucher cancel",
             Self::KeysMake => "keys make",
+            Self::ManifestList => "manifest list",
             Self::KeysRotate => "keys rotate",
             Self::KeysRevoke => "keys revoke",
             Self::KeysReceipt => "keys receipt",

@@ -7,7 +7,7 @@ use scrip_protocol::{
     time::{Day, UnixSeconds},
 };
 
-use super::{TODAY, grant_id, pack, purchase, voucher};
+use super::{TODAY, grant_id, pack, purchase, sold};
 use crate::{
     sources::{AccountId, TransactionId},
     store::{
@@ -163,10 +163,10 @@ async fn a_refund_and_a_signature_exclude_each_other(stores: &[Store]) {
 }
 
 async fn second_parts_follow_the_first(store: &Store) {
-    let rest = Some((voucher(1).pack, UnixSeconds(5)));
+    let rest = Some((sold(), UnixSeconds(5)));
     for (grant, second) in [(200, 201), (202, 203), (204, 205)] {
         let first = NewPurchase {
-            grant: GrantRow { rest: rest.clone(), ..GrantRow::new("big", voucher(1).pack) },
+            grant: GrantRow { rest: rest.clone(), ..GrantRow::new("big", sold()) },
             ..purchase("apple", &[grant], grant_id(grant))
         };
         assert!(granted(&store.record_purchase(&first).await.unwrap()));

@@ -5,11 +5,12 @@ use scrip_protocol::{
     id::{OperatorId, VendorId},
     keys::SigningKey,
     ledger::{Adjustment, Leaf, SignedStatement, Statement},
+    manifest::Classes,
     time::Day,
 };
 
 use crate::store::{
-    Act, Action, NewContract, NewStatement, OperatorRow, RecordedContract, Store, What,
+    Act, Action, NewContract, NewOperator, NewStatement, OperatorRow, RecordedContract, Store, What,
 };
 
 const TODAY: Day = Day(20_500);
@@ -30,7 +31,8 @@ fn act() -> Act {
 async fn operator(store: &Store) -> OperatorRow {
     let key = SigningKey::from_seed(&[1; 32]).public();
     let id = OperatorId::of(&key);
-    store.add_operator(&id, &key, "aurora", TODAY, &act()).await.unwrap();
+    let new = NewOperator { key: &key, name: "aurora", addresses: &[], classes: Classes::ALL };
+    store.add_operator(&new, TODAY, &act()).await.unwrap();
     store.operator(&id).await.unwrap().unwrap()
 }
 

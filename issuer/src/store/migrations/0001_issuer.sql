@@ -68,7 +68,11 @@ CREATE TABLE operators (
     number BIGINT NOT NULL UNIQUE,
     public_key BYTEA NOT NULL,
     name TEXT NOT NULL UNIQUE,
-    added_day BIGINT NOT NULL
+    added_day BIGINT NOT NULL,
+    -- Where its relay is, separated by spaces; empty where the manifest does not list it.
+    addresses TEXT NOT NULL DEFAULT '',
+    -- What its relay serves, as in the manifest.
+    classes BIGINT NOT NULL DEFAULT 3
 );
 
 -- `batch` is random, so that its order tells nothing and no two processes wait for one sequence.

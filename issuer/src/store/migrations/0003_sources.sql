@@ -49,11 +49,10 @@ INSERT INTO purchases (source, transaction_id, grant_id, day, credits)
 CREATE TABLE vouchers_moved (
     code_hash BYTEA PRIMARY KEY,
     product TEXT NOT NULL,
-    pack TEXT NOT NULL,
     last_day BIGINT NOT NULL
 );
-INSERT INTO vouchers_moved (code_hash, product, pack, last_day)
-    SELECT code_hash, product, pack, last_day FROM vouchers;
+INSERT INTO vouchers_moved (code_hash, product, last_day)
+    SELECT code_hash, product, last_day FROM vouchers;
 DROP TABLE vouchers;
 ALTER TABLE vouchers_moved RENAME TO vouchers;
 
