@@ -8,6 +8,7 @@
 mod accounts;
 mod earned;
 mod history;
+mod lists;
 mod missing;
 mod opening;
 mod pairs;
@@ -280,6 +281,8 @@ pub fn audit(
     let passed = pass(ledger, options, &runtime, &state, &mut audit, progress);
     passed?;
     progress(Progress::Sorting);
+    let Audit { books, keyring, findings, .. } = &mut audit;
+    runtime.block_on(books.lists.check_files(ledger, keyring, findings))?;
     let mut report = finish(options, &state, audit)?;
     report.run = Run::measure(from, report.size, options.workers, started.elapsed());
     progress(Progress::Done);
@@ -476,9 +479,11 @@ impl Audit {
             if let (Some(refusals), What::Spent(spent)) = (&self.refusals, &leaf.what) {
                 refusals.check_leaf(index, spent, &mut self.findings);
             }
-            let Books { accounts, findings, earned, spent: keys, tree, .. } = &mut self.books;
+            let Books { accounts, findings, earned, lists, spent: keys, tree, .. } =
+                &mut self.books;
             let place = Place { index, hash: leaf.hash, keyring: &bundle.keyring };
             accounts.add(&place, &mut leaf.what, earned, findings).map_err(AuditError::State)?;
+            lists.see(index, &leaf.what, |epoch| accounts.is_over(epoch), findings);
             if let What::Spent(spent) = &leaf.what
                 && let Some(key) = spent.key
             {
@@ -607,8 +612,9 @@ fn finish(options: &AuditOptions, state: &State, mut audit: Audit) -> Result<Rep
             audit.findings.add(receipts.fork_finding(claimed, &audit.now.text));
         }
     }
-    let Books { accounts, spent, .. } = &mut audit.books;
+    let Books { accounts, spent, lists, findings, .. } = &mut audit.books;
     accounts.finish(&mut audit.findings);
+    lists.check(options.vendor, spent, findings).map_err(AuditError::State)?;
     let found = spent.find_duplicates(
         |epoch| accounts.is_over(epoch),
         |number| accounts.operators.id(number),
@@ -684,6 +690,9 @@ impl Audit {
                 "{} public bundles are not there",
                 self.books.missing_public.count()
             )),
+            Check::Lists if self.books.lists.editions == 0 => {
+                Verdict::NotAsked("the ledger has no list yet".to_owned())
+            }
             Check::Receipts if self.receipts.is_none() => {
                 Verdict::NotAsked("no receipts were given".to_owned())
             }

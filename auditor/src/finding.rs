@@ -51,6 +51,7 @@ checks! {
     Contracts "contracts" "Contracts follow each other";
     Statements "statements" "Statements follow from the ledger";
     Expiry "expiry" "Nothing of an epoch follows its end";
+    Lists "lists" "Lists of voided certificates are complete and true";
     Receipts "receipts" "What operators were credited is in the ledger, and what they were refused was no good";
     Refusals "refusals" "No operator was credited for what it had refused";
 }
@@ -200,6 +201,21 @@ kinds! {
     ExpiredWrong "expired-wrong" Expiry "What was written off is not what was left",
         "The vendor: credits vanished, or were kept in reserve",
         "Ask the vendor to account for the difference.";
+    ListOrder "list-order" Lists "An edition of a list does not follow the one before it",
+        "The vendor: a restored wallet may take an old list for a new one",
+        "Ask the vendor which editions it published.";
+    ListLate "list-late" Lists "An edition does not have all that was voided before its day",
+        "The vendor: a restored wallet takes for unspent what it had spent, and its relays lose",
+        "Tell the operators that are named around this leaf. Keep the leaf: the ledger contradicts itself.";
+    ListSalt "list-salt" Lists "The salt of an edition is not there, or belongs to none",
+        "The vendor: without the salt nobody can check the list",
+        "Ask the vendor for it.";
+    ListWrong "list-wrong" Lists "A list is not that of the certificates that were voided",
+        "The vendor: what is left out is taken for unspent by a restored wallet, and what is added is lost to its holder",
+        "Keep the leaf and the list's files: together with the ledger they show what is wrong.";
+    ListFile "list-file" Lists "A published list is not the one that the ledger commits to",
+        "Whoever serves the ledger; the vendor, if it is served by the vendor itself",
+        "Fetch the list again from the vendor. Where it stays so, wallets that are restored do without it.";
     ReceiptMissing "receipt-missing" Receipts "What the vendor gave a receipt for is not in the ledger",
         "The vendor: it signed the receipt",
         "Keep the receipt: it is signed by the vendor, and with this ledger it shows that the operator is not paid what it was promised.";

@@ -307,6 +307,7 @@ impl Public {
                 self.manifests.insert(manifest.version, manifest);
                 Ok(())
             }
+            Ok(Leaf::Voided(_)) => Ok(()),
             Ok(_) | Err(_) => Err(Refutation::Kind { index }),
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // a test that cannot set up has nothing to show
 
 mod keys;
+mod lists;
 mod scenario;
 mod writer;
 
@@ -37,6 +38,7 @@ use scrip_protocol::{
 
 pub use self::{
     keys::{TestKey, test_key},
+    lists::ListCheat,
     scenario::{EPOCH, FIRST_DAY, NEXT_EPOCH, TEST_EPOCH, windows},
     writer::LedgerWriter,
 };

@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{all, audit_dir, audit_forged, kinds, only, options};
 use scrip_auditor::{
     finding::{Check, FindingKind as Kind, Verdict},
-    testing::{EPOCH, FIRST_DAY, Forger, NEXT_EPOCH, operator, receipt_key, windows},
+    testing::{EPOCH, FIRST_DAY, Forger, ListCheat, NEXT_EPOCH, operator, receipt_key, windows},
 };
 use scrip_protocol::{
     credits::Credits,
@@ -85,7 +85,7 @@ fn an_honest_ledger_passes_with_nothing_found() {
         .filter(|check| check.verdict != Verdict::Pass)
         .map(|check| check.check.slug())
         .collect();
-    assert_eq!(asked, ["quorum"], "no witnesses were named");
+    assert_eq!(asked, ["quorum", "lists"], "no witnesses were named, and there is no list");
     assert_eq!(report.leaves_of("redemption"), 60 + 20 + 50 + 12 + 39 + 40 + 30 + 6);
     assert_eq!(report.receipts.unwrap().certificates, report.leaves_of("redemption"));
     let operators: Vec<_> = report.operators.iter().map(|one| (one.id, one.statements)).collect();
@@ -647,4 +647,91 @@ fn contracts_follow_each_other() {
     let at = forger.find(2, |leaf| matches!(leaf, Leaf::Contract(_)));
     let finding = only(&audit_forged(&forger), Kind::ContractOrder);
     assert_eq!((finding.index, finding.operator), (Some(at), Some(operator(0))));
+}
+
+/// Redemptions, renewals, and two editions of the list, of which the second cheats. Gives the file of the first and of the second.
+fn listed(cheat: ListCheat) -> (Forger, [Vec<u8>; 2]) {
+    let mut forger = Forger::opened();
+    forger.redeem(0, FIRST_DAY + 5, EPOCH, &[(0, 60), (3, 20)]);
+    let first = forger.list(EPOCH, 1, FIRST_DAY + 6, ListCheat::Honest);
+    forger.redeem(1, FIRST_DAY + 6, EPOCH, &[(0, 50)]);
+    forger.next_epoch();
+    forger.renew(FIRST_DAY + 45, 15);
+    let second = forger.list(EPOCH, 2, FIRST_DAY + 46, cheat);
+    forger.redeem(1, FIRST_DAY + 46, EPOCH, &[(0, 5)]);
+    (forger, [first, second])
+}
+
+/// A restored wallet would spend again what was left out, give up what is one too many, and ask in vain for what was not renewed.
+#[test]
+fn a_list_of_voided_certificates_that_is_not_true_is_found() {
+    let (forger, _) = listed(ListCheat::Honest);
+    let report = audit_forged(&forger);
+    kinds(&report, &[]);
+    assert!(
+        report.checks.iter().all(|one| one.check != Check::Lists || one.verdict == Verdict::Pass)
+    );
+    for (cheat, kind) in [
+        (ListCheat::LeftOut, Kind::ListWrong),
+        (ListCheat::OneTooMany, Kind::ListWrong),
+        (ListCheat::OtherKind, Kind::ListWrong),
+        (ListCheat::OtherPadding, Kind::ListWrong),
+        (ListCheat::TooEarly, Kind::ListLate),
+        (ListCheat::NoSalt, Kind::ListSalt),
+    ] {
+        let (forger, _) = listed(cheat);
+        let report = audit_forged(&forger);
+        let found: Vec<_> = report.findings.iter().map(|one| one.finding.kind).collect();
+        assert!(found.contains(&kind), "{cheat:?}: {}", all(&report));
+        assert!(report.exit_code == 3 && found.iter().all(|kind| kind.check() == Check::Lists));
+    }
+    let (forger, _) = listed(ListCheat::OutOfOrder);
+    assert!(audit_forged(&forger).found(Kind::ListOrder).next().is_some());
+}
+
+/// What is served in the place of the list that the ledger commits to: one that nobody signed, another one, and none. The edition before
+/// the newest may be served for a while; that it is old, wallets see by themselves.
+#[test]
+fn a_published_list_that_is_another_one_is_found() {
+    let (forger, [old, new]) = listed(ListCheat::Honest);
+    let (_, [_, other]) = listed(ListCheat::LeftOut);
+    let mut unsigned = new.clone();
+    unsigned[20] ^= 1;
+    let served = |file: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        forger.write(directory.path());
+        let lists = directory.path().join(format!("voided/{EPOCH}"));
+        std::fs::create_dir_all(&lists).unwrap();
+        std::fs::write(lists.join("newest"), file).unwrap();
+        audit_dir(directory.path(), &options(&forger))
+    };
+    kinds(&served(&new), &[]);
+    kinds(&served(&old), &[]);
+    for (file, what) in
+        [(other, "not the edition"), (unsigned, "signed"), (b"no list".to_vec(), "read")]
+    {
+        let finding = only(&served(&file), Kind::ListFile);
+        assert!(finding.detail.contains(what), "{finding:?}");
+    }
+}
+
+/// Each edition is made again once, also where an audit ends between its leaves and the next goes on.
+#[test]
+fn lists_are_checked_across_audits() {
+    let (whole, _) = listed(ListCheat::LeftOut);
+    let state = tempfile::tempdir().unwrap();
+    let (mut early, _) = listed(ListCheat::Honest);
+    let second = whole
+        .leaves
+        .iter()
+        .position(|leaf| matches!(leaf, Leaf::Voided(list) if list.edition == 2));
+    early.leaves.truncate(second.unwrap() / 16 * 16);
+    for (forger, code) in [(&early, 0), (&whole, 3)] {
+        let directory = tempfile::tempdir().unwrap();
+        forger.write(directory.path());
+        let mut options = options(forger);
+        options.state = Some(state.path().to_owned());
+        let report = audit_dir(directory.path(), &options);
+        assert_eq!(report.exit_code, code, "{}", all(&report));
+    }
 }

@@ -22,6 +22,8 @@ const SOURCES: Duration = Duration::from_secs(60);
 const LEDGER: Duration = Duration::from_millis(250);
 /// From one look whether a proof of solvency is due to the next.
 const PROOFS: Duration = Duration::from_secs(60);
+/// From one look whether lists of voided certificates are due to the next.
+const LISTS: Duration = Duration::from_secs(60);
 /// From one look for a checkpoint that witnesses have not cosigned to the next.
 const WITNESSES: Duration = Duration::from_secs(1);
 /// From one look whether a month is over to the next.
@@ -39,6 +41,7 @@ pub(crate) async fn run(issuer: Issuer) -> Infallible {
         sources(&issuer),
         ledger(&issuer),
         proofs(&issuer),
+        lists(&issuer),
         witnesses(&issuer),
         statements(&issuer)
     );
@@ -152,6 +155,21 @@ async fn proofs(issuer: &Issuer) -> Infallible {
             }
         }
         sleep(PROOFS).await;
+    }
+}
+
+/// Publishes the lists of voided certificates, once a day. One process does.
+async fn lists(issuer: &Issuer) -> Infallible {
+    let mut failing = false;
+    loop {
+        let published = issuer.publish_voided().await;
+        if let Err(error) = &published
+            && !failing
+        {
+            tracing::error!(%error, "no lists of voided certificates are published; trying again every minute");
+        }
+        failing = published.is_err();
+        sleep(LISTS).await;
     }
 }
 

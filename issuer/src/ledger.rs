@@ -36,6 +36,7 @@ mod round;
 mod solvency;
 mod storage;
 mod verify;
+mod voided;
 mod witnesses;
 
 use std::{

@@ -1,13 +1,12 @@
-//! Renewal and inquiry (renewal.md): what holders of certificates ask the vendor for.
+//! Renewal (renewal.md): a certificate that expires soon for a new one.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use scrip_protocol::{
-    check::{Rejection, Spend, check_batch, check_inquiry},
-    inquiry::{Inquiry, InquiryAnswer, InquiryResult},
+    check::{Rejection, Spend, check_one},
     manifest::{DenominationKey, Manifest},
     redemption::ConflictProof,
-    renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
+    renewal::{Renewal, RenewalItem, RenewalResult},
     spend::SpendKind,
     time::UnixSeconds,
     token::Token,
@@ -18,18 +17,12 @@ use crate::{
     random::random_number,
     ring::Ring,
     signer::{Job, SignError, in_range, raw},
-    store::{NewRenewal, Recorded, RecordedSpend, RenewalRecord, StoreError},
+    store::{NewRenewal, Recorded, RecordedSpend, StoreError},
 };
 
 /// Why nothing was renewed, or not answered. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RenewalError {
-    /// A certificate occurs twice.
-    #[error("a certificate occurs twice in the request")]
-    Duplicate,
-    /// An inquiry is for another vendor.
-    #[error("the inquiry is for another vendor")]
-    WrongVendor,
     /// A certificate answers another challenge.
     #[error("a certificate answers another challenge than the vendor's")]
     Challenge,
@@ -85,131 +78,84 @@ impl Issuer {
     ///
     /// # Errors
     /// [`RenewalError`].
-    pub async fn renew(&self, request: RenewalRequest) -> Result<Vec<u8>, RenewalError> {
-        let keys: BTreeSet<&[u8; 32]> = request.items.iter().map(|one| &one.token.nonce).collect();
-        if keys.len() < request.items.len() {
-            return Err(RenewalError::Duplicate);
-        }
+    pub async fn renew(&self, item: RenewalItem) -> Result<Vec<u8>, RenewalError> {
         let now = self.inner.clock.now();
         let knows = |ring: &Ring| {
-            let old = |item: &RenewalItem| ring.manifest.key(&item.token.key_id).is_some();
-            request.items.iter().all(|item| old(item) && ring.signs(&item.blinded.key_id, now))
+            let old = ring.manifest.key(&item.token.key_id).is_some();
+            old && ring.signs(&item.blinded.key_id, now)
         };
         let ring = self.ring_that(knows).await;
-        let request = Arc::new(request);
-        self.check_signatures(&ring, &request).await?;
-        let items = &request.items;
-        let names = items.iter().map(|item| name(&ring.manifest, &item.token));
-        let names = names.collect::<Result<Vec<_>, _>>()?;
-        let mut records = self.inner.store.recorded(&names).await?;
-        let unrecorded = names.iter().zip(items).filter(|(name, _)| !records.contains_key(*name));
-        let checked = unrecorded.map(|(_, item)| check_unrecorded(&ring, item, now));
-        let checked = checked.collect::<Result<Vec<_>, _>>()?;
-        if !checked.is_empty() {
-            records.extend(self.sign_and_record(checked).await?);
-        }
-        let result = |(name, item): (_, &RenewalItem)| match records.get(name) {
-            Some(Recorded::Renewed(renewal)) => Ok(RenewalResult::Renewed(renewal.clone())),
-            Some(Recorded::Spent(spend)) => Ok(RenewalResult::Spent(proof(&item.token, spend)?)),
-            // What was recorded a moment ago was dropped: its epoch ended meanwhile.
-            None => Err(RenewalError::Closed),
+        let item = Arc::new(item);
+        self.check_signatures(&ring, &item).await?;
+        let name = (old_key(&ring.manifest, &item.token)?.epoch(), item.token.nonce);
+        let recorded = match self.inner.store.recorded(&name).await? {
+            Some(recorded) => recorded,
+            None => {
+                let checked = check_unrecorded(&ring, &item, now)?;
+                let recorded = self.sign_and_record(checked).await?;
+                // What was recorded a moment ago was dropped: its epoch ended meanwhile.
+                recorded.ok_or(RenewalError::Closed)?
+            }
         };
-        let results = names.iter().zip(items).map(result).collect::<Result<_, _>>()?;
-        Ok(RenewalAnswer { results }.encode())
+        let result = match recorded {
+            Recorded::Renewed(renewal) => RenewalResult::Renewed(renewal),
+            Recorded::Spent(spend) => RenewalResult::Spent(proof(&item.token, &spend)?),
+        };
+        Ok(result.encode())
     }
 
-    /// `POST /v1/inquiries`, from the third check on: the signed answer.
-    ///
-    /// # Errors
-    /// [`RenewalError`].
-    pub async fn inquire(&self, inquiry: &Inquiry) -> Result<Vec<u8>, RenewalError> {
-        if inquiry.vendor_id != self.vendor_id() {
-            return Err(RenewalError::WrongVendor);
-        }
-        let knows = |ring: &Ring| ring.manifest.key(&inquiry.token.key_id).is_some();
-        let ring = self.ring_that(knows).await;
-        let key = old_key(&ring.manifest, &inquiry.token)?;
-        check_inquiry(inquiry, key)?;
-        // Before the database is read: what it has nothing of then, it had nothing of at this time.
-        let time = self.inner.clock.now();
-        let name = (key.epoch(), inquiry.token.nonce);
-        let records = self.inner.store.recorded(&[name]).await?;
-        let result = match records.get(&name) {
-            Some(Recorded::Renewed(renewal)) => InquiryResult::Renewed(renewal.clone()),
-            Some(Recorded::Spent(spend)) => InquiryResult::Spent(proof(&inquiry.token, spend)?),
-            None if key.windows().redeems_at(time) => InquiryResult::Unrecorded,
-            None => InquiryResult::Expired,
-        };
-        let answer = InquiryAnswer {
-            vendor_id: self.vendor_id(),
-            inquiry_digest: inquiry.digest(),
-            time,
-            result,
-        };
-        Ok(answer.sign(&ring.receipt.newest))
-    }
-
-    /// Checks 4 and 5, away from the async runtime.
+    /// Checks 3 and 4, away from the async runtime.
     async fn check_signatures(
         &self,
         ring: &Ring,
-        request: &Arc<RenewalRequest>,
+        item: &Arc<RenewalItem>,
     ) -> Result<(), RenewalError> {
         let permit = self.inner.checks.acquire().await;
         let _permit = permit.map_err(|_| RenewalError::Overloaded)?;
-        let (manifest, request) = (ring.manifest.clone(), request.clone());
-        let rng = self.inner.rng.clone();
+        let (manifest, item) = (ring.manifest.clone(), item.clone());
         tokio::task::spawn_blocking(move || {
-            let vendor = manifest.vendor_id();
-            let spend = |item| spend_of(&manifest, &vendor, item);
-            let spends = request.items.iter().map(spend).collect::<Result<Vec<_>, _>>()?;
-            let mut rng = rng();
-            let checked: Result<(), Rejection> =
-                check_batch(&spends, &mut &mut *rng).into_iter().collect();
-            Ok(checked?)
+            let key = old_key(&manifest, &item.token)?;
+            let binding = item.binding(&manifest.vendor_id());
+            let (token, signature) = (&item.token, &item.signature);
+            let kind = SpendKind::Renewal;
+            Ok(check_one(&Spend { token, key, kind, binding, signature })?)
         })
         .await
         .map_err(|_| RenewalError::Overloaded)?
     }
 
-    /// Signs what passed all checks, records what is still unrecorded, and returns what is recorded then.
+    /// Signs what passed all checks, records it unless something else was recorded meanwhile, and returns what is recorded then.
     async fn sign_and_record(
         &self,
-        checked: Vec<Checked<'_>>,
-    ) -> Result<crate::store::Records, RenewalError> {
-        let job = |checked: &Checked<'_>| Job {
-            key: checked.private.clone(),
-            message: checked.item.blinded.blinded_message,
-        };
-        let signatures = self.inner.signer.sign(checked.iter().map(job).collect()).await?;
-        let (vendor, today) = (self.vendor_id(), self.inner.clock.today());
-        let renewal = |(checked, blind_signature): (Checked<'_>, _)| NewRenewal {
-            token: checked.item.token.clone(),
-            epoch: checked.old.epoch(),
-            new_epoch: checked.new.epoch(),
-            exponent: checked.old.exponent(),
-            binding: checked.item.binding(&vendor),
+        checked: Checked<'_>,
+    ) -> Result<Option<Recorded>, RenewalError> {
+        let Checked { item, old, new, private } = checked;
+        let job = Job { key: private, message: item.blinded.blinded_message };
+        let signatures = self.inner.signer.sign(vec![job]).await?;
+        let blind_signature = *signatures.first().ok_or(RenewalError::Overloaded)?;
+        let renewal = NewRenewal {
+            number: random_number(&self.inner.rng),
+            day: self.inner.clock.today(),
+            token: item.token.clone(),
+            epoch: old.epoch(),
+            new_epoch: new.epoch(),
+            exponent: old.exponent(),
+            binding: item.binding(&self.vendor_id()),
             renewal: Renewal {
-                key_id: checked.item.blinded.key_id,
-                blinded_message: checked.item.blinded.blinded_message,
+                key_id: item.blinded.key_id,
+                blinded_message: item.blinded.blinded_message,
                 blind_signature,
-                signature: checked.item.signature,
-                day: today,
+                signature: item.signature,
             },
         };
-        let record = RenewalRecord {
-            number: random_number(&self.inner.rng),
-            day: today,
-            items: checked.into_iter().zip(signatures).map(renewal).collect(),
-        };
         self.inner.steps.at("issuer.renewal.before_commit");
-        let records = self.inner.store.record_renewals(&record, &self.inner.steps).await?;
+        let recorded = self.inner.store.record_renewal(&renewal, &self.inner.steps).await?;
         self.inner.steps.at("issuer.renewal.after_commit");
-        Ok(records)
+        Ok(recorded)
     }
 }
 
-/// Check 4: the key of a certificate that answers the vendor's challenge.
+/// Check 3: the key of a certificate that answers the vendor's challenge.
 fn old_key<'a>(manifest: &'a Manifest, token: &Token) -> Result<&'a DenominationKey, RenewalError> {
     if token.challenge_digest != *manifest.challenge_digest() {
         return Err(RenewalError::Challenge);
@@ -217,23 +163,7 @@ fn old_key<'a>(manifest: &'a Manifest, token: &Token) -> Result<&'a Denomination
     manifest.key(&token.key_id).ok_or(RenewalError::KeyUnknown)
 }
 
-/// What a certificate is recorded under.
-fn name(manifest: &Manifest, token: &Token) -> Result<(u32, [u8; 32]), RenewalError> {
-    Ok((old_key(manifest, token)?.epoch(), token.nonce))
-}
-
-fn spend_of<'a>(
-    manifest: &'a Manifest,
-    vendor: &scrip_protocol::id::VendorId,
-    item: &'a RenewalItem,
-) -> Result<Spend<'a>, RenewalError> {
-    let key = old_key(manifest, &item.token)?;
-    let binding = item.binding(vendor);
-    let (token, signature) = (&item.token, &item.signature);
-    Ok(Spend { token, key, kind: SpendKind::Renewal, binding, signature })
-}
-
-/// Check 6, of an item whose certificate is not recorded.
+/// Check 5, of an item whose certificate is not recorded.
 fn check_unrecorded<'a>(
     ring: &'a Ring,
     item: &'a RenewalItem,

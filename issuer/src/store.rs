@@ -59,9 +59,9 @@ pub use self::{
     health::SourceFailure,
     keys::{KeyMaterial, ManifestVersion, SealedKey},
     ledger::{
-        AuditorRow, DecidedItem, EvidenceRow, IssuedKind, IssuedRow, LeafPlaces, LedgerState,
-        LoggedRenewals, QueuedRow, RangeRow, RenewalDay, RenewalRow, RenewedRow, SalesRow,
-        Sequenced, Waiting, What,
+        AuditorRow, DecidedItem, EditionRow, EvidenceRow, IssuedKind, IssuedRow, LeafPlaces,
+        LedgerState, LoggedRenewals, QueuedRow, RangeRow, RenewalDay, RenewalRow, RenewedRow,
+        SalesRow, Sequenced, Waiting, What,
     },
     operators::{AddedOperator, NewOperator, OperatorRow},
     orders::OrderRow,
@@ -72,7 +72,7 @@ pub use self::{
     redemptions::{
         BatchRecord, Decided, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord,
     },
-    renewals::{NewRenewal, Recorded, Records, RenewalRecord},
+    renewals::{NewRenewal, Recorded},
     statements::{AdjustmentRow, NewStatement, Unstated},
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,

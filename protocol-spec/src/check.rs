@@ -3,8 +3,6 @@
 use ed25519_zebra as zebra;
 use rand_core::{CryptoRng, RngCore};
 
-use crate::hash::Label;
-use crate::inquiry::Inquiry;
 use crate::keys::{BadKey, PublicKey, Signature, message};
 use crate::manifest::DenominationKey;
 use crate::spend::{Binding, SpendKind};
@@ -60,16 +58,6 @@ fn check_certificate(token: &Token, key: &DenominationKey) -> Result<PublicKey, 
 pub fn check_one(spend: &Spend<'_>) -> Result<(), Rejection> {
     check_certificate(spend.token, spend.key)?
         .verify(spend.kind.label(), spend.binding.as_bytes(), spend.signature)
-        .map_err(|_| Rejection::SpendSignature)
-}
-
-/// Checks an inquiry's certificate, and that its holder asks. `key` is the denomination key that the certificate names.
-///
-/// # Errors
-/// The first [`Rejection`].
-pub fn check_inquiry(inquiry: &Inquiry, key: &DenominationKey) -> Result<(), Rejection> {
-    check_certificate(&inquiry.token, key)?
-        .verify(Label::Inquiry, &inquiry.signed_part(), &inquiry.signature)
         .map_err(|_| Rejection::SpendSignature)
 }
 

@@ -14,6 +14,7 @@ mod sales;
 pub mod settlement;
 mod statement;
 mod tally;
+mod voided;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use self::statement::{
     Adjustment, EarnedLine, ResoldLine, Settled, SignedStatement, Statement, StatementError,
 };
 pub use self::tally::{CommitmentKind, Count, ManifestVersion, Tally, TallyKind, ValueCommitment};
+pub use self::voided::{VoidedCommitment, VoidedSalt};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::VendorId;
 use crate::limits::MAX_LEAF;
@@ -59,12 +61,16 @@ pub enum Leaf {
     Contract(Contract),
     /// What an operator was told that it earned, signed.
     Statement(SignedStatement),
+    /// What a list of voided certificates must be. Public.
+    Voided(VoidedCommitment),
+    /// What hides in such a list how much it has.
+    VoidedSalt(VoidedSalt),
 }
 
 impl Leaf {
     /// Whether everybody may read it.
     pub const fn is_public(&self) -> bool {
-        matches!(self, Self::Commitment(_) | Self::Manifest(_))
+        matches!(self, Self::Commitment(_) | Self::Manifest(_) | Self::Voided(_))
     }
 
     /// Its bytes, at most 65,535.
@@ -84,6 +90,8 @@ impl Leaf {
             Self::Statement(statement) => {
                 writer.u8(8).put(statement.bytes());
             }
+            Self::Voided(voided) => voided.write(writer.u8(9)),
+            Self::VoidedSalt(salt) => salt.write(writer.u8(10)),
         }
         writer.into_bytes()
     }
@@ -107,6 +115,8 @@ impl Leaf {
                 let rest = reader.take(reader.remaining())?;
                 Self::Statement(SignedStatement::decode(rest)?)
             }
+            9 => Self::Voided(VoidedCommitment::read(&mut reader)?),
+            10 => Self::VoidedSalt(VoidedSalt::read(&mut reader)?),
             _ => return Err(DecodeError::BadValue("kind")),
         };
         reader.finish()?;

@@ -15,7 +15,6 @@ pub mod check;
 pub mod credits;
 pub mod hash;
 pub mod id;
-pub mod inquiry;
 pub mod issuance;
 pub mod judge;
 pub mod keys;
@@ -41,5 +40,6 @@ pub mod text;
 pub mod time;
 pub mod tlog;
 pub mod token;
+pub mod voided;
 
 pub use codec::DecodeError;

@@ -28,8 +28,6 @@ pub const MAX_PAYMENT_ITEMS: usize = 64;
 pub const MAX_RESOURCE_REQUEST: usize = 4_096;
 /// Items of one redemption batch.
 pub const MAX_BATCH_ITEMS: usize = 1_024;
-/// Certificates of one renewal request.
-pub const MAX_RENEWAL_ITEMS: usize = 8;
 /// Bytes of a checkpoint with its signatures.
 pub const MAX_CHECKPOINT: usize = 16_384;
 /// Bytes of a leaf: what an entry of a tiled log can have.
@@ -40,6 +38,10 @@ pub const MAX_OWN_LEAVES: usize = 4_096;
 pub const MAX_STATEMENT: usize = 65_000;
 /// Bytes of a proof of solvency.
 pub const MAX_SOLVENCY: usize = 1 << 20;
+/// Buckets of a list of voided certificates.
+pub const MAX_VOIDED_BUCKETS: usize = 1 << 16;
+/// The exponent of the entries of a bucket.
+pub const MAX_VOIDED_CAPACITY: u8 = 20;
 /// Seconds from a payment to its redemption, as long as a relay can help it.
 pub const REDEEM_WITHIN: u64 = 7 * 86_400;
 /// Bytes of a receipt.
@@ -105,15 +107,11 @@ pub const MAX_REDEMPTION_OUTCOME: usize = 32
 pub const LEDGER_QUERY: usize = 32 + 32 + 8 + 8 + 64;
 /// Bytes of the answer to it.
 pub const MAX_OWN_LEAVES_ANSWER: usize = 8 + 8 + 3 + (1 << 24) - 1;
-/// Bytes of an item of a renewal request.
-pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
+/// Bytes of the signed index of a list of voided certificates.
+pub const MAX_VOIDED_INDEX: usize = 32 + 4 + 4 + 4 + 8 + 32 + 1 + 3 + MAX_VOIDED_BUCKETS * 32 + 64;
 /// Bytes of a renewal request.
-pub const MAX_RENEWAL_REQUEST: usize = 2 + MAX_RENEWAL_ITEMS * RENEWAL_ITEM;
+pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
 /// Bytes of a renewal as it is recorded.
-pub const RENEWAL: usize = 32 + RSA + RSA + 64 + 4;
+pub const RENEWAL: usize = 32 + RSA + RSA + 64;
 /// Bytes of a renewal answer.
-pub const MAX_RENEWAL_ANSWER: usize = 2 + MAX_RENEWAL_ITEMS * (1 + RENEWAL);
-/// Bytes of an inquiry.
-pub const INQUIRY: usize = 32 + TOKEN + 32 + 64;
-/// Bytes of the answer to an inquiry.
-pub const MAX_INQUIRY_ANSWER: usize = 32 + 32 + 8 + 1 + RENEWAL + 64;
+pub const MAX_RENEWAL_ANSWER: usize = 1 + RENEWAL;

@@ -16,20 +16,18 @@ pub const RECEIPT: &str = "application/scrip-receipt";
 pub const REDEMPTION_BATCH: &str = "application/scrip-redemption-batch";
 /// A redemption outcome.
 pub const REDEMPTION_OUTCOME: &str = "application/scrip-redemption-outcome";
-/// Certificates to be renewed.
+/// A certificate to be renewed.
 pub const RENEWAL_REQUEST: &str = "application/scrip-renewal-request";
-/// What became of them.
+/// What became of it.
 pub const RENEWAL_ANSWER: &str = "application/scrip-renewal-answer";
-/// A question about a certificate.
-pub const INQUIRY: &str = "application/scrip-inquiry";
-/// What is recorded about it.
-pub const INQUIRY_ANSWER: &str = "application/scrip-inquiry-answer";
 /// A question for an operator's own leaves.
 pub const LEDGER_QUERY: &str = "application/scrip-ledger-query";
 /// Some of them.
 pub const LEDGER_LEAVES: &str = "application/scrip-ledger-leaves";
 /// A proof of solvency.
 pub const SOLVENCY: &str = "application/scrip-solvency";
+/// A signed index of voided certificates, with its proof.
+pub const VOIDED: &str = "application/scrip-voided";
 /// The status of a lease.
 pub const LEASE: &str = "application/scrip-lease";
 /// RFC 9457.

@@ -10,10 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use scrip_protocol::DecodeError;
 use scrip_protocol::id::BatchId;
-use scrip_protocol::inquiry::{Inquiry, InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::{BlindedItem, IssuanceAnswer, IssuanceRequest, SignedItem};
 use scrip_protocol::keys::SigningKey;
-use scrip_protocol::limits::{MAX_BATCH_ITEMS, MAX_PACK, MAX_PAYMENT_ITEMS, MAX_RENEWAL_ITEMS};
+use scrip_protocol::limits::{MAX_BATCH_ITEMS, MAX_PACK, MAX_PAYMENT_ITEMS};
 use scrip_protocol::manifest::Manifest;
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::ProblemType;
@@ -23,10 +22,11 @@ use scrip_protocol::redemption::{
     SignedBatch, Winner, batch_digest,
 };
 use scrip_protocol::refusal::{Accusation, Refusal};
-use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
+use scrip_protocol::renewal::{RenewalItem, RenewalResult};
 use scrip_protocol::resource::{Command, CommandAuth, LeaseStatus, ResourceRequest};
 use scrip_protocol::spend::Binding;
 use scrip_protocol::token::{Token, TokenRequest};
+use scrip_protocol::voided::{Edition, ProvenIndex, SignedVoidedIndex, Voided};
 use world::{TODAY, World};
 
 /// A decoder that gives the canonical bytes of what it read.
@@ -69,14 +69,6 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
         (world.vendor_id(), world.operator.public(), world.receipt.public());
     let operator_seed = *world.operator.seed();
     let renewal = world.renewal();
-    let inquiry = renewal.0.inquire(&vendor, [1; 32]);
-    let inquiry_answer = InquiryAnswer {
-        vendor_id: vendor,
-        inquiry_digest: inquiry.digest(),
-        time: world.now(),
-        result: InquiryResult::Renewed(renewal.2.clone()),
-    }
-    .sign(&world.receipt);
 
     vec![
         ("token", token, Box::new(|b| Token::decode(b).ok().map(|t| t.encode().to_vec()))),
@@ -158,28 +150,28 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
         ),
         (
             "renewal request",
-            RenewalRequest { items: vec![renewal.1.clone(); 2] }.encode(),
-            Box::new(|b| RenewalRequest::decode(b).ok().map(|r| r.encode())),
+            renewal.1.encode(),
+            Box::new(|b| RenewalItem::decode(b).ok().map(|r| r.encode())),
         ),
         (
             "renewal answer",
-            RenewalAnswer {
-                results: vec![
-                    RenewalResult::Renewed(renewal.2.clone()),
-                    RenewalResult::Spent(proof.proof()),
-                ],
-            }
-            .encode(),
-            Box::new(|b| RenewalAnswer::decode(b).ok().map(|r| r.encode())),
+            RenewalResult::Renewed(renewal.2.clone()).encode(),
+            Box::new(|b| RenewalResult::decode(b).ok().map(|r| r.encode())),
         ),
-        ("inquiry", inquiry.encode(), Box::new(|b| Inquiry::decode(b).ok().map(|i| i.encode()))),
         (
-            "inquiry answer",
-            inquiry_answer,
-            Box::new(move |b| {
-                let key = SigningKey::from_seed(&[2; 32]);
-                InquiryAnswer::open(b, &inquiry, &receipt_key).ok().map(|a| a.sign(&key))
-            }),
+            "refused renewal",
+            RenewalResult::Spent(proof.proof()).encode(),
+            Box::new(|b| RenewalResult::decode(b).ok().map(|r| r.encode())),
+        ),
+        (
+            "voided index",
+            voided_index(&world),
+            Box::new(|b| SignedVoidedIndex::decode(b).ok().map(|i| i.encode())),
+        ),
+        (
+            "proven index",
+            ProvenIndex { index: voided_index(&world), proof: b"proof".to_vec() }.encode(),
+            Box::new(|b| ProvenIndex::decode(b).ok().map(|p| p.encode())),
         ),
         (
             "command",
@@ -319,12 +311,6 @@ fn vectors_are_bounded_by_their_number_of_elements() {
     ));
     assert!(IssuanceRequest::decode(&request(0)).is_err());
 
-    let item = world.renewal().1;
-    let renewal = |n| RenewalRequest { items: vec![item.clone(); n] }.encode();
-    assert!(RenewalRequest::decode(&renewal(MAX_RENEWAL_ITEMS)).is_ok());
-    assert!(RenewalRequest::decode(&renewal(MAX_RENEWAL_ITEMS + 1)).is_err());
-    assert!(RenewalRequest::decode(&renewal(0)).is_err());
-
     let redeemed = paid.payment.evidence(&paid.resource_request)[0].item.clone();
     let batch = |n| {
         RedemptionBatch {
@@ -337,6 +323,18 @@ fn vectors_are_bounded_by_their_number_of_elements() {
     };
     assert!(SignedBatch::decode(&batch(MAX_BATCH_ITEMS)).is_ok());
     assert!(SignedBatch::decode(&batch(MAX_BATCH_ITEMS + 1)).is_err());
+}
+
+fn voided_index(world: &World) -> Vec<u8> {
+    let edition = Edition {
+        vendor_id: world.vendor_id(),
+        epoch: 7,
+        number: 1,
+        day: world.now().day(),
+        covered: 9,
+        salt: [1; 32],
+    };
+    edition.list([([1; 32], Voided::Redeemed)]).unwrap().index.sign(&world.receipt)
 }
 
 proptest! {
@@ -352,9 +350,10 @@ proptest! {
         let _ = IssuanceRequest::decode(&bytes);
         let _ = ConflictProof::decode(&bytes);
         let _ = Accusation::from_json(&bytes);
-        let _ = RenewalRequest::decode(&bytes);
-        let _ = RenewalAnswer::decode(&bytes);
-        let _ = Inquiry::decode(&bytes);
+        let _ = RenewalItem::decode(&bytes);
+        let _ = RenewalResult::decode(&bytes);
+        let _ = SignedVoidedIndex::decode(&bytes);
+        let _ = ProvenIndex::decode(&bytes);
     }
 
     #[test]

@@ -236,7 +236,7 @@ fn what_was_signed_for_a_renewal_is_no_proof_of_a_spend() {
 #[test]
 fn a_renewal_is_not_answered_by_another_renewal() {
     use scrip_protocol::redemption::ConflictProof;
-    use scrip_protocol::renewal::{RenewalAnswer, RenewalResult};
+    use scrip_protocol::renewal::RenewalResult;
     let world = World::new();
     let (old, asked, _, _) = world.renewal();
     let proof = |kind| ConflictProof {
@@ -245,7 +245,7 @@ fn a_renewal_is_not_answered_by_another_renewal() {
         other_binding: asked.binding(&world.vendor_id()),
         other_signature: asked.signature,
     };
-    let answer = |kind| RenewalAnswer { results: vec![RenewalResult::Spent(proof(kind))] };
-    assert!(RenewalAnswer::decode(&answer(SpendKind::Spend).encode()).is_ok());
-    assert!(RenewalAnswer::decode(&answer(SpendKind::Renewal).encode()).is_err());
+    let answer = |kind| RenewalResult::Spent(proof(kind)).encode();
+    assert!(RenewalResult::decode(&answer(SpendKind::Spend)).is_ok());
+    assert!(RenewalResult::decode(&answer(SpendKind::Renewal)).is_err());
 }

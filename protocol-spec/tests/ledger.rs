@@ -9,6 +9,8 @@ use scrip_protocol::ledger::{
     Adjustment, Contract, Count, EarnedLine, Leaf, LedgerQuery, ManifestVersion, Redemption,
     RenewalEvidence, ResoldLine, Sales, Settled, SourceName, Statement, Tally, TallyKind,
 };
+use scrip_protocol::time::Day;
+use scrip_protocol::voided::{Edition, Voided};
 use serde_json::json;
 use world::{TODAY, World, check, hex};
 
@@ -63,7 +65,7 @@ fn ledger() {
             "renewal",
             Leaf::Renewal(Box::new(RenewalEvidence {
                 token: old.token().clone(),
-                day: renewal.day,
+                day: Day(TODAY.0 + 370),
                 binding: item.binding(&world.vendor_id()),
                 signature: renewal.signature,
             })),
@@ -182,6 +184,41 @@ fn solvency() {
             "checkpoint_text": text,
             "commitments": shown,
             "document": hex(proof.encode()),
+        }),
+    );
+}
+
+#[test]
+fn voided() {
+    let world = World::new();
+    let edition = Edition {
+        vendor_id: world.vendor_id(),
+        epoch: 7,
+        number: 3,
+        day: TODAY,
+        covered: 4_096,
+        salt: [0x7a; 32],
+    };
+    let voided = [
+        (world.certificate(0, 0).token().nonce, Voided::Redeemed),
+        (world.certificate(0, 1).token().nonce, Voided::Renewed),
+        ([0x11; 32], Voided::Redeemed),
+    ];
+    let list = edition.list(voided).unwrap();
+    let index = &list.index;
+    let kinds =
+        voided.map(|(key, what)| json!({ "key": hex(key), "renewed": what == Voided::Renewed }));
+    check(
+        "voided.json",
+        json!({
+            "epoch": 7, "edition": 3, "day": TODAY.0, "covered": 4_096,
+            "salt": hex(edition.salt), "voided": kinds,
+            "key": hex(index.key), "capacity": index.capacity,
+            "bucket": hex(&list.buckets[0]),
+            "bucket_hashes": index.buckets.iter().map(hex).collect::<Vec<_>>(),
+            "signed_index": hex(index.sign(&world.receipt)),
+            "commitment_leaf": hex(Leaf::Voided(index.commitment()).encode()),
+            "salt_leaf": hex(Leaf::VoidedSalt(edition.salt_leaf()).encode()),
         }),
     );
 }

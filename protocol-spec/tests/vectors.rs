@@ -8,7 +8,6 @@ mod world;
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::hash::Label;
 use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
-use scrip_protocol::inquiry::{InquiryAnswer, InquiryResult};
 use scrip_protocol::issuance::Blinding;
 use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest};
 use scrip_protocol::payment::PaidRequest;
@@ -19,7 +18,7 @@ use scrip_protocol::redemption::{
     SignedBatch, Winner, batch_digest,
 };
 use scrip_protocol::refusal::Refusal;
-use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest, RenewalResult};
+use scrip_protocol::renewal::RenewalResult;
 use scrip_protocol::resource::{Command, ResourceRequest};
 use scrip_protocol::seed::Counter;
 use scrip_protocol::spend::{SpendKind, payment_id, request_digest};
@@ -333,12 +332,12 @@ fn redemption() {
         other_signature: other.item.signature,
         winner: Winner::Leaf(255),
     };
-    let (_, item, renewal, _) = world.renewal();
+    let (_, item, _, _) = world.renewal();
     let renewed = DoubleSpend {
         certificate_key: item.token.certificate_key().unwrap(),
         other_binding: item.binding(&world.vendor_id()),
         other_signature: item.signature,
-        winner: Winner::Renewed(renewal.day),
+        winner: Winner::Renewed(Day(TODAY.0 + 370)),
     };
     let proof = spend.proof();
     proof.verify(&own[0].item.token.nonce, &own[0].binding).unwrap();
@@ -416,32 +415,15 @@ fn renewal() {
         other_signature: own.item.signature,
     };
     spent.verify(&old.token().nonce, &binding).unwrap();
-    let request = RenewalRequest { items: vec![item] }.encode();
-    let answer = RenewalAnswer {
-        results: vec![RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(spent)],
-    };
-    let inquiry = old.inquire(&world.vendor_id(), [0x1d; 32]);
-    let reply = |result| InquiryAnswer {
-        vendor_id: world.vendor_id(),
-        inquiry_digest: inquiry.digest(),
-        time: world.now(),
-        result,
-    };
-    let replies = [
-        reply(InquiryResult::Unrecorded),
-        reply(InquiryResult::Renewed(renewal.clone())),
-        reply(InquiryResult::Spent(spent)),
-        reply(InquiryResult::Expired),
-    ];
+    let answers = [RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(spent)];
     check(
         "renewal.json",
         json!({
             "old_certificate": hex(old.token_bytes()), "counter": Counter::new(0, 0).get(),
             "new_key_id": hex(renewal.key_id.as_bytes()), "blinded_message": hex(renewal.blinded_message),
-            "binding": hex(binding.as_bytes()), "request": hex(&request),
-            "answer": hex(answer.encode()), "new_certificate": hex(new.token_bytes()),
-            "inquiry": hex(inquiry.encode()), "inquiry_digest": hex(inquiry.digest().as_bytes()),
-            "inquiry_answers": replies.map(|reply| hex(reply.sign(&world.receipt))),
+            "binding": hex(binding.as_bytes()), "request": hex(item.encode()),
+            "answers": answers.map(|answer| hex(answer.encode())),
+            "new_certificate": hex(new.token_bytes()),
         }),
     );
 }

@@ -1,7 +1,7 @@
 //! Reactions: whatever a vendor or a relay answers, the wallet shows the vendor no certificate that it would not have shown it anyway.
 //!
 //! Wallets live side by side through a year. Each buys, pays, looks after its leases and renews; and each is given an answer of its own in place of the true one, at every route:
-//! every problem, other statuses, fields of JSON and bytes that a generator changes, the day in a renewal, an answer that gets lost. Half of the liars lie once and are
+//! every problem, other statuses, fields of JSON and bytes that a generator changes, an answer that gets lost. Half of the liars lie once and are
 //! honest afterwards, and half go on. Certificates are looked for in every request to the vendor, whatever it is.
 //!
 //! Without a lie a wallet shows the vendor each certificate once: in its renewal, when its window is open. So that is what is allowed. Before, `grant-used`, a `day` in the answer to a
@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use scrip_protocol::problem::ProblemType;
-use scrip_protocol::renewal::{RenewalAnswer, RenewalResult};
-use scrip_protocol::time::Day;
 use scrip_tests::adversary::keys::tokens_of;
 use scrip_tests::adversary::{Act, Answer, SELLING, Stage};
 use scrip_tests::network::{PRODUCT, Plan};
@@ -32,7 +30,6 @@ enum Lie {
     Problem(ProblemType),
     Status(u16),
     Changed(u64),
-    EarlierDay,
     Lost,
 }
 
@@ -40,7 +37,6 @@ impl Lie {
     fn all(seed: u64) -> Vec<Self> {
         let mut all = vec![
             Self::Problem(ProblemType::GrantUsed),
-            Self::EarlierDay,
             Self::Problem(ProblemType::CertificateSpent),
             Self::Lost,
         ];
@@ -62,7 +58,6 @@ impl Lie {
             Self::Problem(problem) => Answer::problem(problem),
             Self::Status(status) => truth.with_status(status),
             Self::Changed(seed) => changed(truth, seed),
-            Self::EarlierDay => earlier(truth),
             Self::Lost => unreachable!("there is no answer"),
         }
     }
@@ -111,17 +106,6 @@ fn change_value(value: &mut serde_json::Value, rng: &mut ChaCha20Rng) {
             };
         }
     }
-}
-
-/// The truth with renewals that were recorded a month ago.
-fn earlier(truth: Answer) -> Answer {
-    let Ok(mut answer) = RenewalAnswer::decode(&truth.body) else { return truth };
-    for result in &mut answer.results {
-        if let RenewalResult::Renewed(renewal) = result {
-            renewal.day = Day(renewal.day.0 - 30);
-        }
-    }
-    truth.with_body(answer.encode())
 }
 
 /// A wallet and who lies to it.

@@ -1,10 +1,11 @@
-//! `kill -9` at every durable step of a renewal and of an inquiry, at the issuer and in the wallet; then the books.
+//! `kill -9` at every durable step of a renewal, of a list's publication and of a look through it, at the issuer and in the wallet; then the books.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use scrip_protocol::credits::Credits;
 use scrip_runtime::clock::{Clock, SystemClock};
 use scrip_tests::network::{Network, PRODUCT_CREDITS, Plan};
 use scrip_tests::process::Launcher;
+use scrip_wallet::net::ListSource;
 use scrip_wallet::{Doubtful, NewQueue, Wallet};
 
 const PACK: Credits = Credits(PRODUCT_CREDITS);
@@ -82,7 +83,7 @@ async fn the_wallet_dies_while_it_renews() {
         "wallet.renewal.settled",
     ] {
         let network = network().await;
-        wallet_dies(&network, "renew", step).await;
+        wallet_dies(&network, &["renew", "--now"], step).await;
         let wallet = network.open_wallet("alice").await.unwrap();
         let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
         assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
@@ -90,29 +91,38 @@ async fn the_wallet_dies_while_it_renews() {
     }
 }
 
+/// The vendor publishes the lists of today.
+async fn publish(network: &Network) {
+    let early = network.clock.now().day().start().plus(2 * 3_600);
+    network.clock.set(early.max(network.clock.now()));
+    network.vendor.issuer().unwrap().publish_voided().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wallet_dies_while_it_asks() {
-    for step in
-        ["wallet.inquiry.before_send", "wallet.inquiry.after_answer", "wallet.inquiry.stored"]
-    {
+async fn the_wallet_dies_while_it_looks() {
+    for step in ["wallet.voided.read", "wallet.voided.stored"] {
         let network = network().await;
+        publish(&network).await;
         std::fs::remove_dir_all(network.wallet_dir("alice")).unwrap();
         let restored = network.wallet_of_seed("alice", [7; 32]).await.unwrap();
         assert_eq!(restored.restore(3).await.unwrap().in_doubt, PACK);
         restored.close().await.unwrap();
-        wallet_dies(&network, "inquire", step).await;
+        wallet_dies(&network, &["check"], step).await;
         let wallet = network.open_wallet("alice").await.unwrap();
-        let inquired = wallet.inquire().await.unwrap();
-        assert!(inquired.errors.is_empty(), "{step}: {:?}", inquired.errors);
-        assert_eq!((inquired.in_doubt, inquired.spent), (PACK, Credits(0)), "{step}");
+        let looked = wallet.look_up(&ListSource::Vendor, false).await.unwrap();
+        assert!(looked.errors.is_empty(), "{step}: {:?}", looked.errors);
+        assert_eq!((looked.in_doubt, looked.spent), (PACK, Credits(0)), "{step}");
         network.clock.advance(8 * 86_400);
-        assert_eq!(wallet.inquire().await.unwrap().settled, PACK, "{step}");
+        publish(&network).await;
+        let looked = wallet.look_up(&ListSource::Vendor, false).await.unwrap();
+        assert_eq!(looked.settled, PACK, "{step}");
     }
 }
 
-async fn wallet_dies(network: &Network, command: &str, step: &str) {
+async fn wallet_dies(network: &Network, command: &[&str], step: &str) {
     let directory = network.wallet_dir("alice").into_os_string();
-    let arguments = ["--wallet".into(), directory, command.into()];
+    let mut arguments = vec!["--wallet".into(), directory];
+    arguments.extend(command.iter().map(Into::into));
     let wallet = launcher(network).start("wallet", arguments, Some(step)).unwrap();
     wallet.killed_at_its_step().await.unwrap_or_else(|error| panic!("{step}: {error}"));
 }

@@ -12,7 +12,8 @@ use scrip_runtime::clock::Clock;
 use scrip_runtime::steps::Steps;
 use scrip_tests::network::{Network, PRODUCT, PRODUCT_CREDITS};
 use scrip_tests::node::PASSPHRASE;
-use scrip_wallet::{Doubtful, NewQueue, Wallet, WalletError, words};
+use scrip_wallet::net::ListSource;
+use scrip_wallet::{Doubtful, Looked, NewQueue, Privacy, Renewed, Wallet, WalletError, words};
 
 const DAY: u64 = 86_400;
 
@@ -25,8 +26,43 @@ async fn go_to(network: &Network, moment: UnixSeconds) {
     }
 }
 
+/// Some days later, when the vendor has published the lists of that day.
 async fn wait(network: &Network, days: u64) {
     go_to(network, network.clock.now().plus(days * DAY)).await;
+    publish_lists(network).await;
+}
+
+async fn publish_lists(network: &Network) {
+    let early = network.clock.now().day().start().plus(2 * 3_600);
+    network.clock.set(early.max(network.clock.now()));
+    network.vendor.issuer().unwrap().publish_voided().await.unwrap();
+}
+
+/// `scrip check`.
+async fn look(wallet: &Wallet) -> Looked {
+    let looked = wallet.look_up(&ListSource::Vendor, false).await.unwrap();
+    assert!(looked.errors.is_empty(), "{:?}", looked.errors);
+    looked
+}
+
+/// `scrip renew --now`, by a wallet that has heard of the newest manifest.
+async fn renew(wallet: &Wallet) -> Renewed {
+    wallet.look_now().await.unwrap();
+    wallet.renew(Doubtful::Keep).await.unwrap()
+}
+
+/// What had been renewed comes back, one certificate at a time. Returns how much.
+async fn recover(wallet: &Wallet) -> u64 {
+    let mut recovered = 0;
+    loop {
+        let tended = wallet.tend().await.unwrap();
+        if let Some(renewed) = &tended.renewed {
+            assert!(renewed.errors.is_empty() && renewed.certificates == 1, "{renewed:?}");
+            recovered += renewed.renewed.0;
+        } else if tended.looked.is_none() {
+            return recovered;
+        }
+    }
 }
 
 async fn buy(network: &Network, wallet: &Wallet) {
@@ -86,9 +122,11 @@ async fn restore(network: &Network, name: &str, seed: &[u8; 32], more: &[&str]) 
     let code = code.await.unwrap();
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
     let wallet = network.open_wallet(name).await.unwrap();
+    wallet.set_privacy(Privacy::Off).await.unwrap();
     for relay in &network.relays {
         wallet.add_relay(relay.address()).await.unwrap();
     }
+    wallet.look_now().await.unwrap();
     wallet
 }
 
@@ -126,8 +164,7 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     // A year later what is left of the first epoch is renewed; the others are not due.
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(DAY)).await;
-    lost.look_now().await.unwrap();
-    let renewed = lost.renew(Doubtful::Keep).await.unwrap();
+    let renewed = renew(&lost).await;
     assert!(renewed.errors.is_empty(), "{:?}", renewed.errors);
     assert!(renewed.renewed.0 > 40 && renewed.renewed.0 < PRODUCT_CREDITS, "{renewed:?}");
     // Relay 0 redeems what it was paid with, relay 1 not yet.
@@ -140,9 +177,15 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     lost.close().await.unwrap();
     std::fs::remove_dir_all(network.wallet_dir("lost")).unwrap();
 
-    let wallet = restore(&network, "found", &seed, &[]).await;
+    let wallet = restore(&network, "found", &seed, &["--fast"]).await;
+    assert_eq!(wallet.balance().await.unwrap().spendable, Credits(0));
+    // The lists of the next day have everything that the vendor has heard of; what was renewed comes back for what it was.
+    wait(&network, 1).await;
+    let looked = look(&wallet).await;
+    assert_eq!(looked.settled, Credits(0), "{looked:?}");
+    assert_eq!(recover(&wallet).await, looked.renewed.0);
+    look(&wallet).await;
     let balance = wallet.balance().await.unwrap();
-    assert_eq!(balance.spendable, Credits(0));
     assert_eq!(balance.in_doubt, Credits(left + late), "all that the vendor has not heard of");
     assert_eq!(balance.expired, Credits(0), "what was renewed took the place of what it was");
     // By itself nothing in doubt is spent.
@@ -150,13 +193,11 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     assert!(refused.is_err_and(|error| error.is_shortage()));
     wait(&network, 5).await;
     assert!(redeem(&network, 0..2).await > 0);
-    wallet.look_now().await.unwrap();
-    assert!(wallet.tend().await.unwrap().inquired.is_none(), "too early");
+    assert_eq!(look(&wallet).await.settled, Credits(0), "too early");
 
     wait(&network, 3).await;
-    wallet.look_now().await.unwrap();
-    let inquired = wallet.tend().await.unwrap().inquired.unwrap();
-    assert_eq!((inquired.settled.0, inquired.spent.0), (left, late), "{inquired:?}");
+    let looked = wallet.tend().await.unwrap().looked.unwrap();
+    assert_eq!((looked.settled.0, looked.spent.0), (left, late), "{looked:?}");
     let balance = wallet.balance().await.unwrap();
     assert_eq!((balance.spendable.0, balance.in_doubt.0), (left, 0), "the full balance");
     assert_eq!(spend_all(&network, &wallet).await, left);
@@ -183,47 +224,55 @@ async fn a_chain_of_renewals_is_walked() {
         let expires = lost.balance().await.unwrap();
         assert!(expires.expiring.is_empty());
         wait(&network, 370).await;
-        lost.look_now().await.unwrap();
-        let renewed = lost.tend().await.unwrap().renewed.unwrap();
+        let renewed = renew(&lost).await;
         assert!(renewed.errors.is_empty(), "{:?}", renewed.errors);
         assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS);
+        // The lists of what was renewed, before its epoch is past.
+        wait(&network, 1).await;
         network.vendor.issuer().unwrap().drop_past().await.unwrap();
     }
-    let wallet = restore(&network, "found", &seed, &[]).await;
+    let wallet = restore(&network, "found", &seed, &["--fast"]).await;
+    wait(&network, 1).await;
+    // One epoch after the other.
+    for _ in 0..3 {
+        look(&wallet).await;
+        recover(&wallet).await;
+    }
+    look(&wallet).await;
     let balance = wallet.balance().await.unwrap();
     assert_eq!(balance.in_doubt.0 + spent, PRODUCT_CREDITS);
     wait(&network, 8).await;
-    wallet.look_now().await.unwrap();
-    wallet.tend().await.unwrap();
+    look(&wallet).await;
     assert_eq!(wallet.balance().await.unwrap().spendable.0 + spent, PRODUCT_CREDITS);
     spend_all(&network, &wallet).await;
     redeem(&network, 0..2).await;
     books_are_closed(&network, 1).await;
 }
 
-/// Whoever does not want the vendor to be asked keeps the doubt, until the certificates are renewed.
+/// Where no lists can be had, doubt lasts, and what would expire is renewed.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_inquiries_doubt_lasts_until_the_renewal() {
+async fn without_lists_doubt_lasts_until_the_renewal() {
     let network = Network::start().await.unwrap();
     let seed = [44; 32];
     let lost = network.wallet_of_seed("lost", seed).await.unwrap();
     buy(&network, &lost).await;
     let spent = spend(&network, &lost, 0, 30).await;
     redeem(&network, 0..2).await;
-    let wallet = restore(&network, "found", &seed, &["--no-inquiry"]).await;
-    wait(&network, 30).await;
-    wallet.look_now().await.unwrap();
-    assert!(wallet.tend().await.unwrap().inquired.is_none());
-    assert_eq!(wallet.balance().await.unwrap().in_doubt, Credits(PRODUCT_CREDITS));
+    let wallet = restore(&network, "found", &seed, &["--fast"]).await;
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
-    wallet.look_now().await.unwrap();
-    let waiting = wallet.tend().await.unwrap().renewed.unwrap();
-    assert_eq!(waiting.waiting.0 + spent, PRODUCT_CREDITS);
-    wait(&network, 9).await;
-    wallet.look_now().await.unwrap();
-    let renewed = wallet.tend().await.unwrap().renewed.unwrap();
+    let waiting = renew(&wallet).await;
+    assert_eq!((waiting.waiting.0, waiting.certificates), (PRODUCT_CREDITS, 0));
+    go_to(&network, first.spend_until.minus(7 * DAY)).await;
+    let renewed = renew(&wallet).await;
     assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS, "{renewed:?}");
+    assert_eq!(renewed.spent_elsewhere.0, spent);
+    // An earlier life may have had them renewed; the lists of the days that follow say whether.
+    assert_eq!(wallet.balance().await.unwrap().spendable, Credits(0));
+    wait(&network, 1).await;
+    look(&wallet).await;
+    wait(&network, 8).await;
+    look(&wallet).await;
     assert_eq!(spend_all(&network, &wallet).await + spent, PRODUCT_CREDITS);
     redeem(&network, 0..2).await;
     books_are_closed(&network, 1).await;
@@ -236,33 +285,26 @@ async fn two_wallets_of_one_seed_lose_nothing_in_silence() {
     let seed = [45; 32];
     let old = network.wallet_of_seed("old", seed).await.unwrap();
     buy(&network, &old).await;
-    let new = restore(&network, "new", &seed, &[]).await;
+    let new = restore(&network, "new", &seed, &["--fast"]).await;
+    wait(&network, 1).await;
+    look(&new).await;
     wait(&network, 8).await;
-    new.look_now().await.unwrap();
-    new.tend().await.unwrap();
+    look(&new).await;
     assert_eq!(new.balance().await.unwrap().spendable, Credits(PRODUCT_CREDITS));
     let spent = spend(&network, &old, 0, 45).await;
     redeem(&network, 0..2).await;
     // In the window the new one learns what the old one has spent, with a proof; and the old one what the new one has renewed.
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
-    new.look_now().await.unwrap();
-    let renewed = new.tend().await.unwrap().renewed.unwrap();
+    let renewed = renew(&new).await;
     assert_eq!(renewed.spent_elsewhere, Credits(spent));
     assert_eq!(renewed.renewed.0 + spent, PRODUCT_CREDITS);
-    wait(&network, 3).await;
-    old.look_now().await.unwrap();
-    let late = old.tend().await.unwrap().renewed.unwrap();
-    assert!(late.errors.is_empty(), "{:?}", late.errors);
-    let balance = old.balance().await.unwrap();
-    assert_eq!((balance.spendable.0, balance.in_doubt.0 + spent), (0, PRODUCT_CREDITS));
     spend_all(&network, &new).await;
     redeem(&network, 0..2).await;
-    wait(&network, 8).await;
-    old.inquire().await.unwrap();
-    let balance = old.balance().await.unwrap();
-    assert_eq!((balance.spendable.0, balance.in_doubt.0), (0, 0));
-    assert_eq!(balance.spent_elsewhere.0 + spent, PRODUCT_CREDITS, "every loss is shown");
+    // What the new one has spent, the old one does not know: it knows of no other life of its seed. Its next payment shows it.
+    let late = renew(&old).await;
+    assert!(late.errors.is_empty(), "{:?}", late.errors);
+    assert_eq!(old.balance().await.unwrap().spendable.0 + spent, PRODUCT_CREDITS);
     books_are_closed(&network, 1).await;
 }
 
@@ -275,8 +317,7 @@ async fn a_relay_that_is_paid_with_a_renewed_certificate_gets_a_proof() {
     let alice = network.open_wallet("alice").await.unwrap();
     let first = network.vendor.issuer().unwrap().manifest().epochs()[0].windows;
     go_to(&network, first.renew_from.plus(60)).await;
-    alice.look_now().await.unwrap();
-    let renewed = alice.tend().await.unwrap().renewed.unwrap();
+    let renewed = renew(&alice).await;
     assert_eq!(renewed.renewed, Credits(PRODUCT_CREDITS));
     spend(&network, &copy, 0, 30).await;
     let redeemed = network.relays[0].relay().unwrap().redeem_now().await.unwrap();

@@ -10,6 +10,7 @@ use scrip_protocol::{
     issuance::{FinishError, OtherGrant},
     manifest::{ManifestError, NotProven, OffSchedule, ProvenManifestError, SuccessionError},
     problem::{Fault, ProblemType},
+    time::Day,
 };
 use scrip_runtime::client::{ClientError, TransportError};
 
@@ -44,6 +45,38 @@ pub enum WalletError {
         /// What happened.
         error: CallError,
     },
+
+    /// A list of voided certificates could not be got.
+    #[error(
+        "the list of voided certificates: {error}; `scrip check --voided DIR|URL` takes it from elsewhere"
+    )]
+    List {
+        /// What happened.
+        error: CallError,
+    },
+    /// A list of voided certificates is none. The fault of whoever serves it, or the vendor's.
+    #[error("the list of voided certificates of epoch {epoch} does not count: {reason}")]
+    BadList {
+        /// The epoch.
+        epoch: u32,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A list of voided certificates is too old to begin with.
+    #[error(
+        "the newest list of voided certificates of epoch {epoch} is of {day}: it ends no doubt; take it from elsewhere, or set the clock right"
+    )]
+    OldList {
+        /// The epoch.
+        epoch: u32,
+        /// Its day.
+        day: Day,
+    },
+    /// The vendor lists a certificate as renewed, and denies the renewal.
+    #[error(
+        "the vendor's list says that a certificate was renewed, and the vendor denies it: {0}; it stays in doubt"
+    )]
+    DeniedRenewal(Box<WalletError>),
 
     /// The vendor's manifest is not to be believed. The vendor's fault, or that of somebody in between.
     #[error("the vendor's manifest is not to be believed: {0}")]
@@ -553,6 +586,11 @@ impl WalletError {
                 "`scrip order` lists the open orders; a purchase in an app store is made for one of them, in the wallet \
                  that made the order"
             }
+            Self::List { .. } | Self::BadList { .. } => {
+                "nothing is lost: try again another day, or take the lists from a mirror with `scrip check --voided DIR|URL`"
+            }
+            Self::OldList { .. } => "take the lists from elsewhere with `scrip check --voided DIR|URL`, or set the clock",
+            Self::DeniedRenewal(_) => "ask the vendor; keep the wallet: it holds what the list and the refusal say",
             Self::WorkTooMuch { .. } => "ask the vendor to correct `sources.free.work`",
             Self::NothingFree => "see `scrip offer` for what there is",
             Self::PurchaseUnusable => "look for the certificates in that program",

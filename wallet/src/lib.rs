@@ -58,7 +58,7 @@ pub use self::{
     wallet::{
         Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
         Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, ForSale,
-        FromBackup, HistoryEntry, HistoryKind, Inquired, Later, LeaseReport, LowStock, Mailbox,
+        FromBackup, HistoryEntry, HistoryKind, Later, LeaseReport, Looked, LowStock, Mailbox,
         ManifestReport, NewQueue, NewWallet, OpenOrder, ProductForSale, PutOptions, QueueReport,
         Received, RelayReport, Renewed, Restocking, Restored, Resumed, Seen, Stored, Tended,
         Wallet, send_to_queue,

@@ -5,12 +5,15 @@
 //! file at one relay, so that connections tie together only what is tied together anyway.
 
 mod answer;
+mod lists;
 mod network;
 mod relay;
 mod vendor;
 
+pub(crate) use self::lists::ListReader;
 pub use self::{
     answer::CallError,
+    lists::ListSource,
     network::{Network, NetworkOptions, ProxyError, ProxySetting},
     relay::{ChunkStream, RelayClient, Route, Statement},
     vendor::VendorClient,

@@ -25,7 +25,8 @@ fn certificate(n: u8, exponent: u8, ripe: u64, state: CertificateState) -> Certi
         position: u16::from(n),
         test: false,
         state,
-        unrecorded: None,
+        looked: None,
+        listed: false,
         proof: None,
         seen_by: Default::default(),
     }

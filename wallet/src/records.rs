@@ -17,7 +17,7 @@ use scrip_protocol::{
     resource::{RelayInfo, SizeClass},
     seed::Counter,
     spend::Binding,
-    time::UnixSeconds,
+    time::{Day, UnixSeconds},
     tlog::policy::WitnessPolicy,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -325,9 +325,12 @@ pub(crate) struct CertificateRecord {
     #[serde(default)]
     pub(crate) test: bool,
     pub(crate) state: CertificateState,
-    /// Of one in doubt: when the vendor, by its own clock, first knew nothing of it.
+    /// Of one in doubt: the day from which its doubt is counted, when a list of voided certificates first did not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) unrecorded: Option<UnixSeconds>,
+    pub(crate) looked: Option<Day>,
+    /// Of one in doubt: whether a list says that it was renewed, so that what it became is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) listed: bool,
     /// The operators that saw it in a payment that they refused. It pays them and nobody else, so that no two of them can tell that
     /// one wallet paid both; what it is renewed for was seen by nobody.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -464,6 +467,9 @@ pub(crate) struct LeaseRecord {
     /// An extension that is to be paid at a time of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) wanted: Option<WantedTime>,
+    /// When its relay was last asked about it.
+    #[serde(default)]
+    pub(crate) checked: Option<UnixSeconds>,
     /// Signed, oldest first.
     pub(crate) receipts: Vec<Blob>,
 }
@@ -517,22 +523,33 @@ pub(crate) struct UploadRecord {
     pub(crate) link: Option<String>,
 }
 
-/// How far a restore has come.
+/// How far a restore has come. It stays when that is over: the wallet knows then that its seed had an earlier life.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct RestoreRecord {
     pub(crate) next: u32,
     pub(crate) misses: u32,
     pub(crate) gap_limit: u32,
+    /// Whether grants are asked for in a row.
+    pub(crate) fast: bool,
+}
+
+impl RestoreRecord {
+    /// Whether so many grants in a row were unknown that no more can be expected.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.misses >= self.gap_limit
+    }
 }
 
 /// Something that the wallet does by itself ([`crate::Wallet::tend`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Chore {
-    /// Certificates in doubt are asked about.
-    Inquiries,
-    /// Certificates are renewed.
-    Renewals,
+    /// The next grant of a restore is asked for.
+    Restore,
+    /// Certificates in doubt are looked for in the vendor's lists.
+    Lists,
+    /// A certificate is renewed.
+    Renewal(PublicKey),
     /// A payment without a definite answer is sent again.
     Payment(PaymentId),
     /// A purchase that was begun goes on; by the index of its grant.
@@ -557,20 +574,12 @@ pub(crate) struct Moment {
 }
 
 /// What the wallet does by itself.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct TendingRecord {
-    /// Whether certificates in doubt are asked about.
-    pub(crate) inquiries: bool,
     /// What there is to do, each at its own time.
     pub(crate) moments: Vec<Moment>,
     /// When anybody was last called.
     pub(crate) called: Option<UnixSeconds>,
-}
-
-impl Default for TendingRecord {
-    fn default() -> Self {
-        Self { inquiries: true, moments: Vec::new(), called: None }
-    }
 }
 
 /// That this wallet was made from a backup. Whatever was open then may have come to an end in the wallet that the backup was

@@ -9,7 +9,6 @@ mod caught;
 mod doctor;
 mod evidence;
 mod history;
-mod inquire;
 mod issue;
 mod leases;
 mod manifest;
@@ -25,6 +24,7 @@ mod resume;
 mod settle;
 mod stock;
 mod tend;
+mod voided;
 
 use std::{
     path::Path,
@@ -45,7 +45,6 @@ pub use self::{
     doctor::{Diagnosis, Finding},
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},
-    inquire::Inquired,
     leases::{Conflict, LeaseReport},
     notices::ExpiryNotice,
     order::{ForSale, Later, OpenOrder, ProductForSale},
@@ -58,6 +57,7 @@ pub use self::{
     resume::Resumed,
     stock::{LowStock, Restocking},
     tend::Tended,
+    voided::Looked,
 };
 use crate::{
     entropy::Entropy,
@@ -117,7 +117,7 @@ pub struct Wallet {
     purse: Arc<Mutex<Purse>>,
     /// Held while a purchase goes on: grants are numbered.
     buying: Mutex<()>,
-    /// Held while certificates are renewed or asked about.
+    /// Held while certificates are renewed.
     renewing: Mutex<()>,
     /// Held while a file is stored: no two tasks work on one upload.
     storing: Mutex<()>,

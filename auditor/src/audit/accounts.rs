@@ -89,7 +89,8 @@ impl Accounts {
         *self.leaves.entry(what_name(what).to_owned()).or_default() += 1;
         let index = place.index;
         match what {
-            What::Cover => {}
+            // Lists of voided certificates are accounted for apart.
+            What::Cover | What::Voided(_) | What::VoidedSalt(_) => {}
             What::Unreadable(error) => {
                 let detail = format!("it cannot be read: {error}");
                 findings.add(Finding::new(FindingKind::LeafUnreadable, detail).at(index));
@@ -295,5 +296,7 @@ fn what_name(what: &What) -> &'static str {
         What::Manifest(_) => "manifest",
         What::Contract(_) => "contract",
         What::Statement(..) => "statement",
+        What::Voided(_) => "voided",
+        What::VoidedSalt(_) => "voided salt",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use scrip_protocol::id::OperatorId;
+use scrip_protocol::{id::OperatorId, voided::Voided};
 
 use crate::{
     finding::{Finding, FindingKind, Findings},
@@ -16,6 +16,13 @@ const RENEWED: u32 = u32::MAX;
 
 pub(super) struct SpentKeys {
     sorter: Sorter<RECORD>,
+}
+
+/// A certificate that came back, and the leaf that says so.
+pub(super) struct VoidedKey {
+    pub(super) key: [u8; 32],
+    pub(super) index: u64,
+    pub(super) what: Voided,
 }
 
 struct Record {
@@ -52,6 +59,23 @@ impl SpentKeys {
 
     pub(super) fn remove_stale(&mut self) {
         self.sorter.remove_stale();
+    }
+
+    /// All certificates of an epoch, each once, in the order of their keys.
+    pub(super) fn of_epoch(&mut self, epoch: u32) -> io::Result<Vec<VoidedKey>> {
+        let mut found: Vec<VoidedKey> = Vec::new();
+        for record in self.sorter.read()? {
+            let Record { epoch: its, key, index, operator } = Record::decode(&record?);
+            if its > epoch {
+                break;
+            }
+            // What counts twice is found elsewhere.
+            if its == epoch && found.last().is_none_or(|last| last.key != key) {
+                let what = if operator == RENEWED { Voided::Renewed } else { Voided::Redeemed };
+                found.push(VoidedKey { key, index, what });
+            }
+        }
+        Ok(found)
     }
 
     /// Finds what counts twice, tells `renewed` of what was renewed, and leaves one sorted file, without the epochs that `is_over`: nothing of them may follow.

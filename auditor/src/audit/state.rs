@@ -17,13 +17,14 @@ use super::{
     AuditError,
     accounts::Accounts,
     earned::{Earned, Extent},
+    lists::Lists,
     missing::Missing,
     spent::SpentKeys,
     tree::Tree,
 };
 use crate::{finding::Findings, sort::Runs};
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FILE: &str = "audit.json";
 
 /// Everything that follows from the leaves so far.
@@ -34,6 +35,7 @@ pub(super) struct Books {
     pub(super) findings: Findings,
     pub(super) spent: SpentKeys,
     pub(super) earned: Earned,
+    pub(super) lists: Lists,
     /// Public bundles that are not there.
     pub(super) missing_public: Missing,
     /// The checkpoint of the last audit that came to its end.
@@ -49,6 +51,7 @@ struct Saving<'a> {
     findings: &'a Findings,
     spent: &'a Runs,
     earned: &'a [Extent],
+    lists: &'a Lists,
     missing_public: &'a Missing,
     audited: &'a Option<String>,
 }
@@ -62,6 +65,7 @@ struct Saved {
     findings: Findings,
     spent: Runs,
     earned: Vec<Extent>,
+    lists: Lists,
     missing_public: Missing,
     audited: Option<String>,
 }
@@ -122,11 +126,13 @@ impl State {
         if saved.vendor != self.vendor {
             return Err(AuditError::StateOfOther { path: self.path.clone(), vendor: saved.vendor });
         }
-        let Saved { tree, accounts, findings, spent, earned, missing_public, audited, .. } = saved;
+        let Saved {
+            tree, accounts, findings, spent, earned, lists, missing_public, audited, ..
+        } = saved;
         let spent = SpentKeys::open(&self.path, spent);
         let earned =
             Earned::open(&self.path, earned).map_err(|error| unusable(error.to_string()))?;
-        Ok(Books { tree, accounts, findings, spent, earned, missing_public, audited })
+        Ok(Books { tree, accounts, findings, spent, earned, lists, missing_public, audited })
     }
 
     fn empty(&self) -> Result<Books, AuditError> {
@@ -136,6 +142,7 @@ impl State {
             findings: Findings::default(),
             spent: SpentKeys::open(&self.path, Runs::default()),
             earned: Earned::open(&self.path, Vec::new()).map_err(AuditError::State)?,
+            lists: Lists::default(),
             missing_public: Missing::default(),
             audited: None,
         })
@@ -156,6 +163,7 @@ impl State {
             findings: &books.findings,
             spent: books.spent.runs(),
             earned: books.earned.extents(),
+            lists: &books.lists,
             missing_public: &books.missing_public,
             audited: &books.audited,
         };

@@ -9,7 +9,10 @@ use scrip_protocol::{
     credits::Exponent,
     id::{OperatorId, VendorId},
     keys::Signature,
-    ledger::{Contract, Leaf, ManifestVersion, Sales, SignedStatement, Tally, ValueCommitment},
+    ledger::{
+        Contract, Leaf, ManifestVersion, Sales, SignedStatement, Tally, ValueCommitment,
+        VoidedCommitment, VoidedSalt,
+    },
     manifest::{DenominationKey, KeyUse},
     spend::{Binding, SpendIdentity, SpendKind},
     time::Day,
@@ -73,6 +76,8 @@ pub(super) enum What {
     Contract(Contract),
     /// With the commitments that its settled lines open to.
     Statement(Box<SignedStatement>, Vec<Option<[u8; 32]>>),
+    Voided(VoidedCommitment),
+    VoidedSalt(VoidedSalt),
 }
 
 /// A certificate that came back.
@@ -166,6 +171,8 @@ impl Unit {
                 let opened = opened.collect();
                 What::Statement(Box::new(statement), opened)
             }
+            Leaf::Voided(voided) => What::Voided(voided),
+            Leaf::VoidedSalt(salt) => What::VoidedSalt(salt),
         }
     }
 
@@ -330,7 +337,7 @@ fn compare_tile(tile: Option<&[u8]>, width: u16, leaves: &[Decoded]) -> TileChec
 
 /// Whether these bytes are a leaf that everybody may read, by its kind.
 fn is_public(entry: &[u8]) -> bool {
-    matches!(entry.first(), Some(4 | 6))
+    matches!(entry.first(), Some(4 | 6 | 9))
 }
 
 pub(super) fn compare_public(

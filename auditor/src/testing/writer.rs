@@ -76,7 +76,7 @@ impl LedgerWriter {
         let entries = std::mem::take(&mut self.bundle);
         let index = (self.tree.size() - 1) / TILE_WIDTH;
         let path = |kind| TilePath::new(kind, index, entries.len() as u16).expect("a bundle");
-        let is_public = |entry: &Vec<u8>| matches!(entry.first(), Some(4 | 6));
+        let is_public = |entry: &Vec<u8>| matches!(entry.first(), Some(4 | 6 | 9));
         let public: BTreeMap<u8, Vec<u8>> = (0..=u8::MAX)
             .zip(&entries)
             .filter(|(_, entry)| is_public(entry))

@@ -42,6 +42,29 @@ pub(super) async fn solvency(State(issuer): State<Issuer>) -> Result<Response, R
     file(&issuer, "solvency", OCTETS, NOT).await
 }
 
+/// `GET /ledger/voided/{epoch}/newest`
+pub(super) async fn voided(
+    State(issuer): State<Issuer>,
+    Path(epoch): Path<String>,
+) -> Result<Response, Refusal> {
+    let epoch = decimal(&epoch)?;
+    file(&issuer, &format!("voided/{epoch}/newest"), media::VOIDED, NOT).await
+}
+
+/// `GET /ledger/voided/{epoch}/{edition}/{bucket}`
+pub(super) async fn voided_bucket(
+    State(issuer): State<Issuer>,
+    Path((epoch, edition, bucket)): Path<(String, String, String)>,
+) -> Result<Response, Refusal> {
+    let (epoch, edition, bucket) = (decimal(&epoch)?, decimal(&edition)?, decimal(&bucket)?);
+    file(&issuer, &format!("voided/{epoch}/{edition}/{bucket}"), OCTETS, FOR_EVER).await
+}
+
+/// A number in its one form.
+fn decimal(text: &str) -> Result<u32, Refusal> {
+    text.parse::<u32>().ok().filter(|number| number.to_string() == text).ok_or(NOT_FOUND)
+}
+
 /// `GET /ledger/tile/…`
 pub(super) async fn tile(
     State(issuer): State<Issuer>,

@@ -119,8 +119,6 @@ impl Refusal {
                 RedemptionError::Store(error) => store_problem(error),
             },
             Self::Renewal(error) => match error {
-                RenewalError::Duplicate => ProblemType::DuplicateCertificate,
-                RenewalError::WrongVendor => ProblemType::WrongVendor,
                 RenewalError::Challenge => ProblemType::ChallengeMismatch,
                 RenewalError::KeyUnknown => ProblemType::KeyUnknown,
                 RenewalError::Certificate(rejection) => rejected(*rejection),

@@ -1,16 +1,10 @@
-//! `/v1/renewals`, `/v1/inquiries` (renewal.md).
+//! `/v1/renewals` (renewal.md).
 
 use axum::{
     extract::{Request, State},
     response::Response,
 };
-use scrip_protocol::{
-    inquiry::Inquiry,
-    limits::{INQUIRY, MAX_RENEWAL_REQUEST},
-    media,
-    problem::ProblemType,
-    renewal::RenewalRequest,
-};
+use scrip_protocol::{limits::RENEWAL_ITEM, media, problem::ProblemType, renewal::RenewalItem};
 
 use super::{answer, refusal::Refusal, request::body};
 use crate::issuer::Issuer;
@@ -22,17 +16,7 @@ pub(super) async fn renew(
     State(issuer): State<Issuer>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = body(request, media::RENEWAL_REQUEST, MAX_RENEWAL_REQUEST).await?;
-    let request = RenewalRequest::decode(&body).map_err(|_| MALFORMED)?;
-    Ok(answer(media::RENEWAL_ANSWER, issuer.renew(request).await?))
-}
-
-/// `POST /v1/inquiries`
-pub(super) async fn inquire(
-    State(issuer): State<Issuer>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let body = body(request, media::INQUIRY, INQUIRY).await?;
-    let inquiry = Inquiry::decode(&body).map_err(|_| MALFORMED)?;
-    Ok(answer(media::INQUIRY_ANSWER, issuer.inquire(&inquiry).await?))
+    let body = body(request, media::RENEWAL_REQUEST, RENEWAL_ITEM).await?;
+    let item = RenewalItem::decode(&body).map_err(|_| MALFORMED)?;
+    Ok(answer(media::RENEWAL_ANSWER, issuer.renew(item).await?))
 }

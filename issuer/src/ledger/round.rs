@@ -245,9 +245,9 @@ impl Issuer {
         let last = (found.len() as u64) < RENEWALS;
         let mut sums = Vec::new();
         if last {
-            sums = store.renewed_by(&due.requests).await?;
+            sums = due.sums;
             sums.retain(|row| !ended.epochs.contains(&row.epoch));
-            rows.extend(due.requests.iter().map(|request| (What::Renewals, *request)));
+            rows.extend(due.renewals.iter().map(|renewal| (What::Renewals, *renewal)));
         }
         line.renewals = Some(TakenRenewals { day: due.day, rows: found, sums });
         Ok(true)

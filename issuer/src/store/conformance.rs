@@ -24,8 +24,8 @@ use scrip_runtime::steps::Steps;
 use super::{
     Act, Action, AddedBatch, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial,
     ManifestVersion, Minted, NewOperator, NewPurchase, NewRenewal, NewVoucher, NewVoucherBatch,
-    OperatorRow, PurchaseRecorded, Recorded, RecordedSpend, RenewalRecord, SealedKey, SpendRecord,
-    Store, StoreError, StoredPack, TokenTaken, TxError, dump::everything,
+    OperatorRow, PurchaseRecorded, Recorded, RecordedSpend, SealedKey, SpendRecord, Store,
+    StoreError, StoredPack, TokenTaken, TxError, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -367,6 +367,8 @@ async fn operators_are_distinct(stores: &[Store]) {
 fn renewal(key: u16, blinded: u8) -> NewRenewal {
     let SpendRecord { epoch, exponent, item, .. } = spend(key, 0);
     NewRenewal {
+        number: i64::from(key) * 256 + i64::from(blinded),
+        day: TODAY,
         token: item.token,
         epoch,
         new_epoch: epoch + 1,
@@ -377,17 +379,14 @@ fn renewal(key: u16, blinded: u8) -> NewRenewal {
             blinded_message: [blinded; 256],
             blind_signature: [blinded; 256],
             signature: Signature::from_bytes([blinded; 64]),
-            day: TODAY,
         },
     }
 }
 
-async fn renew(store: &Store, number: i64, items: Vec<NewRenewal>) -> Vec<Recorded> {
-    let names: Vec<_> = items.iter().map(|item| (item.epoch, item.token.nonce)).collect();
-    let record = RenewalRecord { number, day: TODAY, items };
-    let records = store.record_renewals(&record, &Steps::none()).await.unwrap();
-    assert_eq!(store.recorded(&names).await.unwrap(), records);
-    names.iter().map(|name| records[name].clone()).collect()
+async fn renew(store: &Store, item: NewRenewal) -> Recorded {
+    let recorded = store.record_renewal(&item, &Steps::none()).await.unwrap();
+    assert_eq!(store.recorded(&(item.epoch, item.token.nonce)).await.unwrap(), recorded);
+    recorded.unwrap()
 }
 
 /// Four processes redeem what four others renew, in opposite orders.
@@ -405,10 +404,11 @@ async fn of_a_spend_and_its_renewals_one_is_recorded(stores: &[Store]) {
                 let won: Vec<bool> = results.map(|r| r == ItemResult::Accepted).collect();
                 (keys, won)
             } else {
-                let items = keys.iter().map(|key| renewal(*key, number)).collect();
-                let recorded = renew(store, number.into(), items).await.into_iter();
                 let own = Recorded::Renewed(renewal(7_000, number).renewal);
-                let won: Vec<bool> = recorded.map(|recorded| recorded == own).collect();
+                let mut won = Vec::new();
+                for key in &keys {
+                    won.push(renew(store, renewal(*key, number)).await == own);
+                }
                 (keys, won)
             }
         }
@@ -430,16 +430,15 @@ async fn what_was_renewed_is_answered_from_the_record(store: &Store) {
         signature: Signature::from_bytes([1; 64]),
         renewed: None,
     };
-    let recorded = renew(store, 101, vec![renewal(7_101, 2), renewal(7_100, 2)]).await;
     let renewed = Recorded::Renewed(renewal(7_101, 2).renewal);
-    assert_eq!(recorded, [renewed.clone(), Recorded::Spent(spent)]);
+    assert_eq!(renew(store, renewal(7_101, 2)).await, renewed);
+    assert_eq!(renew(store, renewal(7_100, 2)).await, Recorded::Spent(spent));
     let before = everything(store).await;
-    assert_eq!(renew(store, 102, vec![renewal(7_101, 3)]).await, [renewed]);
+    assert_eq!(renew(store, renewal(7_101, 3)).await, renewed);
     assert_eq!(everything(store).await, before);
     // A relay that was paid with it gets the proof.
     assert!(is_double_spend_of(&record(store, &batch(241, vec![spend(7_101, 9)])).await[0], 2));
-    assert!(store.recorded(&[(9, [9; 32])]).await.unwrap().is_empty());
-    assert!(store.recorded(&[]).await.unwrap().is_empty());
+    assert!(store.recorded(&(9, [9; 32])).await.unwrap().is_none());
 }
 
 async fn batches_are_decided(store: &Store) {

@@ -23,7 +23,7 @@ pub(crate) const ISSUANCE: [&str; 13] = [
     "ledger_sales",
 ];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 14] = [
+pub(crate) const REDEMPTION: [&str; 15] = [
     "operators",
     "batches",
     "spent",
@@ -35,6 +35,7 @@ pub(crate) const REDEMPTION: [&str; 14] = [
     "ledger_queue",
     "ledger_ranges",
     "ledger_checkpoints",
+    "voided_editions",
     "contracts",
     "statements",
     "adjustments",

@@ -8,6 +8,7 @@ mod openings;
 mod places;
 mod renewals;
 mod sequence;
+mod voided;
 
 use scrip_protocol::time::Day;
 use sqlx::{Row, any::AnyRow};
@@ -19,6 +20,7 @@ pub use self::{
     places::{DecidedItem, LeafPlaces, RangeRow},
     renewals::{RenewalDay, RenewalRow, RenewedRow},
     sequence::{LoggedRenewals, Sequenced},
+    voided::EditionRow,
 };
 use super::{Store, StoreError, Tx, TxError, rows};
 

@@ -3,6 +3,7 @@
 mod faults;
 mod reading;
 mod storage;
+mod voided;
 
 use std::collections::BTreeMap;
 
@@ -149,9 +150,7 @@ async fn renewals_and_ends_are_in_the_ledger() {
     drop(lost);
     super::renewal::open_the_window(&vendor).await;
     let (_, items) = holder.items(&vendor);
-    let (one, two) = items.split_at(3);
-    super::renewal::ask(issuer, one.to_vec()).await;
-    super::renewal::ask(issuer, two.to_vec()).await;
+    super::renewal::ask_all(issuer, &items).await;
     issuer.integrate(Scope::Due).await.unwrap();
     let (before, _) = leaves(&vendor).await;
     assert_eq!(before.kinds.get(&2), None, "their day is not over");

@@ -1,22 +1,20 @@
-//! Renewal and inquiry: every check, who wins, and what the books say.
+//! Renewal: every check, who wins, and what the books say.
 
+use super::support::*;
+use crate::{Issuer, testing::TestIssuer};
 use futures_util::future::join_all;
 use scrip_protocol::{
     id::{KeyId, VendorId},
-    inquiry::{Inquiry, InquiryAnswer, InquiryResult},
     issuance::{Blinding, Certificate},
-    limits::{INQUIRY, MAX_RENEWAL_ITEMS, MAX_RENEWAL_REQUEST},
+    limits::RENEWAL_ITEM,
     manifest::Windows,
     media,
     problem::ProblemType,
     redemption::{ItemResult, Winner},
-    renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
+    renewal::{Renewal, RenewalItem, RenewalResult},
     seed::Counter,
 };
 use scrip_runtime::clock::Clock;
-
-use super::support::*;
-use crate::{Issuer, testing::TestIssuer};
 
 const PATH: &str = "/v1/renewals";
 
@@ -85,13 +83,21 @@ async fn renewable() -> (TestIssuer, Holder) {
     (vendor, holder)
 }
 
-pub(super) async fn ask(issuer: &Issuer, items: Vec<RenewalItem>) -> Answer {
-    let body = RenewalRequest { items }.encode();
-    post(issuer, PATH, media::RENEWAL_REQUEST, None, body).await
+pub(super) async fn ask(issuer: &Issuer, item: &RenewalItem) -> Answer {
+    post(issuer, PATH, media::RENEWAL_REQUEST, None, item.encode()).await
 }
 
-pub(super) fn results(answer: Answer) -> Vec<RenewalResult> {
-    RenewalAnswer::decode(&answer.success(media::RENEWAL_ANSWER)).unwrap().results
+pub(super) fn result(answer: Answer) -> RenewalResult {
+    RenewalResult::decode(&answer.success(media::RENEWAL_ANSWER)).unwrap()
+}
+
+/// Each in a request of its own.
+pub(super) async fn ask_all(issuer: &Issuer, items: &[RenewalItem]) -> Vec<RenewalResult> {
+    let mut results = Vec::new();
+    for item in items {
+        results.push(result(ask(issuer, item).await));
+    }
+    results
 }
 
 fn renewal(result: &RenewalResult) -> Renewal {
@@ -118,11 +124,8 @@ fn finish_all(
 async fn a_certificate_is_exchanged_for_one_of_the_same_value() {
     let (vendor, holder) = renewable().await;
     let (blindings, items) = holder.items(&vendor);
-    let answer = ask(&vendor.issuer, items.clone()).await;
-    let renewed = results(answer.clone());
-    assert_eq!(ask(&vendor.issuer, items.clone()).await, answer, "the same bytes again");
-    let one_by_one = ask(&vendor.issuer, vec![items[3].clone()]).await;
-    assert_eq!(results(one_by_one), [renewed[3].clone()], "also in another request");
+    let renewed = ask_all(&vendor.issuer, &items).await;
+    assert_eq!(ask_all(&vendor.issuer, &items).await, renewed, "the same again");
 
     let new = finish_all(&vendor, blindings, &renewed);
     let mut operator = Operator::new(&vendor, 1).await;
@@ -151,7 +154,7 @@ async fn a_certificate_is_exchanged_for_one_of_the_same_value() {
 async fn what_expires_shows_in_the_books() {
     let (vendor, holder) = renewable().await;
     let (_, item) = holder.item(&vendor, 6);
-    renewal(&results(ask(&vendor.issuer, vec![item]).await)[0]);
+    renewal(&result(ask(&vendor.issuer, &item).await));
     vendor.clock.set(windows(&vendor).redeem_until);
     let status = vendor.issuer.status().await.unwrap();
     assert_eq!((status.credits_issued.0, status.credits_renewed.0), (16, 4));
@@ -165,7 +168,7 @@ async fn what_was_spent_is_not_renewed_and_the_others_are() {
     let spent = operator.item(&vendor, &holder.certificates[1], 1);
     assert_eq!(operator.redeem(&vendor, vec![spent.clone()]).await, [ItemResult::Accepted]);
     let (_, items) = holder.items(&vendor);
-    let results = results(ask(&vendor.issuer, items[..3].to_vec()).await);
+    let results = ask_all(&vendor.issuer, &items[..3]).await;
     let RenewalResult::Spent(proof) = &results[1] else { panic!("{results:?}") };
     let vendor_id = vendor.issuer.vendor_id();
     proof.verify(&spent.token.nonce, &items[1].binding(&vendor_id)).unwrap();
@@ -179,12 +182,12 @@ async fn what_was_spent_is_not_renewed_and_the_others_are() {
 async fn a_certificate_is_renewed_once_whatever_is_asked_for_later() {
     let (vendor, holder) = renewable().await;
     let (_, first) = holder.item(&vendor, 0);
-    let recorded = results(ask(&vendor.issuer, vec![first.clone()]).await);
+    let recorded = result(ask(&vendor.issuer, &first).await);
     let key = new_key(&vendor, 0);
     let (_, other) = holder.item_under(&vendor, 0, &key, Counter::new(9, 9));
     assert_ne!(other.blinded.blinded_message, first.blinded.blinded_message);
-    assert_eq!(results(ask(&vendor.issuer, vec![other]).await), recorded);
-    let renewal = renewal(&recorded[0]);
+    assert_eq!(result(ask(&vendor.issuer, &other).await), recorded);
+    let renewal = renewal(&recorded);
     let old = first.token.certificate_key().unwrap();
     renewal.verify(&vendor.issuer.vendor_id(), &old).unwrap();
     assert!(renewal.verify(&VendorId::from_bytes([1; 32]), &old).is_err());
@@ -198,19 +201,19 @@ async fn outside_of_the_window_nothing_is_renewed() {
     let items: Vec<_> = (0..3).map(|position| holder.item(&vendor, position).1).collect();
     for moment in [renewal_from(&vendor).minus(1), windows.spend_until, windows.redeem_until] {
         vendor.clock.set(moment);
-        let answer = ask(&vendor.issuer, vec![items[0].clone()]).await;
+        let answer = ask(&vendor.issuer, &items[0]).await;
         assert_eq!(answer.problem(), ProblemType::RenewalClosed, "{moment:?}");
     }
     for (at, moment) in [renewal_from(&vendor), windows.spend_until.minus(1)].iter().enumerate() {
         vendor.clock.set(*moment);
         let (_, item) = holder.item(&vendor, at);
-        let answer = ask(&vendor.issuer, vec![item.clone()]).await;
-        renewal(&results(answer.clone())[0]);
-        // What was renewed is answered at any time; with what was not, the request as a whole is refused.
+        let answer = ask(&vendor.issuer, &item).await;
+        renewal(&result(answer.clone()));
+        // What was renewed is answered at any time.
         vendor.clock.set(windows.redeem_until);
-        assert_eq!(ask(&vendor.issuer, vec![item.clone()]).await, answer);
-        let mixed = ask(&vendor.issuer, vec![item, items[2].clone()]).await;
-        assert_eq!(mixed.problem(), ProblemType::RenewalClosed);
+        assert_eq!(ask(&vendor.issuer, &item).await, answer);
+        let late = ask(&vendor.issuer, &items[2]).await;
+        assert_eq!(late.problem(), ProblemType::RenewalClosed);
     }
 }
 
@@ -231,36 +234,33 @@ async fn each_request_fails_its_first_check() {
     };
     let mut identity = [0; 32];
     identity[0] = 1;
-    let two = holder.item(&vendor, 1).1;
     let cases = [
-        (vec![good.clone(), two, good.clone()], ProblemType::DuplicateCertificate),
-        (vec![with(&|i| i.token.challenge_digest[0] ^= 1)], ProblemType::ChallengeMismatch),
-        (vec![with(&|i| i.token.key_id = KeyId::from_bytes([1; 32]))], ProblemType::KeyUnknown),
-        (vec![with(&|i| i.token.nonce = identity)], ProblemType::CertificateKeyInvalid),
-        (vec![with(&|i| i.token.authenticator[3] ^= 1)], ProblemType::CertificateSignatureInvalid),
-        (vec![with(&|i| i.signature = bad_signature())], ProblemType::SpendSignatureInvalid),
-        (vec![with(&|i| i.blinded.blinded_message[9] ^= 1)], ProblemType::SpendSignatureInvalid),
-        (vec![signed(&|i| i.blinded.key_id = KeyId::from_bytes([1; 32]))], ProblemType::KeyUnknown),
-        (vec![under(&old_key)], ProblemType::KeyOutsideWindow),
-        (vec![under(&new_key(&vendor, 1))], ProblemType::Malformed),
+        (with(&|i| i.token.challenge_digest[0] ^= 1), ProblemType::ChallengeMismatch),
+        (with(&|i| i.token.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
+        (with(&|i| i.token.nonce = identity), ProblemType::CertificateKeyInvalid),
+        (with(&|i| i.token.authenticator[3] ^= 1), ProblemType::CertificateSignatureInvalid),
+        (with(&|i| i.signature = bad_signature()), ProblemType::SpendSignatureInvalid),
+        (with(&|i| i.blinded.blinded_message[9] ^= 1), ProblemType::SpendSignatureInvalid),
+        (signed(&|i| i.blinded.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
+        (under(&old_key), ProblemType::KeyOutsideWindow),
+        (under(&new_key(&vendor, 1)), ProblemType::Malformed),
         (
-            vec![signed(&|i| i.blinded.blinded_message = [0xff; 256])],
+            signed(&|i| i.blinded.blinded_message = [0xff; 256]),
             ProblemType::BlindedMessageOutOfRange,
         ),
-        (
-            vec![signed(&|i| i.blinded.blinded_message = [0; 256])],
-            ProblemType::BlindedMessageOutOfRange,
-        ),
+        (signed(&|i| i.blinded.blinded_message = [0; 256]), ProblemType::BlindedMessageOutOfRange),
     ];
     let before = database(&vendor.issuer).await;
-    for (items, problem) in cases {
-        assert_eq!(ask(&vendor.issuer, items).await.problem(), problem);
+    for (item, problem) in cases {
+        assert_eq!(ask(&vendor.issuer, &item).await.problem(), problem);
     }
-    let item = RenewalRequest { items: vec![good.clone()] }.encode();
+    let item = good.encode();
     for (body, problem) in [
-        (vec![0; MAX_RENEWAL_REQUEST + 1], ProblemType::TooLarge),
+        (vec![0; RENEWAL_ITEM + 1], ProblemType::TooLarge),
         (item[..item.len() - 1].to_vec(), ProblemType::Malformed),
         (vec![0, 0], ProblemType::Malformed),
+        // Two at once would belong together.
+        ([item.as_slice(), &item].concat(), ProblemType::TooLarge),
     ] {
         let answer = post(&vendor.issuer, PATH, media::RENEWAL_REQUEST, None, body).await;
         assert_eq!(answer.problem(), problem);
@@ -268,8 +268,7 @@ async fn each_request_fails_its_first_check() {
     let answer = post(&vendor.issuer, PATH, media::REDEMPTION_BATCH, None, item).await;
     assert_eq!(answer.problem(), ProblemType::UnsupportedMediaType);
     assert_eq!(database(&vendor.issuer).await, before);
-    renewal(&results(ask(&vendor.issuer, vec![good]).await)[0]);
-    assert!(STARTER.len() < MAX_RENEWAL_ITEMS);
+    renewal(&result(ask(&vendor.issuer, &good).await));
 }
 
 /// Each certificate is renewed in eight ways and redeemed by eight operators, all at once, at either of two processes.
@@ -309,7 +308,7 @@ pub(crate) async fn race(one: &TestIssuer, two: &TestIssuer) {
         );
     let renewals = join_all(requests.iter().enumerate().map(|(number, items)| {
         let issuer = &at(number + 1).issuer;
-        async move { results(ask(issuer, items.clone()).await) }
+        async move { ask_all(issuer, items).await }
     }));
     let (redeemed, renewed) = tokio::join!(redemptions, renewals);
     for position in 0..count {
@@ -333,70 +332,4 @@ pub(crate) async fn race(one: &TestIssuer, two: &TestIssuer) {
 async fn a_certificate_is_redeemed_or_renewed() {
     let vendor = TestIssuer::start().await.unwrap();
     race(&vendor, &vendor).await;
-}
-
-async fn inquire(vendor: &TestIssuer, inquiry: &Inquiry) -> InquiryAnswer {
-    let answer = post(&vendor.issuer, "/v1/inquiries", media::INQUIRY, None, inquiry.encode());
-    let body = answer.await.success(media::INQUIRY_ANSWER);
-    InquiryAnswer::open(&body, inquiry, vendor.issuer.manifest().receipt_keys()).unwrap()
-}
-
-#[tokio::test]
-async fn an_inquiry_tells_what_is_recorded() {
-    let (vendor, holder) = renewable().await;
-    let vendor_id = vendor.issuer.vendor_id();
-    let about = |position: usize| holder.certificates[position].inquire(&vendor_id, [7; 32]);
-    let mut operator = Operator::new(&vendor, 1).await;
-    let spent = operator.item(&vendor, &holder.certificates[1], 1);
-    operator.redeem(&vendor, vec![spent.clone()]).await;
-    let (_, item) = holder.item(&vendor, 2);
-    let renewed = renewal(&results(ask(&vendor.issuer, vec![item]).await)[0]);
-
-    let before = database(&vendor.issuer).await;
-    let now = vendor.clock.now();
-    let answer = inquire(&vendor, &about(0)).await;
-    assert_eq!((answer.result, answer.time), (InquiryResult::Unrecorded, now));
-    let InquiryResult::Spent(proof) = inquire(&vendor, &about(1)).await.result else { panic!() };
-    assert_eq!(proof.other_binding, spent.binding(&vendor_id, &operator.id));
-    assert_eq!(inquire(&vendor, &about(2)).await.result, InquiryResult::Renewed(renewed.clone()));
-    assert_eq!(database(&vendor.issuer).await, before, "nothing changes");
-
-    // After the end, and after the records of the epoch were dropped: a renewal is still found.
-    vendor.clock.set(windows(&vendor).redeem_until);
-    assert_eq!(inquire(&vendor, &about(0)).await.result, InquiryResult::Expired);
-    assert!(matches!(inquire(&vendor, &about(1)).await.result, InquiryResult::Spent(_)));
-    vendor.clock.advance(1_000 * 86_400);
-    let dropped = vendor.issuer.drop_past().await.unwrap();
-    assert_eq!(dropped.spends, 2);
-    assert_eq!(inquire(&vendor, &about(1)).await.result, InquiryResult::Expired);
-    assert_eq!(inquire(&vendor, &about(2)).await.result, InquiryResult::Renewed(renewed));
-}
-
-#[tokio::test]
-async fn an_inquiry_without_the_certificate_key_tells_nothing() {
-    let (vendor, holder) = renewable().await;
-    let vendor_id = vendor.issuer.vendor_id();
-    let good = holder.certificates[0].inquire(&vendor_id, [7; 32]);
-    let with = |edit: &dyn Fn(&mut Inquiry)| {
-        let mut inquiry = good.clone();
-        edit(&mut inquiry);
-        inquiry.encode()
-    };
-    // What a relay that was paid could try: the signature of the payment.
-    let mut operator = Operator::new(&vendor, 1).await;
-    let paid = operator.item(&vendor, &holder.certificates[0], 1).signature;
-    operator.batch(&vendor, Vec::new());
-    for (body, problem) in [
-        (vec![0; INQUIRY + 1], ProblemType::TooLarge),
-        (good.encode()[1..].to_vec(), ProblemType::Malformed),
-        (with(&|i| i.vendor_id = VendorId::from_bytes([1; 32])), ProblemType::WrongVendor),
-        (with(&|i| i.token.challenge_digest[0] ^= 1), ProblemType::ChallengeMismatch),
-        (with(&|i| i.token.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
-        (with(&|i| i.token.authenticator[0] ^= 1), ProblemType::CertificateSignatureInvalid),
-        (with(&|i| i.nonce[0] ^= 1), ProblemType::SpendSignatureInvalid),
-        (with(&|i| i.signature = paid), ProblemType::SpendSignatureInvalid),
-    ] {
-        let answer = post(&vendor.issuer, "/v1/inquiries", media::INQUIRY, None, body).await;
-        assert_eq!(answer.problem(), problem);
-    }
 }

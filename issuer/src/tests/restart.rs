@@ -97,7 +97,7 @@ async fn every_step_of_a_renewal_is_named() {
     super::renewal::open_the_window(&vendor).await;
     let (_, item) = holder.item(&vendor, 0);
     seen.lock().unwrap().clear();
-    let asked = super::renewal::ask(&vendor.issuer, vec![item.clone()]).await;
+    let asked = super::renewal::ask(&vendor.issuer, &item).await;
     let expected = [
         "issuer.renewal.before_commit",
         "issuer.renewal.in_transaction",
@@ -107,6 +107,6 @@ async fn every_step_of_a_renewal_is_named() {
     // After a restart the answer is there, and nothing is written for it.
     drop(vendor);
     let vendor = setup.open().await.unwrap();
-    assert_eq!(super::renewal::ask(&vendor.issuer, vec![item]).await, asked);
+    assert_eq!(super::renewal::ask(&vendor.issuer, &item).await, asked);
     assert!(seen.lock().unwrap().is_empty());
 }

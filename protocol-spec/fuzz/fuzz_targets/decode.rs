@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use scrip_protocol::id::VendorId;
-use scrip_protocol::inquiry::Inquiry;
 use scrip_protocol::issuance::{IssuanceAnswer, IssuanceRequest};
 use scrip_protocol::keys::{PublicKey, SigningKey};
 use scrip_protocol::ledger::{BatchReceipt, Leaf, OwnLeaves, SignedLedgerQuery};
@@ -15,7 +14,7 @@ use scrip_protocol::problem::Problem;
 use scrip_protocol::receipt::Receipt;
 use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
 use scrip_protocol::refusal::{Accusation, Refusal};
-use scrip_protocol::renewal::{RenewalAnswer, RenewalRequest};
+use scrip_protocol::renewal::{RenewalItem, RenewalResult};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
 use scrip_protocol::solvency::Solvency;
 use scrip_protocol::tlog::checkpoint::Checkpoint;
@@ -25,6 +24,7 @@ use scrip_protocol::tlog::tile::{EntryBundle, PublicBundle, TilePath};
 use scrip_protocol::tlog::tree::Frontier;
 use scrip_protocol::tlog::witness::AddCheckpoint;
 use scrip_protocol::token::{Token, TokenRequest};
+use scrip_protocol::voided::{ProvenIndex, SignedVoidedIndex};
 
 fn same(decoded: Option<Vec<u8>>, bytes: &[u8]) {
     if let Some(encoded) = decoded {
@@ -56,9 +56,12 @@ fuzz_target!(|input: &[u8]| {
             drop(Accusation::from_json(bytes).map(|accusation| accusation.open()));
         }
         11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
-        13 => same(RenewalRequest::decode(bytes).ok().map(|r| r.encode()), bytes),
-        14 => same(RenewalAnswer::decode(bytes).ok().map(|r| r.encode()), bytes),
-        15 => same(Inquiry::decode(bytes).ok().map(|i| i.encode()), bytes),
+        13 => same(RenewalItem::decode(bytes).ok().map(|r| r.encode()), bytes),
+        14 => same(RenewalResult::decode(bytes).ok().map(|r| r.encode()), bytes),
+        15 => {
+            same(SignedVoidedIndex::decode(bytes).ok().map(|i| i.encode()), bytes);
+            same(ProvenIndex::decode(bytes).ok().map(|p| p.encode()), bytes);
+        }
         24 => {
             let vendor = VendorId::from_bytes([1; 32]);
             same(ProvenManifest::open(bytes, &vendor).ok().map(|p| p.encode()), bytes);

@@ -174,7 +174,6 @@ impl World {
                 .try_into()
                 .unwrap(),
             signature: item.signature,
-            day: Day(TODAY.0 + 370),
         };
         let new = blinding.finish(key, &renewal.signed_item()).unwrap();
         (old, item, renewal, new)

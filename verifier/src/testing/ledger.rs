@@ -111,6 +111,11 @@ fn is_of(leaf: &Leaf, operator: &OperatorId) -> bool {
         Leaf::Sales(sales) => sales.operator_id == Some(*operator),
         Leaf::Contract(contract) => contract.operator_id() == *operator,
         Leaf::Statement(statement) => statement.unverified().operator_id == *operator,
-        Leaf::Cover(_) | Leaf::Renewal(_) | Leaf::Commitment(_) | Leaf::Manifest(_) => false,
+        Leaf::Cover(_)
+        | Leaf::Renewal(_)
+        | Leaf::Commitment(_)
+        | Leaf::Manifest(_)
+        | Leaf::Voided(_)
+        | Leaf::VoidedSalt(_) => false,
     }
 }

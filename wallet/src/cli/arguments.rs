@@ -9,7 +9,10 @@ use scrip_protocol::{
     tlog::note::{KeyName, VerifierKey},
 };
 
-use crate::{Pace, Privacy, net::ProxySetting};
+use crate::{
+    Pace, Privacy,
+    net::{ListSource, ProxySetting},
+};
 
 /// Buys resource certificates and spends them on queues and files at relays.
 #[derive(Parser)]
@@ -119,10 +122,10 @@ pub(super) enum Command {
     Doctor(DoctorArguments),
     /// Go on with what was begun and not finished, one thing after the other; with --now, all of it at once
     Resume,
-    /// Exchange certificates that expire soon for new ones; `scrip balance`, `history` and other commands that call nobody do so by themselves
+    /// Show how many certificates are to be exchanged for new ones, which `scrip balance` and the like do one by one; with --now, exchange them at once
     Renew,
-    /// Ask the vendor about certificates that are in doubt since a restore
-    Inquire,
+    /// Look for certificates that are in doubt since a restore in the vendor's lists of what was spent or renewed
+    Check(CheckArguments),
     /// Say with what the wallet buys by itself when its stock runs low, or set that
     Restock(RestockArguments),
     /// Do the next thing that is due, if anything is: for a timer, every ten minutes or so
@@ -196,12 +199,21 @@ pub(super) struct RestoreArguments {
     /// How far apart in time the wallet keeps what it does: off, normal, high
     #[arg(long, value_name = "LEVEL", default_value_t, conflicts_with = "backup")]
     pub(super) privacy: Privacy,
-    /// Do not ask the vendor which of the certificates were spent: they stay in doubt until they are renewed, and those that had
-    /// been renewed are not found before `scrip inquire`
+    /// Ask for all purchases in a row: the vendor sees that they are one wallet's
     #[arg(long)]
-    pub(super) no_inquiry: bool,
+    pub(super) fast: bool,
     #[command(flatten)]
     pub(super) witnesses: WitnessArguments,
+}
+
+#[derive(Args)]
+pub(super) struct CheckArguments {
+    /// Take the lists from a copy of the vendor's ledger instead of the vendor
+    #[arg(long, value_name = "DIR|URL")]
+    pub(super) voided: Option<ListSource>,
+    /// Get whole lists, also where they are large
+    #[arg(long)]
+    pub(super) whole: bool,
 }
 
 /// What was paid with. One of them; an order can be named beside a purchase in an app store.
@@ -383,9 +395,12 @@ pub(super) struct LeasesArguments {
     /// A queue's name, a file's name or id, or the beginning of a lease [default: all]
     #[arg(allow_hyphen_values = true)]
     pub(super) lease: Option<String>,
-    /// Ask the relays
+    /// Ask the relay that was asked the longest ago, or that of the lease
     #[arg(long)]
     pub(super) check: bool,
+    /// With --check: ask all relays at once, which shows whoever compares that these leases are one wallet's
+    #[arg(long, requires = "check")]
+    pub(super) all: bool,
 }
 
 #[derive(Args)]

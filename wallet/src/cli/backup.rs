@@ -42,7 +42,7 @@ fn show(found: &FromBackup) -> String {
     if found.in_doubt.0 > 0 {
         lines.push(format!(
             "{} are in doubt: nobody can tell here what was spent since then. They are not used without \
-             --spend-doubtful; where one was spent before, the relay ends what it pays for. `scrip inquire` asks the vendor.",
+             --spend-doubtful; where one was spent before, the relay ends what it pays for. `scrip check` looks for them in the vendor's lists.",
             found.in_doubt
         ));
     }

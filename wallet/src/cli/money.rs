@@ -6,7 +6,7 @@ use super::{
     arguments::{ExtendArguments, LeasesArguments},
     care,
     error::CliError,
-    output::table,
+    output::{counted, note, table},
     session::Session,
 };
 use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject, When};
@@ -151,8 +151,17 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
 pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Result<(), CliError> {
     let leases = if arguments.check {
         let wallet = session.open_online().await?;
-        let leases = wallet.check_leases(arguments.lease.as_deref()).await?;
+        let (leases, others) = match &arguments.lease {
+            None if !arguments.all => wallet.check_next_relay().await?,
+            lease => (wallet.check_leases(lease.as_deref()).await?, 0),
+        };
         wallet.close().await?;
+        if others > 0 {
+            note(&format!(
+                "note: one relay was asked; there are leases at {}: ask again some other time, or all with --all",
+                counted(others, "other")
+            ));
+        }
         leases
     } else {
         let wallet = session.open().await?;

@@ -12,16 +12,14 @@ use zeroize::Zeroizing;
 
 use super::{
     arguments::{InitArguments, RestoreArguments, SettingsArguments},
-    care::inquired_lines,
+    care::restored_lines,
     error::CliError,
     manifest,
     output::{counted, note, printable, table},
     session::Session,
     ways,
 };
-use crate::{
-    Inquired, NewWallet, Privacy, RelayReport, Restored, StoreError, Wallet, WalletError, words,
-};
+use crate::{NewWallet, Privacy, RelayReport, StoreError, Wallet, WalletError, words};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -116,60 +114,27 @@ pub(super) async fn restore(
     let wallet = Wallet::create(&session.directory, passphrase, new, environment).await?;
     let network = &session.environment.network;
     ways::say(network.proxy_buy.as_ref(), network.proxy_spend.as_ref());
-    wallet.set_inquiries(!arguments.no_inquiry).await?;
-    let restored = match wallet.restore(arguments.gap_limit).await {
+    let restored = match arguments.fast {
+        true => wallet.restore(arguments.gap_limit).await,
+        false => wallet.restore_slowly(arguments.gap_limit).await,
+    };
+    let restored = match restored {
         Ok(restored) => restored,
         Err(error) => {
             note("note: the wallet was made, and `scrip resume` goes on with its restore");
             return Err(error.into());
         }
     };
-    let inquired = if arguments.no_inquiry { None } else { ask(&wallet).await };
     wallet.close().await?;
-    session.output.show(&Found { restored, inquired }, |found| {
-        let Restored { purchases, in_doubt, newly_issued, unusable, failed } = &found.restored;
-        let mut text = format!(
-            "Found {purchases} purchases: {in_doubt} in doubt, {newly_issued} fresh from the vendor."
+    session.output.show(&restored, |restored| {
+        let mut lines = restored_lines(restored);
+        lines.push(
+            "What is in doubt may have been spent before, and is not used without --spend-doubtful. `scrip check` looks for it in the \
+             vendor's lists, as `scrip balance` and the like do by themselves."
+                .to_owned(),
         );
-        if *unusable > 0 {
-            text += &format!("\n{unusable} purchases were used up by another program.");
-        }
-        if *failed > 0 {
-            text += &format!(
-                "\n{failed} purchases could not be restored; `scrip resume` tries again what was found of them."
-            );
-        }
-        for line in found.inquired.iter().flat_map(inquired_lines) {
-            text += &format!("\n{line}");
-        }
-        if in_doubt.0 > 0 {
-            text += "\nThose in doubt may have been spent before. They are not used without \
-                     --spend-doubtful.";
-        }
-        text
+        lines.join("\n")
     })
-}
-
-/// What a restore found, and what the vendor said about it.
-#[derive(Serialize)]
-struct Found {
-    #[serde(flatten)]
-    restored: Restored,
-    inquired: Option<Inquired>,
-}
-
-/// Asks what was spent; that it fails now does not fail the restore.
-async fn ask(wallet: &Wallet) -> Option<Inquired> {
-    match wallet.inquire().await {
-        Ok(inquired) => {
-            inquired.errors.iter().for_each(|error| note(&format!("warning: {error}")));
-            Some(inquired)
-        }
-        Err(error) => {
-            note(&format!("warning: the vendor was not asked what was spent: {error}"));
-            None
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ use scrip_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{RelayClient, VendorClient};
+use super::{ListReader, ListSource, RelayClient, VendorClient};
 use crate::entropy::Entropy;
 
 const TOR: &str = "tor://";
@@ -153,6 +153,24 @@ impl Network {
     ) -> Result<RelayClient, ClientError> {
         let http = self.client(self.options.proxy_spend.as_ref())?;
         Ok(RelayClient::new(http, address.clone(), clock, self.entropy.clone()))
+    }
+
+    /// A reader of lists, with connections of its own, on the way for spending: who has bought does not show beside it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn lists(
+        &self,
+        source: &ListSource,
+        vendor: &VendorAddress,
+    ) -> Result<ListReader, ClientError> {
+        let url = match source {
+            ListSource::Directory(path) => return Ok(ListReader::Directory(path.clone())),
+            ListSource::Vendor => vendor.base_url() + "/ledger",
+            ListSource::Url(url) => url.clone(),
+        };
+        let http = self.client(self.options.proxy_spend.as_ref())?;
+        Ok(ListReader::Http(Box::new(http), url))
     }
 
     fn client(&self, proxy: Option<&ProxySetting>) -> Result<HttpClient, ClientError> {

@@ -3,13 +3,11 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use scrip_protocol::{
     address::VendorAddress,
-    inquiry::{Inquiry, InquiryAnswer},
     issuance::{GrantAnswer, IssuanceAnswer},
     limits::{MAX_ISSUANCE, MAX_JSON_ANSWER, MAX_PROVEN_MANIFEST},
-    manifest::ReceiptKeys,
     media,
     purchase::{GrantRequest, Offer, OrderAnswer, OrderRequest},
-    renewal::{RenewalAnswer, RenewalRequest},
+    renewal::{RenewalItem, RenewalResult},
     seed::GrantSecret,
 };
 use scrip_runtime::client::{HttpClient, Request};
@@ -115,35 +113,15 @@ impl VendorClient {
         self.issuance_answer(authorized(request, secret)).await
     }
 
-    /// Has certificates renewed; the same item gets the same answer.
+    /// Has a certificate renewed; the same item gets the same answer.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn renew(&self, request: &RenewalRequest) -> Result<RenewalAnswer, CallError> {
-        let post = Request::post(self.url("/v1/renewals"), request.encode(), LONGEST_ANSWER)
+    pub async fn renew(&self, item: &RenewalItem) -> Result<RenewalResult, CallError> {
+        let post = Request::post(self.url("/v1/renewals"), item.encode(), LONGEST_ANSWER)
             .header(CONTENT_TYPE, media::RENEWAL_REQUEST);
         let body = body_of(self.http.send(post).await?, 200, Some(media::RENEWAL_ANSWER))?;
-        let answer = RenewalAnswer::decode(&body)?;
-        if answer.results.len() != request.items.len() {
-            return Err(CallError::Invalid("it answers another number of certificates"));
-        }
-        Ok(answer)
-    }
-
-    /// Asks what is recorded about a certificate. The answer is signed with one of `receipt_keys`.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn inquire(
-        &self,
-        inquiry: &Inquiry,
-        receipt_keys: &ReceiptKeys,
-    ) -> Result<InquiryAnswer, CallError> {
-        let post = Request::post(self.url("/v1/inquiries"), inquiry.encode(), LONGEST_ANSWER)
-            .header(CONTENT_TYPE, media::INQUIRY);
-        let body = body_of(self.http.send(post).await?, 200, Some(media::INQUIRY_ANSWER))?;
-        InquiryAnswer::open(&body, inquiry, receipt_keys)
-            .map_err(|_| CallError::Invalid("the vendor did not sign it for this question"))
+        Ok(RenewalResult::decode(&body)?)
     }
 
     async fn grant_answer(&self, request: Request) -> Result<GrantAnswer, CallError> {

@@ -9,14 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use scrip_protocol::{
-    check::{Spend, check_inquiry, check_one},
-    inquiry::{Inquiry, InquiryAnswer, InquiryResult},
-    keys::{PublicKey, Signature, SigningKey},
+    check::{Spend, check_one},
+    keys::{PublicKey, Signature},
     manifest::Manifest,
     media,
     problem::ProblemType,
     redemption::ConflictProof,
-    renewal::{Renewal, RenewalAnswer, RenewalItem, RenewalRequest, RenewalResult},
+    renewal::{Renewal, RenewalItem, RenewalResult},
     spend::{Binding, SpendKind},
 };
 use scrip_runtime::clock::Clock;
@@ -50,12 +49,7 @@ impl FakeVendor {
         books.voided.values().filter(|record| matches!(record, Record::Renewed(_))).count()
     }
 
-    /// How many certificates the largest request held.
-    pub(crate) fn largest_renewal(&self) -> usize {
-        self.books.lock().unwrap().largest_renewal
-    }
-
-    /// The connections over which renewals and inquiries came, and those of all else, each as often as it was used.
+    /// The connections over which renewals came, and those of all else, each as often as it was used.
     pub(crate) fn connections(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let books = self.books.lock().unwrap();
         let of = |kind| {
@@ -63,11 +57,6 @@ impl FakeVendor {
             some.map(|(_, address)| *address).collect()
         };
         (of(true), of(false))
-    }
-
-    /// How many inquiries came.
-    pub(crate) fn inquiries(&self) -> usize {
-        self.books.lock().unwrap().inquiries
     }
 
     /// From now on everything is said to be spent.
@@ -114,7 +103,6 @@ impl FakeVendor {
             blinded_message: *message,
             blind_signature: self.sign(&new.id(), manifest, message).unwrap(),
             signature: item.signature,
-            day: now.day(),
         };
         let record = Record::Renewed(renewal.clone());
         self.books.lock().unwrap().voided.insert(key, record);
@@ -128,7 +116,7 @@ pub(super) async fn note_connection(
     request: Request,
     next: Next,
 ) -> Response {
-    let of_old = ["/v1/renewals", "/v1/inquiries"].contains(&request.uri().path());
+    let of_old = request.uri().path() == "/v1/renewals";
     vendor.books.lock().unwrap().connections.push((of_old, client));
     next.run(request).await
 }
@@ -139,48 +127,11 @@ fn proof(key: [u8; 32], other_binding: Binding, other_signature: Signature) -> C
 }
 
 pub(super) async fn renewals(State(vendor): State<Arc<FakeVendor>>, body: Bytes) -> Response {
-    let Ok(request) = RenewalRequest::decode(&body) else {
+    let Ok(item) = RenewalItem::decode(&body) else {
         return problem(ProblemType::Malformed);
     };
-    {
-        let mut books = vendor.books.lock().unwrap();
-        books.largest_renewal = books.largest_renewal.max(request.items.len());
-    }
-    let manifest = vendor.manifest();
-    // What was renewed before a refusal stays so here; a wallet must be able to live with that.
-    let results = request.items.iter().map(|item| vendor.renew(&manifest, item)).collect();
-    match results {
-        Ok(results) => {
-            (typed(media::RENEWAL_ANSWER), RenewalAnswer { results }.encode()).into_response()
-        }
+    match vendor.renew(&vendor.manifest(), &item) {
+        Ok(result) => (typed(media::RENEWAL_ANSWER), result.encode()).into_response(),
         Err(found) => problem(found),
     }
-}
-
-pub(super) async fn inquiries(State(vendor): State<Arc<FakeVendor>>, body: Bytes) -> Response {
-    let Ok(inquiry) = Inquiry::decode(&body) else { return problem(ProblemType::Malformed) };
-    vendor.books.lock().unwrap().inquiries += 1;
-    let manifest = vendor.manifest();
-    let Some(key) = manifest.key(&inquiry.token.key_id) else {
-        return problem(ProblemType::KeyUnknown);
-    };
-    if check_inquiry(&inquiry, key).is_err() {
-        return problem(ProblemType::SpendSignatureInvalid);
-    }
-    let nonce = inquiry.token.nonce;
-    let result = match vendor.recorded(&nonce) {
-        Some(Record::Renewed(renewal)) => InquiryResult::Renewed(renewal),
-        Some(Record::Redeemed(binding, signature)) => {
-            InquiryResult::Spent(proof(nonce, binding, signature))
-        }
-        None if key.windows().redeems_at(vendor.clock.now()) => InquiryResult::Unrecorded,
-        None => InquiryResult::Expired,
-    };
-    let answer = InquiryAnswer {
-        vendor_id: vendor.id(),
-        inquiry_digest: inquiry.digest(),
-        time: vendor.clock.now(),
-        result,
-    };
-    (typed(media::INQUIRY_ANSWER), answer.sign(&SigningKey::from_seed(&[2; 32]))).into_response()
 }

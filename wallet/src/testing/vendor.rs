@@ -47,7 +47,7 @@ use scrip_runtime::clock::{Clock, ManualClock};
 use super::{
     Faults, START,
     faults::{problem, strike, typed},
-    renewals::{Record, inquiries, note_connection, renewals},
+    renewals::{Record, note_connection, renewals},
     serve, vendor_address,
 };
 
@@ -68,9 +68,7 @@ pub(super) struct Books {
     used_vouchers: BTreeMap<String, GrantId>,
     minted: BTreeMap<GrantId, ([u8; 32], Vec<u8>)>,
     pub(super) voided: BTreeMap<[u8; 32], Record>,
-    pub(super) largest_renewal: usize,
-    pub(super) inquiries: usize,
-    /// Over which connection each renewal and each inquiry came, and each request of another kind.
+    /// Over which connection each renewal came, and each request of another kind.
     pub(super) connections: Vec<(bool, std::net::SocketAddr)>,
     pub(super) lies: bool,
     manifest_version: u64,
@@ -232,7 +230,6 @@ impl FakeVendor {
             .route("/v1/grants", get(grant).post(create_grant))
             .route("/v1/issuance", get(issued).post(issue))
             .route("/v1/renewals", post(renewals))
-            .route("/v1/inquiries", post(inquiries))
             .layer(middleware::from_fn_with_state(self.faults.clone(), strike))
             .layer(middleware::from_fn_with_state(self.clone(), note_connection))
             .with_state(self)

@@ -66,7 +66,8 @@ impl Wallet {
                 spend_until,
                 ripe: privacy.ripe_at(now, spend_until, &mut entropy),
                 state,
-                unrecorded: None,
+                looked: None,
+                listed: false,
                 seen_by: Default::default(),
                 proof: None,
                 ..old
@@ -123,7 +124,7 @@ fn replaced(one: &CertificateRecord, state: CertificateState) -> Option<Certific
 
 #[cfg(test)]
 mod tests {
-    use scrip_protocol::{keys::Signature, time::Day};
+    use scrip_protocol::keys::Signature;
 
     use super::*;
     use crate::testing::World;
@@ -146,7 +147,6 @@ mod tests {
                 blinded_message: blinding.item().blinded_message,
                 blind_signature: [1; 256],
                 signature: Signature::from_bytes([7; 64]),
-                day: Day(0),
             };
             let state = CertificateState::InDoubt;
             let shown = wallet.derive_heir(&manifest, old, renewal, state).await;

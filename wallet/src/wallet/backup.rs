@@ -67,7 +67,7 @@ impl Wallet {
         let restored = copy.restored;
         backup.snapshot.change(|one| doubt(one, restored))?;
         // The vendor is asked for all purchases: there may be some that the backup does not know.
-        let walk = RestoreRecord { next: 0, misses: 0, gap_limit: Self::GAP_LIMIT };
+        let walk = RestoreRecord { next: 0, misses: 0, gap_limit: Self::GAP_LIMIT, fast: true };
         let more = Changes::default().put(&copy).put(&walk);
         let identity = backup.snapshot.all::<Identity>()?.pop();
         let identity = identity.ok_or_else(|| StoreError::Backup {
@@ -139,5 +139,5 @@ fn doubt(certificate: CertificateRecord, restored: UnixSeconds) -> CertificateRe
         | CertificateState::SpentElsewhere
         | CertificateState::Renewed { .. } => certificate.state,
     };
-    CertificateRecord { state, unrecorded: None, ..certificate }
+    CertificateRecord { state, looked: None, ..certificate }
 }

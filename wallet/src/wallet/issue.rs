@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::WalletError,
     net::VendorClient,
-    records::{Blob, CertificateRecord, CertificateState, Purchase, PurchaseState},
+    records::{Blob, CertificateRecord, CertificateState, Purchase, PurchaseState, RestoreRecord},
     store::Changes,
 };
 
@@ -39,7 +39,6 @@ impl Wallet {
         for _ in 0..ATTEMPTS {
             let (answer, keys) = match &purchase.state {
                 PurchaseState::Requested { answer, keys } => (answer.clone(), keys.clone()),
-                // What was minted before may have been spent, whatever asked for it.
                 PurchaseState::Granted { answer } if answer.minted => {
                     let answer = answer.clone();
                     return self.collect_issued(client, &mut purchase, answer).await;
@@ -106,8 +105,7 @@ impl Wallet {
                 self.at("wallet.issuance.cancelled");
                 Err(WalletError::PurchaseCancelled)
             }
-            // Another wallet with the same seed had it signed under other keys: what it got, this one can get as well,
-            // but not know whether it was spent.
+            // What it gives was asked for with this seed, or nothing can be made of it.
             Err(error) if is(&error, ProblemType::GrantUsed) => {
                 self.collect_issued(client, purchase, answer).await.map(Some)
             }
@@ -147,7 +145,9 @@ impl Wallet {
         Ok(keys)
     }
 
-    /// Fetches what was signed for a grant before, as a restored wallet does. Its certificates are in doubt.
+    /// Fetches what was signed for a grant before, as a restored wallet does. Where this wallet's seed had an earlier life, that may
+    /// have spent the certificates, and they are in doubt. Else nobody but this wallet can have asked for them, whatever the vendor
+    /// says of the grant.
     pub(super) async fn collect_issued(
         &self,
         client: &VendorClient,
@@ -168,7 +168,14 @@ impl Wallet {
         let blindings = self.blind(&manifest, purchase.grant, keys).await?;
         let blindings = blindings.ok_or(WalletError::OtherAnswer)?;
         let certificates = finish(manifest, blindings, signed).await?;
-        self.keep(purchase, answer, certificates, CertificateState::InDoubt).await
+        self.keep(purchase, answer, certificates, self.state_of_found().await?).await
+    }
+
+    /// What certificates are that this wallet did not see being signed.
+    async fn state_of_found(&self) -> Result<CertificateState, WalletError> {
+        let restored = self.store.get::<RestoreRecord>(&[]).await?.is_some();
+        let lived_before = restored || self.copied().await?.is_some();
+        Ok(if lived_before { CertificateState::InDoubt } else { CertificateState::Held })
     }
 
     /// Requested → Issued: the certificates and the purchase's end are one transaction.
@@ -203,7 +210,8 @@ impl Wallet {
                 position,
                 test: minted.test,
                 state,
-                unrecorded: None,
+                looked: None,
+                listed: false,
                 seen_by: Default::default(),
                 proof: None,
             };

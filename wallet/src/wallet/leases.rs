@@ -101,7 +101,31 @@ impl Wallet {
         &self,
         target: Option<&str>,
     ) -> Result<Vec<LeaseReport>, WalletError> {
-        let mut leases = self.meant(target).await?;
+        let leases = self.meant(target).await?;
+        self.check_all(leases).await
+    }
+
+    /// Asks one relay about its leases: the one that was asked the longest ago. Also says at how many others there are leases. Who asks all
+    /// at one moment shows all that compare which leases are one wallet's.
+    ///
+    /// # Errors
+    /// As [`Wallet::check_leases`].
+    pub async fn check_next_relay(&self) -> Result<(Vec<LeaseReport>, usize), WalletError> {
+        let leases = self.meant(None).await?;
+        let mut relays: BTreeMap<RelayAddress, Option<UnixSeconds>> = BTreeMap::new();
+        for lease in leases.iter().filter(|lease| lease.live) {
+            let oldest = relays.entry(lease.relay.clone()).or_insert(lease.checked);
+            *oldest = (*oldest).min(lease.checked);
+        }
+        let next = relays.iter().min_by_key(|(_, checked)| **checked).map(|(relay, _)| relay);
+        let of_next = leases.into_iter().filter(|lease| Some(&lease.relay) == next).collect();
+        Ok((self.check_all(of_next).await?, relays.len().saturating_sub(1)))
+    }
+
+    async fn check_all(
+        &self,
+        mut leases: Vec<LeaseRecord>,
+    ) -> Result<Vec<LeaseReport>, WalletError> {
         let mut clients = BTreeMap::new();
         for lease in leases.iter_mut().filter(|lease| lease.live) {
             let client = self.client_for(lease, &mut clients).await?;
@@ -115,9 +139,13 @@ impl Wallet {
             };
             let mut valid = Ok(());
             let asked_at = lease.until;
-            let take = |lease: &mut LeaseRecord| match status {
-                Some(status) => valid = take_over(lease, status, asked_at),
-                None => lease.live = false,
+            let now = self.now();
+            let take = |lease: &mut LeaseRecord| {
+                lease.checked = Some(now);
+                match status {
+                    Some(status) => valid = take_over(lease, status, asked_at),
+                    None => lease.live = false,
+                }
             };
             *lease = self.change_lease(&lease.id, take).await?;
             self.at("wallet.lease.checked");
@@ -139,7 +167,8 @@ impl Wallet {
         let unknown = || WalletError::Unknown { what: "lease", name: id.to_string() };
         let mut lease = self.lease(id).await?.ok_or_else(unknown)?;
         let state = |lease: &LeaseRecord| {
-            (lease.until, lease.live, lease.receipts.len(), is_uploaded(lease), lease.wanted)
+            let (receipts, uploaded) = (lease.receipts.len(), is_uploaded(lease));
+            (lease.until, lease.live, receipts, uploaded, lease.wanted, lease.checked)
         };
         let before = state(&lease);
         change(&mut lease);

@@ -1,24 +1,25 @@
 //! Renewals (renewal.md): certificates that expire soon for new ones, one to one.
 //!
-//! Which certificates are exchanged, and under which keys, is on disk before anything is sent; with the seed that is the request. Until
-//! there is a definite answer the old ones are not spent, and the same items are sent again. They go in small requests, each
-//! over connections of its own: certificates of one request are linked with each other.
+//! Which certificate is exchanged, and under which key, is on disk before anything is sent; with the seed that is the request. Until
+//! there is a definite answer the old one is not spent, and the same bytes are sent again. Each goes in a request of its own, over a
+//! connection of its own, at a moment of its own within its window ([`super::tend`]): what comes together is known to belong
+//! together, and connections hide nothing from a clock.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
+    id::KeyId,
     issuance::Blinding,
     keys::PublicKey,
-    limits::MAX_RENEWAL_ITEMS,
     manifest::{DenominationKey, Manifest},
     problem::ProblemType,
-    renewal::{Renewal, RenewalItem, RenewalRequest, RenewalResult},
-    time::UnixSeconds,
+    renewal::{RenewalItem, RenewalResult},
+    time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::{Serialize, Serializer};
 
-use super::{Doubtful, Wallet, adopt::Heir, apart, buy::is, inquire::SETTLES_AFTER};
+use super::{Doubtful, Wallet, adopt::Heir, apart, buy::is, voided::SETTLES_AFTER};
 use crate::{
     error::WalletError,
     records::{Blob, CertificateRecord, CertificateState},
@@ -27,6 +28,8 @@ use crate::{
 
 /// How often other keys are chosen, where the vendor's windows move meanwhile.
 const ROUNDS: usize = 3;
+/// Seconds before its end from which on a certificate is not kept waiting for a moment of its own: what is lost then is money.
+pub(super) const LAST: u64 = 5 * SECONDS_PER_DAY;
 
 /// What was exchanged.
 #[derive(Debug, Default, Serialize)]
@@ -54,10 +57,32 @@ struct Sent {
     item: RenewalItem,
 }
 
+/// Which certificates are exchanged.
+#[derive(Clone, Copy)]
+enum Which {
+    /// All whose window is open.
+    All,
+    /// This one.
+    One(PublicKey),
+    /// Those that were begun by this wallet.
+    Begun,
+}
+
+impl Which {
+    fn has(self, one: &CertificateRecord) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(key) => one.key == key,
+            Self::Begun => !one.listed,
+        }
+    }
+}
+
 impl Wallet {
-    /// Exchanges every certificate whose renewal window is open, and finishes exchanges that were begun. Certificates in
-    /// doubt are asked about, and exchanged only where `doubtful` says so or they would expire before the doubt ends: a
-    /// relay that was paid with one and has not redeemed it would lose.
+    /// Exchanges every certificate whose renewal window is open, now and one after the other, and finishes exchanges that were begun.
+    /// The vendor sees that they belong together; [`Wallet::tend`] does it one by one. Certificates in doubt are exchanged only where
+    /// `doubtful` says so or they would expire before the doubt ends: a relay that was paid with one and has not redeemed it
+    /// would lose.
     ///
     /// # Errors
     /// [`WalletError`] where nothing could be tried; what failed after that is in the answer.
@@ -65,49 +90,109 @@ impl Wallet {
         let _one_at_a_time = self.renewing.lock().await;
         let manifest = Arc::new(self.known_manifest().await?);
         let mut renewed = Renewed::default();
-        self.finish_renewals(&manifest, &mut renewed).await?;
-        let in_window = self.doubtful_in_window(&manifest).await;
-        let mut unrecorded = BTreeSet::new();
-        if !in_window.is_empty() {
-            let inquired = self.ask_about(in_window, &manifest).await?;
-            renewed.errors.extend(inquired.errors);
-            unrecorded = inquired.unrecorded;
-        }
-        let doubtful = Renewable { doubtful, unrecorded };
+        self.finish_renewals(&manifest, Which::All, &mut renewed).await?;
         if self.is_any_in_window(&manifest).await {
-            // Keys that only this wallet is given would mark what is renewed under them, as what is bought.
-            match self.manifest_to_buy_under().await {
-                Ok(agreed) => self.exchange(&Arc::new(agreed), &doubtful, &mut renewed).await?,
-                Err(error @ WalletError::Store(_)) => return Err(error),
-                Err(error) => renewed.errors.push(error),
-            }
+            self.exchange(Which::All, doubtful, &mut renewed).await?;
         }
         Ok(renewed)
     }
 
-    /// Exchanges what can be, under keys of a manifest on which operators agree.
+    /// Exchanges one certificate, and with it those that would expire otherwise.
+    ///
+    /// # Errors
+    /// As [`Wallet::renew`].
+    pub(super) async fn renew_one(&self, key: PublicKey) -> Result<Renewed, WalletError> {
+        let due = self.renewable(Doubtful::Keep).await?;
+        let urgent: Vec<PublicKey> =
+            due.iter().filter(|one| self.is_urgent(one)).map(|one| one.key).collect();
+        let _one_at_a_time = self.renewing.lock().await;
+        let manifest = Arc::new(self.known_manifest().await?);
+        let mut renewed = Renewed::default();
+        for key in std::iter::once(key).chain(urgent.into_iter().filter(|one| *one != key)) {
+            let which = Which::One(key);
+            self.finish_renewals(&manifest, which, &mut renewed).await?;
+            self.exchange(which, Doubtful::Keep, &mut renewed).await?;
+        }
+        Ok(renewed)
+    }
+
+    /// Sends again what was begun and has no definite answer.
+    ///
+    /// # Errors
+    /// As [`Wallet::renew`].
+    pub(super) async fn resume_renewals(&self) -> Result<Option<Renewed>, WalletError> {
+        let _one_at_a_time = self.renewing.lock().await;
+        let begun = |one: &CertificateRecord| request_of(one).is_some() && !one.listed;
+        if !self.purse.lock().await.all().any(begun) {
+            return Ok(None);
+        }
+        let manifest = Arc::new(self.known_manifest().await?);
+        let mut renewed = Renewed::default();
+        self.finish_renewals(&manifest, Which::Begun, &mut renewed).await?;
+        Ok(Some(renewed))
+    }
+
+    /// What is to be exchanged, by the manifest that the wallet has.
+    pub(super) async fn renewable(
+        &self,
+        doubtful: Doubtful,
+    ) -> Result<Vec<CertificateRecord>, WalletError> {
+        let manifest = match self.known_manifest().await {
+            Ok(manifest) => manifest,
+            Err(WalletError::NoManifest) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let now = self.now();
+        let purse = self.purse.lock().await;
+        let open = |one: &&CertificateRecord| match one.state {
+            CertificateState::Renewing { .. } => true,
+            CertificateState::Held => renews(&manifest, one, now),
+            CertificateState::InDoubt => {
+                renews(&manifest, one, now) && although_in_doubt(one, doubtful, now)
+            }
+            _ => false,
+        };
+        Ok(purse.all().filter(open).cloned().collect())
+    }
+
+    /// Whether a certificate is not kept waiting any more.
+    fn is_urgent(&self, one: &CertificateRecord) -> bool {
+        let now = self.now();
+        one.spend_until.minus(LAST) <= now && now < one.spend_until
+    }
+
+    /// Below `bound`, which is not 0.
+    pub(super) fn random_below(&self, bound: u64) -> u64 {
+        u64::from_be_bytes(self.environment.entropy.bytes()) % bound
+    }
+
+    /// Exchanges what can be, under keys of a manifest on which operators agree: keys that only this wallet is given would mark what
+    /// is renewed under them, as what is bought.
     async fn exchange(
         &self,
-        manifest: &Arc<Manifest>,
-        renewable: &Renewable,
+        which: Which,
+        doubtful: Doubtful,
         renewed: &mut Renewed,
     ) -> Result<(), WalletError> {
+        let manifest = match self.manifest_to_buy_under().await {
+            Ok(agreed) => Arc::new(agreed),
+            Err(error @ WalletError::Store(_)) => return Err(error),
+            Err(error) => {
+                renewed.errors.push(error);
+                return Ok(());
+            }
+        };
         let mut without_key = BTreeSet::new();
         for _ in 0..ROUNDS {
             without_key.clear();
-            if !self.begin_renewals(manifest, renewable, renewed, &mut without_key).await? {
+            let choice = Choice { which, doubtful };
+            if !self.begin_renewals(&manifest, choice, renewed, &mut without_key).await? {
                 break;
             }
-            self.finish_renewals(manifest, renewed).await?;
+            self.finish_renewals(&manifest, which, renewed).await?;
         }
         renewed.errors.extend(without_key.into_iter().map(WalletError::NoIssuingKey));
         Ok(())
-    }
-
-    async fn in_renewal(&self) -> Vec<CertificateRecord> {
-        let purse = self.purse.lock().await;
-        let under_way = |one: &&CertificateRecord| request_of(one).is_some();
-        purse.all().filter(under_way).cloned().collect()
     }
 
     async fn is_any_in_window(&self, manifest: &Manifest) -> bool {
@@ -119,18 +204,11 @@ impl Wallet {
         purse.all().filter(free).any(|one| renews(manifest, one, now))
     }
 
-    async fn doubtful_in_window(&self, manifest: &Manifest) -> Vec<CertificateRecord> {
-        let now = self.now();
-        let purse = self.purse.lock().await;
-        let doubtful = purse.all().filter(|one| one.state == CertificateState::InDoubt);
-        doubtful.filter(|one| renews(manifest, one, now)).cloned().collect()
-    }
-
     /// Puts on disk which certificates are to be exchanged; whether there are any.
     async fn begin_renewals(
         &self,
         manifest: &Manifest,
-        renewable: &Renewable,
+        choice: Choice,
         renewed: &mut Renewed,
         without_key: &mut BTreeSet<Exponent>,
     ) -> Result<bool, WalletError> {
@@ -138,10 +216,11 @@ impl Wallet {
         let purse = self.lock_purse().await;
         let mut changed = Vec::new();
         renewed.waiting = Credits::ZERO;
-        for one in purse.all().filter(|one| renews(manifest, one, now)) {
+        let chosen = purse.all().filter(|one| choice.which.has(one) && renews(manifest, one, now));
+        for one in chosen {
             let is_doubtful = match one.state {
                 CertificateState::Held => false,
-                CertificateState::InDoubt if renewable.although_in_doubt(one) => true,
+                CertificateState::InDoubt if although_in_doubt(one, choice.doubtful, now) => true,
                 CertificateState::InDoubt => {
                     renewed.waiting = Credits::total([renewed.waiting, one.value()]);
                     continue;
@@ -166,94 +245,75 @@ impl Wallet {
         Ok(true)
     }
 
-    /// Sends everything that is recorded, in small requests in random order.
+    /// Sends what is recorded, each by itself, in random order.
     async fn finish_renewals(
         &self,
         manifest: &Arc<Manifest>,
+        which: Which,
         renewed: &mut Renewed,
     ) -> Result<(), WalletError> {
-        let under_way = self.shuffled(self.in_renewal().await);
-        for group in under_way.chunks(MAX_RENEWAL_ITEMS) {
-            if group.len() == 1 {
-                self.send_alone(manifest, group, renewed).await?;
-                continue;
-            }
-            match self.send_renewals(manifest, group, renewed).await {
-                Ok(()) => {}
-                // A certificate of the group is refused: which one, and whether for certain, is seen one by one.
-                Err(error) if refusal(&error).is_some() => {
-                    for one in group.chunks(1) {
-                        self.send_alone(manifest, one, renewed).await?;
-                    }
-                }
-                Err(error @ (WalletError::Store(_) | WalletError::ShuttingDown)) => {
-                    return Err(error);
-                }
-                Err(error) => renewed.errors.push(error),
-            }
+        let under_way: Vec<CertificateRecord> = {
+            let purse = self.purse.lock().await;
+            let open = |one: &&CertificateRecord| request_of(one).is_some() && which.has(one);
+            purse.all().filter(open).cloned().collect()
+        };
+        for one in self.shuffled(under_way) {
+            self.finish_renewal(manifest, &one, renewed).await?;
         }
         Ok(())
     }
 
-    /// Sends one item; where it is refused for certain, its certificate is what it was before.
-    async fn send_alone(
+    /// Sends one; where it is refused for certain, its certificate is what it was before.
+    async fn finish_renewal(
         &self,
         manifest: &Arc<Manifest>,
-        one: &[CertificateRecord],
+        old: &CertificateRecord,
         renewed: &mut Renewed,
     ) -> Result<(), WalletError> {
-        match self.send_renewals(manifest, one, renewed).await {
-            Ok(()) => Ok(()),
-            Err(error @ (WalletError::Store(_) | WalletError::ShuttingDown)) => Err(error),
+        match self.send_renewal(manifest, old).await {
+            Ok(Some(_)) => {
+                renewed.certificates += 1;
+                renewed.renewed = Credits::total([renewed.renewed, old.value()]);
+            }
+            Ok(None) => {
+                renewed.spent_elsewhere = Credits::total([renewed.spent_elsewhere, old.value()]);
+            }
+            Err(error @ (WalletError::Store(_) | WalletError::ShuttingDown)) => return Err(error),
             Err(error) => {
                 let refused = refusal(&error);
                 if refused.is_some() {
-                    self.take_back(one).await?;
+                    self.take_back(old).await?;
+                }
+                // The list and the refusal contradict each other. The certificate stays in doubt, and is not asked for again.
+                if refused.is_some() && old.listed {
+                    renewed.errors.push(WalletError::DeniedRenewal(Box::new(error)));
+                    return Ok(());
                 }
                 // Other keys are chosen in the next round; that is no failure.
                 if !matches!(refused, Some(ProblemType::KeyUnknown | ProblemType::KeyOutsideWindow))
                 {
                     renewed.errors.push(error);
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
-    async fn send_renewals(
+    /// Sends a recorded renewal and settles its answer: the new certificate, or `None` where the old one was spent.
+    pub(super) async fn send_renewal(
         &self,
         manifest: &Arc<Manifest>,
-        group: &[CertificateRecord],
-        renewed: &mut Renewed,
-    ) -> Result<(), WalletError> {
-        let mut sent = Vec::with_capacity(group.len());
-        for old in group {
-            sent.push(self.renewal_item(manifest, old).await?);
-        }
+        old: &CertificateRecord,
+    ) -> Result<Option<CertificateRecord>, WalletError> {
+        let sent = self.renewal_item(manifest, old).await?;
         let client = self.network().await.vendor(&self.vendor)?;
-        let items = sent.iter().map(|one| one.item.clone()).collect();
         self.at("wallet.renewal.before_send");
-        let answer = client.renew(&RenewalRequest { items }).await;
+        let answer = client.renew(&sent.item).await;
         self.at("wallet.renewal.after_answer");
         let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
-        for (sent, result) in sent.into_iter().zip(answer.results) {
-            let value = sent.old.value();
-            match self.settle_renewal(manifest, sent, result).await {
-                Ok(true) => {
-                    renewed.certificates += 1;
-                    renewed.renewed = Credits::total([renewed.renewed, value]);
-                }
-                Ok(false) => {
-                    renewed.spent_elsewhere = Credits::total([renewed.spent_elsewhere, value]);
-                }
-                Err(error @ (WalletError::Store(_) | WalletError::ShuttingDown)) => {
-                    return Err(error);
-                }
-                Err(error) => renewed.errors.push(error),
-            }
-        }
+        let settled = self.settle_renewal(manifest, sent, answer).await?;
         self.at("wallet.renewal.settled");
-        Ok(())
+        Ok(settled)
     }
 
     /// The same record gives the same item, to the byte.
@@ -262,7 +322,7 @@ impl Wallet {
         manifest: &Arc<Manifest>,
         old: &CertificateRecord,
     ) -> Result<Sent, WalletError> {
-        let (key_id, _) = request_of(old).ok_or(WalletError::OtherAnswer)?;
+        let key_id = request_of(old).ok_or(WalletError::OtherAnswer)?;
         let certificate = self.certificate(old)?;
         let (seed, manifest, counter) = (self.seed.clone(), manifest.clone(), old.counter());
         let blinded = apart(move || {
@@ -274,77 +334,88 @@ impl Wallet {
         Ok(Sent { old: old.clone(), item })
     }
 
-    /// Renewing → renewed, with the new certificate; or → spent elsewhere, `false`.
+    /// Renewing → renewed, with the new certificate; or → spent elsewhere, `None`.
     async fn settle_renewal(
         &self,
         manifest: &Arc<Manifest>,
         sent: Sent,
         result: RenewalResult,
-    ) -> Result<bool, WalletError> {
+    ) -> Result<Option<CertificateRecord>, WalletError> {
         let Sent { old, item } = sent;
         match result {
             RenewalResult::Renewed(renewal) => {
-                let state = state_of_new(&old, &renewal);
-                match self.derive_heir(manifest, &old, renewal, state).await? {
-                    Heir::Own(new) => self.hand_over(&old, *new).await.map(|_| true),
-                    Heir::Foreign => self.write_off(&old, None).await.map(|()| false),
+                match self.derive_heir(manifest, &old, renewal, state_of_new(&old)).await? {
+                    Heir::Own(new) => {
+                        self.hand_over(&old, (*new).clone()).await?;
+                        Ok(Some(*new))
+                    }
+                    Heir::Foreign => self.write_off(&old, None).await.map(|()| None),
                 }
             }
             RenewalResult::Spent(proof) => {
                 let own = item.binding(&self.vendor.id);
                 proof.verify(&item.token.nonce, &own).map_err(|_| WalletError::OtherAnswer)?;
                 self.catch(&proof).await?;
-                self.write_off(&old, Some(Blob(proof.encode()))).await.map(|()| false)
+                self.write_off(&old, Some(Blob(proof.encode()))).await.map(|()| None)
             }
         }
     }
 
     /// Renewing → as before: the vendor said for certain that it has nothing recorded.
-    async fn take_back(&self, group: &[CertificateRecord]) -> Result<(), WalletError> {
+    async fn take_back(&self, one: &CertificateRecord) -> Result<(), WalletError> {
         let purse = self.lock_purse().await;
-        let still = group.iter().filter_map(|one| purse.get(&one.key));
-        let changed: Vec<CertificateRecord> = still
-            .filter_map(|one| {
-                let state = match one.state {
-                    CertificateState::Renewing { doubtful: true, .. } => CertificateState::InDoubt,
-                    CertificateState::Renewing { doubtful: false, .. } => CertificateState::Held,
-                    _ => return None,
-                };
-                Some(CertificateRecord { state, ..one.clone() })
-            })
-            .collect();
-        let mut changes = Changes::default();
-        changed.iter().for_each(|one| changes.add(one));
-        self.commit_purse(purse, changes, changed).await?;
+        let Some(found) = purse.get(&one.key) else { return Ok(()) };
+        let state = match found.state {
+            CertificateState::Renewing { doubtful: true, .. } => CertificateState::InDoubt,
+            CertificateState::Renewing { doubtful: false, .. } => CertificateState::Held,
+            _ => return Ok(()),
+        };
+        let changed = CertificateRecord { state, ..found.clone() };
+        self.commit_purse(purse, Changes::default().put(&changed), vec![changed]).await?;
         self.at("wallet.renewal.taken_back");
         Ok(())
     }
+
+    /// In random order, so that the vendor learns nothing from the order of the wallet's file.
+    pub(super) fn shuffled<T>(&self, items: Vec<T>) -> Vec<T> {
+        let tag = |one| (self.environment.entropy.bytes::<16>(), one);
+        let mut tagged: Vec<([u8; 16], T)> = items.into_iter().map(tag).collect();
+        tagged.sort_by_key(|(tag, _)| *tag);
+        tagged.into_iter().map(|(_, one)| one).collect()
+    }
 }
 
-/// The key that was asked for, and when first.
-fn request_of(one: &CertificateRecord) -> Option<(scrip_protocol::id::KeyId, UnixSeconds)> {
+/// Which certificates are exchanged, and whether those in doubt are.
+#[derive(Clone, Copy)]
+struct Choice {
+    which: Which,
+    doubtful: Doubtful,
+}
+
+/// The key that was asked for.
+fn request_of(one: &CertificateRecord) -> Option<KeyId> {
     match one.state {
-        CertificateState::Renewing { key_id, since, .. } => Some((key_id, since)),
+        CertificateState::Renewing { key_id, .. } => Some(key_id),
         _ => None,
     }
 }
 
-/// Where the vendor recorded another key than was asked for, or recorded it before this wallet asked, somebody else with the
-/// same seed did that, and may have spent what came of it. Clocks may be a day apart.
-fn state_of_new(old: &CertificateRecord, renewal: &Renewal) -> CertificateState {
-    let own = request_of(old).is_some_and(|(key_id, since)| {
-        key_id == renewal.key_id && renewal.day.0.saturating_add(1) >= since.day().0
-    });
-    if own { CertificateState::Held } else { CertificateState::InDoubt }
+/// Where the old one was in doubt, an earlier life of this wallet may have had it renewed, and may have spent what came of it. Else
+/// this wallet has asked for it, whatever the vendor says: nothing in the answer decides that.
+const fn state_of_new(old: &CertificateRecord) -> CertificateState {
+    match old.state {
+        CertificateState::Renewing { doubtful: true, .. } => CertificateState::InDoubt,
+        _ => CertificateState::Held,
+    }
 }
 
 /// Whether the vendor renews this certificate now.
-pub(super) fn renews(manifest: &Manifest, one: &CertificateRecord, now: UnixSeconds) -> bool {
+fn renews(manifest: &Manifest, one: &CertificateRecord, now: UnixSeconds) -> bool {
     manifest.key(&one.key_id).is_some_and(|key| key.windows().renews_at(now))
 }
 
 /// The key of the certificate that takes the place of `one`.
-fn successor<'a>(
+pub(super) fn successor<'a>(
     manifest: &'a Manifest,
     one: &CertificateRecord,
     now: UnixSeconds,
@@ -354,23 +425,11 @@ fn successor<'a>(
     (new.epoch() > old.epoch()).then_some(new)
 }
 
-/// Which of the certificates in doubt are renewed.
-struct Renewable {
-    doubtful: Doubtful,
-    /// Those of which the vendor said just now that it knows nothing: what is recorded from here on, this wallet did.
-    unrecorded: BTreeSet<PublicKey>,
-}
-
-impl Renewable {
-    fn although_in_doubt(&self, one: &CertificateRecord) -> bool {
-        let wanted = self.doubtful == Doubtful::Spend || cannot_wait(one);
-        wanted && self.unrecorded.contains(&one.key)
-    }
-}
-
-/// Whether it would expire before its doubt can be settled.
-fn cannot_wait(one: &CertificateRecord) -> bool {
-    one.unrecorded.is_some_and(|first| first.plus(SETTLES_AFTER) >= one.spend_until)
+/// Whether a certificate in doubt is exchanged all the same: because the user says so, or because it would expire before its doubt can
+/// be settled.
+fn although_in_doubt(one: &CertificateRecord, doubtful: Doubtful, now: UnixSeconds) -> bool {
+    let first = one.looked.map_or(now, scrip_protocol::time::Day::start);
+    !one.listed && (doubtful == Doubtful::Spend || first.plus(SETTLES_AFTER) >= one.spend_until)
 }
 
 /// What the vendor answers only about certificates that are not recorded (renewal.md, "In flight").

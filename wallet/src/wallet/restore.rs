@@ -1,7 +1,7 @@
 //! Finding the money of a seed again.
 //!
 //! Grants are numbered from 0. Each index is asked for at the vendor until so many in a row are unknown that no more can be
-//! expected. What was issued before is signed again by nobody: the vendor's stored answers are fetched, and the certificates
+//! expected: one at a time, hours apart, because what is asked for in a row is known to be one wallet's. What was issued before is signed again by nobody: the vendor's stored answers are fetched, and the certificates
 //! in them are *in doubt*, because nothing tells whether the lost wallet had spent them.
 
 use scrip_protocol::{
@@ -34,38 +34,66 @@ pub struct Restored {
     pub unusable: u32,
     /// How many could not be restored; what there is of them, [`Wallet::resume`] tries again.
     pub failed: u32,
+    /// How many purchases were asked for by now.
+    pub asked: u32,
+    /// Whether there are more to be asked for.
+    pub goes_on: bool,
 }
 
 impl Wallet {
     /// How many unknown grants in a row end a restore, unless told otherwise.
     pub const GAP_LIMIT: u32 = 20;
 
-    /// Walks the grants of the seed. Where it is interrupted, [`Wallet::resume`] goes on.
+    /// Walks the grants of the seed in a row: whoever sees that knows that they are one wallet's. Where it is interrupted,
+    /// [`Wallet::resume`] goes on.
     ///
     /// # Errors
     /// [`WalletError`].
     pub async fn restore(&self, gap_limit: u32) -> Result<Restored, WalletError> {
+        self.begin_restore(gap_limit, true).await
+    }
+
+    /// The same, one grant at a time, each at a moment of its own some hours after the one before: the first one now, the others by
+    /// [`Wallet::tend`].
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn restore_slowly(&self, gap_limit: u32) -> Result<Restored, WalletError> {
+        self.begin_restore(gap_limit, false).await
+    }
+
+    async fn begin_restore(&self, gap_limit: u32, fast: bool) -> Result<Restored, WalletError> {
         let _one_at_a_time = self.buying.lock().await;
-        let progress = RestoreRecord { next: 0, misses: 0, gap_limit: gap_limit.max(1) };
+        let gap_limit = gap_limit.max(1);
+        let progress = RestoreRecord { next: 0, misses: 0, gap_limit, fast };
         self.store.commit(Changes::default().put(&progress)).await?;
         self.at("wallet.restore.recorded");
         self.walk(progress).await
     }
 
-    /// Goes on with a restore that was interrupted.
+    /// Goes on with a restore that was interrupted: to its end, or by one grant.
     pub(super) async fn resume_restore(&self) -> Result<Option<Restored>, WalletError> {
         let _one_at_a_time = self.buying.lock().await;
         match self.store.get::<RestoreRecord>(&[]).await? {
+            Some(progress) if progress.is_over() => Ok(None),
             Some(progress) => self.walk(progress).await.map(Some),
             None => Ok(None),
         }
     }
 
+    /// Whether a restore goes on one grant at a time.
+    pub(super) async fn is_restoring(&self) -> Result<bool, WalletError> {
+        let progress = self.store.get::<RestoreRecord>(&[]).await?;
+        Ok(progress.is_some_and(|progress| !progress.is_over()))
+    }
+
     async fn walk(&self, mut progress: RestoreRecord) -> Result<Restored, WalletError> {
-        // Old epochs are needed, and the newest manifest has them.
-        self.meet_vendor().await?;
         let mut restored = Restored::default();
-        while progress.misses < progress.gap_limit {
+        // Old epochs are needed, and the newest manifest has them.
+        if progress.fast || self.known_manifest().await.is_err() {
+            self.meet_vendor().await?;
+        }
+        while !progress.is_over() {
             let mut found = false;
             match self.restore_grant(progress.next, &mut found, &mut restored).await {
                 Ok(()) => {}
@@ -80,8 +108,12 @@ impl Wallet {
             progress.next = progress.next.saturating_add(1);
             self.store.commit(Changes::default().put(&progress)).await?;
             self.at("wallet.restore.advanced");
+            if !progress.fast {
+                break;
+            }
         }
-        self.store.commit(Changes::default().delete::<RestoreRecord>(&[])).await?;
+        restored.asked = progress.next;
+        restored.goes_on = !progress.is_over();
         Ok(restored)
     }
 

@@ -73,8 +73,8 @@ impl Wallet {
             Ok(restored) => resumed.restored = restored,
             Err(error) => resumed.errors.push(error),
         }
-        match self.tend_now(doubtful).await {
-            Ok(tended) => resumed.tended = tended,
+        match self.resume_renewals().await {
+            Ok(renewed) => resumed.tended.renewed = renewed,
             Err(error) => resumed.errors.push(error),
         }
         for result in self.resume_uploads(doubtful, When::Now).await? {

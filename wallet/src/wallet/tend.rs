@@ -17,32 +17,33 @@
 use scrip_protocol::{
     address::RelayAddress,
     id::PaymentId,
-    manifest::Manifest,
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::{Serialize, Serializer};
 
 use super::{
-    Bought, Doubtful, Inquired, LeaseReport, Renewed, Stored, Wallet, agreement::DAYS_A_LOOK,
-    inquire::SETTLES_AFTER, relays::KnownRelay, renew::renews,
+    Bought, Doubtful, LeaseReport, Looked, Renewed, Restored, Stored, Wallet,
+    agreement::DAYS_A_LOOK, relays::KnownRelay, renew::LAST,
 };
 use crate::{
     error::WalletError,
+    net::ListSource,
     privacy::{Pace, Privacy, Span, draw},
-    records::{
-        CertificateRecord, CertificateState, Chore, ManifestRecord, Moment, PaymentRecord,
-        PaymentState, Purchase, TendingRecord,
-    },
+    records::{Chore, Moment, PaymentRecord, PaymentState, Purchase, TendingRecord},
     store::Changes,
 };
 
 const HOUR: u64 = 3_600;
+/// Seconds within which what had been renewed in an earlier life is asked for again.
+const RECOVERED_WITHIN: u64 = 5 * SECONDS_PER_DAY;
 
 /// What was done.
 #[derive(Debug, Default, Serialize)]
 pub struct Tended {
-    /// What the vendor said about certificates in doubt, if any were asked about.
-    pub inquired: Option<Inquired>,
+    /// What a restore that is under way found.
+    pub restored: Option<Restored>,
+    /// What the vendor's lists say about certificates in doubt.
+    pub looked: Option<Looked>,
     /// What was renewed, if anything was due.
     pub renewed: Option<Renewed>,
     /// The lease that an open payment made or extended.
@@ -135,11 +136,22 @@ impl Wallet {
             let first = privacy.span(least..=most);
             todos.push(Todo { chore, first, again, waits: false });
         };
-        if self.renewals_are_due().await? {
-            add(&mut todos, Chore::Renewals, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
+        if self.is_restoring().await? {
+            let hours = privacy.span(HOUR..=11 * HOUR);
+            add(&mut todos, Chore::Restore, hours.clone(), hours);
         }
-        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
-            add(&mut todos, Chore::Inquiries, privacy.span(0..=6 * HOUR), 6 * HOUR..=6 * HOUR);
+        if self.lookups_are_due().await {
+            add(&mut todos, Chore::Lists, privacy.span(0..=6 * HOUR), 6 * HOUR..=12 * HOUR);
+        }
+        let now = self.now();
+        for one in self.renewable(Doubtful::Keep).await? {
+            // Each somewhere in what is left of its window; what had been renewed before is asked for within some days.
+            let left = match one.listed {
+                true => RECOVERED_WITHIN,
+                false => one.spend_until.minus(LAST).0.saturating_sub(now.0),
+            };
+            let first = if privacy == Privacy::Off { 0..=0 } else { 0..=left };
+            add(&mut todos, Chore::Renewal(one.key), first, 6 * HOUR..=12 * HOUR);
         }
         for id in self.open_payments(which == Which::Awaited).await? {
             soon(&mut todos, Chore::Payment(id), 600, 2 * HOUR);
@@ -186,10 +198,11 @@ impl Wallet {
     async fn perform(&self, chore: Chore) -> Result<Tended, WalletError> {
         let mut tended = Tended::default();
         match chore {
-            Chore::Inquiries => {
-                tended.inquired = Some(self.inquire_where(may_be_settled).await?);
+            Chore::Restore => tended.restored = self.resume_restore().await?,
+            Chore::Lists => {
+                tended.looked = Some(self.look_up(&ListSource::Vendor, false).await?);
             }
-            Chore::Renewals => tended.renewed = Some(self.renew(Doubtful::Keep).await?),
+            Chore::Renewal(key) => tended.renewed = Some(self.renew_one(key).await?),
             Chore::Payment(id) => match self.repeat_payment(id).await {
                 Ok(lease) => tended.leases = self.reports(lease.into_iter().collect()).await?,
                 Err(error) => tended.errors.push(error),
@@ -259,8 +272,12 @@ impl Wallet {
         }
         let rested = record.called.map(|at| at.plus(quiet)).filter(|_| quiet > 0);
         let rests = rested.is_some_and(|until| now < until && until.0 - now.0 <= quiet);
-        let awaited =
-            |one: &Moment| !matches!(one.chore, Chore::Offer(_) | Chore::Restock | Chore::Manifest);
+        let awaited = |one: &Moment| match one.chore {
+            Chore::Offer(_) | Chore::Restock | Chore::Manifest => false,
+            Chore::Restore | Chore::Lists | Chore::Renewal(_) => false,
+            Chore::Payment(_) | Chore::Purchase(_) | Chore::Upload(_) => true,
+            Chore::Extension { .. } => true,
+        };
         let others = moments.iter().filter(|one| awaited(one)).count().saturating_sub(1);
         let chosen = match which {
             Which::Due => {
@@ -305,26 +322,15 @@ impl Wallet {
         Ok(())
     }
 
-    /// Everything that is due at the vendor, at any time.
-    pub(super) async fn tend_now(&self, doubtful: Doubtful) -> Result<Tended, WalletError> {
-        let mut tended = Tended::default();
-        if self.tending().await?.inquiries && !self.in_doubt(may_be_settled).await.is_empty() {
-            tended.inquired = Some(self.inquire_where(may_be_settled).await?);
-        }
-        if self.renewals_are_due().await? {
-            tended.renewed = Some(self.renew(doubtful).await?);
-        }
-        Ok(tended)
-    }
-
-    /// Whether certificates in doubt are asked about without being asked to.
+    /// How many certificates wait for the moments of their renewals, and when the first of these is.
     ///
     /// # Errors
-    /// [`WalletError::Store`].
-    pub async fn set_inquiries(&self, inquiries: bool) -> Result<(), WalletError> {
-        let _alone = self.tending.lock().await;
-        let record = TendingRecord { inquiries, ..self.tending().await? };
-        Ok(self.store.commit(Changes::default().put(&record)).await?)
+    /// [`WalletError`].
+    pub async fn renewals_to_come(&self) -> Result<(usize, Option<UnixSeconds>), WalletError> {
+        let waiting = self.renewable(Doubtful::Keep).await?.len();
+        let moments = self.tending().await?.moments;
+        let renewals = moments.iter().filter(|one| matches!(one.chore, Chore::Renewal(_)));
+        Ok((waiting, renewals.map(|one| one.at).min()))
     }
 
     async fn tending(&self) -> Result<TendingRecord, WalletError> {
@@ -345,28 +351,5 @@ impl Wallet {
         self.begin_rests().await?;
         let purchases = self.store.all::<Purchase>().await?;
         Ok(purchases.iter().filter(|one| super::buy::is_open(one)).map(|one| one.grant).collect())
-    }
-
-    /// By the manifest that the wallet has.
-    async fn renewals_are_due(&self) -> Result<bool, WalletError> {
-        let Some(record) = self.store.get::<ManifestRecord>(&[]).await? else { return Ok(false) };
-        let manifest = Manifest::open(&record.manifest.0, &self.vendor.id)?;
-        let now = self.now();
-        let purse = self.purse.lock().await;
-        let is_due = |one: &CertificateRecord| match one.state {
-            CertificateState::Renewing { .. } => true,
-            CertificateState::Held | CertificateState::InDoubt => renews(&manifest, one, now),
-            _ => false,
-        };
-        Ok(purse.all().any(is_due))
-    }
-}
-
-/// Whether an answer about it would tell something new: it was never asked about, or long enough ago. One that has expired may have been
-/// renewed, and is asked about once.
-fn may_be_settled(one: &CertificateRecord, now: UnixSeconds) -> bool {
-    match one.unrecorded {
-        None => true,
-        Some(first) => first.plus(SETTLES_AFTER) <= now && now < one.spend_until,
     }
 }

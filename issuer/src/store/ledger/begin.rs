@@ -60,12 +60,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Manifests, batches whose evidence is there, renewals, and the sums of what was issued: all that the books have, whatever of it was
-    /// in line before.
+    /// Manifests, batches whose evidence is there, and the sums of what was issued: all that the books have, whatever of it was
+    /// in line before. Renewals are in line since there are any.
     async fn queue_older_rows(&mut self) -> Result<(), TxError> {
         for sql in [
             "-- forget_line()
-            DELETE FROM ledger_queue WHERE what <> 2",
+            DELETE FROM ledger_queue WHERE what NOT IN (2, 3)",
             "-- forget_issued()
             DELETE FROM ledger_issued",
             "-- forget_sales()
@@ -76,9 +76,6 @@ impl Tx<'_> {
             INSERT INTO ledger_queue (what, entry, day, operator)
             SELECT 1, batch, day, operator FROM batches
             WHERE EXISTS (SELECT 1 FROM evidence WHERE evidence.batch = batches.batch)",
-            "-- queue_renewals()
-            INSERT INTO ledger_queue (what, entry, day)
-            SELECT 3, renewal, MIN(day) FROM renewed GROUP BY renewal",
             "-- queue_sold()
             INSERT INTO ledger_issued (kind, entry, day, epoch, exponent, certificates)
             SELECT 1, $1, 0, epoch, exponent, CAST(SUM(certificates) AS BIGINT) FROM issued

@@ -17,8 +17,6 @@ use crate::store::many::{ROWS, statement};
 
 /// What the hash of an entry's name begins with, so that it equals no other hash.
 const ENTRY_LABEL: &[u8] = b"scrip-issuer ledger entry\0";
-/// Bytes of a leaf that is a commitment: kind, kind of the commitment, epoch, commitment, hash.
-const COMMITMENT_LEAF: usize = 1 + 1 + 4 + 32 + 32;
 
 /// What a row of the queue, or a range of leaves, is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,11 +296,22 @@ impl Tx<'_> {
         commitments: &[ValueCommitment],
         leaf: &[u8],
     ) -> Result<(), TxError> {
+        let public = commitments.iter().map(|one| Leaf::Commitment(one.clone()).encode());
+        self.enqueue_leaves(today, operator, &public.collect::<Vec<_>>(), leaf).await
+    }
+
+    /// The same, with any public leaves in front of it.
+    pub(crate) async fn enqueue_leaves(
+        &mut self,
+        today: Day,
+        operator: Option<i64>,
+        public: &[Vec<u8>],
+        leaf: &[u8],
+    ) -> Result<(), TxError> {
         let sql = "-- next_leaf()
             SELECT COALESCE(MAX(entry), 0) + 1 AS entry FROM ledger_queue WHERE what = 2";
         let row = sqlx::query(sql).fetch_one(self.connection()).await?;
         let entry: i64 = row.try_get("entry")?;
-        let public = commitments.iter().map(|one| Leaf::Commitment(one.clone()).encode());
         let sql = "-- enqueue_leaf()
             INSERT INTO ledger_queue (what, entry, day, operator, commitments, body)
             VALUES (2, $1, $2, $3, $4, $5)";
@@ -310,7 +319,7 @@ impl Tx<'_> {
             .bind(entry)
             .bind(i64::from(today.0))
             .bind(operator)
-            .bind(public.collect::<Vec<_>>().concat())
+            .bind(pack(public)?)
             .bind(leaf)
             .execute(self.connection())
             .await?;
@@ -441,18 +450,37 @@ impl Tx<'_> {
 fn queued(row: &AnyRow) -> Result<QueuedRow, TxError> {
     let commitments: Option<Vec<u8>> = row.try_get("commitments")?;
     let commitments = commitments.unwrap_or_default();
-    let (commitments, rest) = commitments.as_chunks::<COMMITMENT_LEAF>();
-    if !rest.is_empty() {
-        return Err(StoreError::Damaged { table: "ledger_queue" }.into());
-    }
+    let commitments = unpack(&commitments).ok_or(StoreError::Damaged { table: "ledger_queue" })?;
     Ok(QueuedRow {
         what: What::read(row, "ledger_queue")?,
         entry: row.try_get("entry")?,
         day: day(row, "ledger_queue")?,
         operator: row.try_get("operator")?,
-        commitments: commitments.iter().map(|leaf| leaf.to_vec()).collect(),
+        commitments,
         body: row.try_get("body")?,
     })
+}
+
+/// Leaves, each after its length.
+fn pack(leaves: &[Vec<u8>]) -> Result<Vec<u8>, TxError> {
+    let mut packed = Vec::new();
+    for leaf in leaves {
+        let length = u16::try_from(leaf.len());
+        let length = length.map_err(|_| StoreError::Damaged { table: "ledger_queue" })?;
+        packed.extend(length.to_be_bytes());
+        packed.extend(leaf);
+    }
+    Ok(packed)
+}
+
+fn unpack(mut packed: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut leaves = Vec::new();
+    while let Some((length, rest)) = packed.split_first_chunk::<2>() {
+        let (leaf, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        leaves.push(leaf.to_vec());
+        packed = rest;
+    }
+    packed.is_empty().then_some(leaves)
 }
 
 fn evidence(row: &AnyRow) -> Result<EvidenceRow, TxError> {

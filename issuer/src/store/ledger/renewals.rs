@@ -1,4 +1,4 @@
-//! Renewals wait for the end of their day, so that nothing ties those of one request together.
+//! Renewals wait for the end of their day, so that nothing says which came one after the other.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,17 @@ use scrip_protocol::{
 };
 use sqlx::{Row, any::AnyRow};
 
-use super::{Store, StoreError, TxError, What, day, rows};
-use crate::store::many::{ROWS, statement};
+use super::{Store, StoreError, Tx, TxError, What, day, rows};
 
 /// A day that is over and has renewals that are not in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenewalDay {
     /// The day.
     pub day: Day,
-    /// The numbers of its requests that are in the queue.
-    pub requests: Vec<i64>,
+    /// The numbers of its renewals that are in the queue.
+    pub renewals: Vec<i64>,
+    /// How many they are, by epoch and denomination.
+    pub sums: Vec<RenewedRow>,
 }
 
 /// A renewal without what became of it.
@@ -54,7 +55,7 @@ impl Store {
         self.read("renewal_day", |tx| {
             Box::pin(async move {
                 let sql = "-- renewal_day()
-                    SELECT entry, day FROM ledger_queue WHERE what = $1 AND day =
+                    SELECT entry, day, body FROM ledger_queue WHERE what = $1 AND day =
                         (SELECT MIN(day) FROM ledger_queue WHERE what = $1 AND day < $2)";
                 let found = sqlx::query(sql)
                     .bind(What::Renewals.number())
@@ -62,10 +63,11 @@ impl Store {
                     .fetch_all(tx.connection())
                     .await?;
                 let Some(first) = found.first() else { return Ok(None) };
-                let requests = found.iter().map(|row| row.try_get("entry"));
+                let renewals = found.iter().map(|row| row.try_get("entry"));
                 Ok(Some(RenewalDay {
                     day: day(first, "ledger_queue")?,
-                    requests: requests.collect::<Result<_, _>>()?,
+                    renewals: renewals.collect::<Result<_, _>>()?,
+                    sums: sums(&found)?,
                 }))
             })
         })
@@ -102,37 +104,29 @@ impl Store {
         })
         .await
     }
+}
 
-    /// How many certificates the requests with these numbers renewed, by epoch and exponent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn renewed_by(&self, requests: &[i64]) -> Result<Vec<RenewedRow>, StoreError> {
-        let mut sums: BTreeMap<(u32, u8), u64> = BTreeMap::new();
-        for chunk in requests.chunks(ROWS) {
-            let some = self.read("renewed_by", |tx| {
-                Box::pin(async move {
-                    let sql = format!(
-                        "-- renewed_by()
-                        SELECT epoch, exponent, certificates FROM renewed WHERE renewal IN {}",
-                        tx.placeholders(1, chunk.len())
-                    );
-                    let mut query = statement(sql, chunk.len());
-                    for request in chunk {
-                        query = query.bind(*request);
-                    }
-                    let found = query.fetch_all(tx.connection()).await?;
-                    found.iter().map(renewed).collect::<Result<Vec<_>, _>>()
-                })
-            });
-            for row in some.await? {
-                *sums.entry((row.epoch, row.exponent.get())).or_default() += row.certificates;
-            }
-        }
-        let row = |((epoch, exponent), certificates)| {
-            Some(RenewedRow { epoch, exponent: Exponent::new(exponent)?, certificates })
-        };
-        Ok(sums.into_iter().filter_map(row).collect())
+impl Tx<'_> {
+    /// Puts a renewal in line, in the transaction that records it.
+    pub(in crate::store) async fn enqueue_renewal(
+        &mut self,
+        number: i64,
+        today: Day,
+        (epoch, exponent): (u32, Exponent),
+    ) -> Result<(), TxError> {
+        let mut body = epoch.to_be_bytes().to_vec();
+        body.push(exponent.get());
+        let sql = "-- enqueue_renewal()
+            INSERT INTO ledger_queue (what, entry, day, body) VALUES ($1, $2, $3, $4)
+            ON CONFLICT DO NOTHING";
+        sqlx::query(sql)
+            .bind(What::Renewals.number())
+            .bind(number)
+            .bind(i64::from(today.0))
+            .bind(body)
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 }
 
@@ -150,12 +144,16 @@ fn renewal(row: &AnyRow, vendor: &VendorId) -> Result<RenewalRow, TxError> {
     Ok(RenewalRow { epoch: rows::integer(row, "epoch", table)?, evidence })
 }
 
-fn renewed(row: &AnyRow) -> Result<RenewedRow, TxError> {
-    let table = "renewed";
-    let exponent = Exponent::new(rows::integer(row, "exponent", table)?);
-    Ok(RenewedRow {
-        epoch: rows::integer(row, "epoch", table)?,
-        exponent: exponent.ok_or(StoreError::Damaged { table })?,
-        certificates: rows::integer(row, "certificates", table)?,
-    })
+/// How many certificates these rows of the queue stand for.
+fn sums(queued: &[AnyRow]) -> Result<Vec<RenewedRow>, TxError> {
+    let damaged = || StoreError::Damaged { table: "ledger_queue" };
+    let mut sums: BTreeMap<(u32, Exponent), u64> = BTreeMap::new();
+    for row in queued {
+        let body: [u8; 5] = rows::bytes(row, "body", "ledger_queue")?;
+        let [a, b, c, d, exponent] = body;
+        let exponent = Exponent::new(exponent).ok_or_else(damaged)?;
+        *sums.entry((u32::from_be_bytes([a, b, c, d]), exponent)).or_default() += 1;
+    }
+    let row = |((epoch, exponent), certificates)| RenewedRow { epoch, exponent, certificates };
+    Ok(sums.into_iter().map(row).collect())
 }

@@ -27,7 +27,7 @@ CREATE TABLE grants (
     product TEXT NOT NULL,
     pack TEXT NOT NULL,
     minted BIGINT NOT NULL CHECK (minted IN (0, 1, 2)) -- nothing, as a pack, token by token
-);
+) /* clustered */;
 
 CREATE TABLE vouchers (
     code_hash BYTEA PRIMARY KEY,
@@ -35,13 +35,13 @@ CREATE TABLE vouchers (
     pack TEXT NOT NULL,
     last_day BIGINT NOT NULL,
     grant_id BYTEA UNIQUE REFERENCES grants (grant_id)
-);
+) /* clustered */;
 
 CREATE TABLE packs (
     grant_id BYTEA PRIMARY KEY REFERENCES grants (grant_id),
     request_digest BYTEA NOT NULL,
     answer BYTEA NOT NULL
-);
+) /* clustered */;
 
 CREATE TABLE tokens (
     grant_id BYTEA NOT NULL REFERENCES grants (grant_id),
@@ -49,7 +49,7 @@ CREATE TABLE tokens (
     exponent BIGINT NOT NULL,
     answer BYTEA NOT NULL,
     PRIMARY KEY (grant_id, request_digest)
-);
+) /* clustered */;
 
 -- Appended, never updated: a counter per denomination would be one row that every purchase waits for.
 CREATE TABLE issued (
@@ -59,7 +59,7 @@ CREATE TABLE issued (
     exponent BIGINT NOT NULL,
     certificates BIGINT NOT NULL,
     PRIMARY KEY (grant_id, sequence, epoch, exponent)
-);
+) /* clustered */;
 
 -- Redemption. No time is finer than the day.
 

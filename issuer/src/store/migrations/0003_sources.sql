@@ -17,7 +17,7 @@ CREATE TABLE purchases (
     refunded_day BIGINT,
     settled BIGINT NOT NULL DEFAULT 1, -- 0: the source is still to be told that it was delivered
     PRIMARY KEY (source, transaction_id)
-);
+) /* clustered */;
 CREATE INDEX purchases_by_day ON purchases (day);
 
 CREATE TABLE orders (
@@ -25,7 +25,7 @@ CREATE TABLE orders (
     grant_id BYTEA NOT NULL UNIQUE,
     product TEXT NOT NULL,
     day BIGINT NOT NULL
-);
+) /* clustered */;
 
 -- What was given away on a day, and what may be.
 CREATE TABLE budgets (
@@ -33,7 +33,7 @@ CREATE TABLE budgets (
     day BIGINT NOT NULL,
     credits BIGINT NOT NULL,
     PRIMARY KEY (source, day)
-);
+) /* clustered */;
 
 -- Notifications that were taken: each has its effects once.
 CREATE TABLE notifications (
@@ -41,7 +41,7 @@ CREATE TABLE notifications (
     notification_id TEXT NOT NULL,
     day BIGINT NOT NULL,
     PRIMARY KEY (source, notification_id)
-);
+) /* clustered */;
 
 -- Vouchers keep what they were sold for; what became of them is a purchase like any other.
 INSERT INTO purchases (source, transaction_id, grant_id, day, credits)
@@ -50,7 +50,7 @@ CREATE TABLE vouchers_moved (
     code_hash BYTEA PRIMARY KEY,
     product TEXT NOT NULL,
     last_day BIGINT NOT NULL
-);
+) /* clustered */;
 INSERT INTO vouchers_moved (code_hash, product, last_day)
     SELECT code_hash, product, last_day FROM vouchers;
 DROP TABLE vouchers;

@@ -1,6 +1,6 @@
 -- Renewals. A renewed certificate has its row in `spent`, as every voided one, with -1 for the batch; what became of it lies
--- here, under the same key, and is kept as long as `packs`: a wallet that is restored asks for it. Of a request nothing is
--- kept that would tie its certificates together.
+-- here, under the same key, and is kept as long as `packs`: a wallet that is restored asks for it. A request has one certificate, and
+-- nothing is kept that would tie it to another.
 
 CREATE TABLE renewals (
     epoch BIGINT NOT NULL,
@@ -14,13 +14,12 @@ CREATE TABLE renewals (
     PRIMARY KEY (epoch, certificate_key)
 ) /* clustered */;
 
--- The sums: voided in `epoch`, issued in `new_epoch`. `renewal` is random.
+-- The sums of each day: voided in `epoch`, issued in `new_epoch`.
 CREATE TABLE renewed (
-    renewal BIGINT NOT NULL,
     day BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
     exponent BIGINT NOT NULL,
     new_epoch BIGINT NOT NULL,
     certificates BIGINT NOT NULL,
-    PRIMARY KEY (renewal, epoch, exponent, new_epoch)
+    PRIMARY KEY (day, epoch, exponent, new_epoch)
 ) /* clustered */;

@@ -1,7 +1,7 @@
 -- The ledger (ledger.md). What is in line for it, where everything lies in it, and its auditors.
 
 -- One row for each thing that happened: `what` is 1 for the redemptions of the batch `entry`, 2 for a leaf in `body` with the
--- commitments that stand in front of it, 3 for the renewals of a request, 4 for the version `entry` of the manifest. Taken by the
+-- commitments that stand in front of it, 3 for a renewal, with its epoch and exponent in `body`, 4 for the version `entry` of the manifest. Taken by the
 -- sequencer, which deletes it in the transaction that gives it its place.
 CREATE TABLE ledger_queue (
     what BIGINT NOT NULL,
@@ -72,6 +72,17 @@ CREATE TABLE ledger_checkpoints (
     size BIGINT PRIMARY KEY,
     note BYTEA NOT NULL
 );
+
+-- Editions of the lists of voided certificates (voided.md). Everything that is in a list follows from its row.
+CREATE TABLE voided_editions (
+    epoch BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    covered BIGINT NOT NULL,
+    commitment BYTEA NOT NULL,
+    published BIGINT NOT NULL CHECK (published IN (0, 1)),
+    PRIMARY KEY (epoch, number)
+) /* clustered */;
 
 -- Epochs that nothing follows any more, with the size of the tree in which their last leaf is.
 CREATE TABLE ledger_ended (

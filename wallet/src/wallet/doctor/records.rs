@@ -36,7 +36,8 @@ impl Wallet {
                 findings.push(self.check_upload(&upload).await?);
             }
         }
-        if let Some(progress) = self.store.get::<RestoreRecord>(&[]).await? {
+        let restore = self.store.get::<RestoreRecord>(&[]).await?;
+        if let Some(progress) = restore.filter(|progress| !progress.is_over()) {
             let what = format!(
                 "A restore is under way: the vendor was asked for {} purchases so far.",
                 progress.next
@@ -114,7 +115,7 @@ impl Wallet {
                     "certificates.in_doubt",
                     "are in doubt: the wallet that was restored, or a copy of this one, may have spent them."
                         .to_owned(),
-                    "They are not used without --spend-doubtful. `scrip inquire` asks the vendor about them.",
+                    "They are not used without --spend-doubtful. `scrip check` looks for them in the vendor's lists.",
                 ),
             ),
             (
