@@ -85,7 +85,7 @@ fn an_honest_ledger_passes_with_nothing_found() {
         .filter(|check| check.verdict != Verdict::Pass)
         .map(|check| check.check.slug())
         .collect();
-    assert_eq!(asked, ["quorum", "lists"], "no witnesses were named, and there is no list");
+    assert_eq!(asked, ["quorum", "lists", "refusals"], "nothing was named or handed in for these");
     assert_eq!(report.leaves_of("redemption"), 60 + 20 + 50 + 12 + 39 + 40 + 30 + 6);
     assert_eq!(report.receipts.unwrap().certificates, report.leaves_of("redemption"));
     let operators: Vec<_> = report.operators.iter().map(|one| (one.id, one.statements)).collect();

@@ -70,7 +70,7 @@ fn the_report_is_one_page_with_a_twin_and_the_exit_code_says_the_verdict() {
     let twin = std::fs::read(page.with_extension("json")).unwrap();
     let twin: serde_json::Value = serde_json::from_slice(&twin).unwrap();
     assert_eq!((&twin["verdict"], &twin["exit_code"]), (&"pass".into(), &0.into()));
-    assert_eq!(twin["checks"].as_array().unwrap().len(), 19);
+    assert_eq!(twin["checks"].as_array().unwrap().len(), 21);
     assert_eq!(twin["leaves"]["redemption"], 257);
     assert!(twin["run"]["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
 

@@ -247,7 +247,10 @@ fn what_goes_wrong_is_said_with_a_remedy() {
     assert!(code == 2 && message.contains("issuer.toml exists"), "{message}");
     let voucher = ["voucher", "create", "--product", "sarter", "--count", "1"];
     let (code, message) = failed(&mut issuer(directory, &voucher));
-    assert!(code == 2 && message.contains("no product `sarter`; the configuration has: starter"));
+    assert!(
+        code == 2 && message.contains("no product `sarter` is on sale; these are: starter"),
+        "{message}"
+    );
     let small_order = "A".repeat(43);
     let operator = ["operator", "add", "--name", "x", "--key", &small_order];
     let (code, message) = failed(&mut issuer(directory, &operator));

@@ -199,7 +199,8 @@ async fn an_older_database_has_its_books_in_the_ledger() {
     // As it was before the migration: nothing of the ledger.
     let store = vendor.issuer.store();
     let emptied = "DELETE FROM ledger_state; DELETE FROM ledger_queue; DELETE FROM ledger_issued;
-        DELETE FROM ledger_sales; DELETE FROM ledger_ranges; DELETE FROM ledger_checkpoints;";
+        DELETE FROM ledger_sales; DELETE FROM ledger_ranges; DELETE FROM ledger_checkpoints;
+        DELETE FROM ledger_manifests; DELETE FROM voided_editions;";
     store.execute_raw(emptied).await.unwrap();
     std::fs::remove_dir_all(directory.path().join("ledger")).unwrap();
     drop(vendor);
