@@ -63,8 +63,11 @@ async fn coins(wallet: &Wallet) -> Vec<u32> {
     balance.denominations.iter().map(|one| one.count).collect()
 }
 
+/// Changes an answer.
+type Lie = fn(&mut Value);
+
 /// What the vendor says instead of [`PRODUCT`], of which there are two certificates of each denomination up to 16 credits.
-const LIES: [(&str, fn(&mut Value)); 9] = [
+const LIES: [(&str, Lie); 9] = [
     ("the same worth in other coins", |answer| {
         answer["pack"] = json!([{"exponent": 0, "count": 2}, {"exponent": 2, "count": 15}]);
     }),

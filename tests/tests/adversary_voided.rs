@@ -5,7 +5,7 @@ use std::path::Path;
 
 use scrip_protocol::credits::Credits;
 use scrip_runtime::clock::Clock;
-use scrip_tests::adversary::{Act, Stage};
+use scrip_tests::adversary::{Act, REDEEMING, Stage};
 use scrip_tests::network::{PRODUCT, PRODUCT_CREDITS, Plan};
 use scrip_wallet::net::ListSource;
 use scrip_wallet::{NewQueue, Wallet, WalletError};
@@ -91,7 +91,9 @@ async fn a_restore_with_an_offline_mirror_shows_the_vendor_no_certificate() {
     let second = wallet.look_up(&ListSource::Directory(mirror), false).await.unwrap();
     assert_eq!((second.settled.0, second.in_doubt.0), (3 * PRODUCT_CREDITS - spent, 0));
     assert_eq!(wallet.balance().await.unwrap().spendable.0, 3 * PRODUCT_CREDITS - spent);
-    assert_eq!(stage.recording.mark(), mark, "nobody was called");
+    // Relays have calls of their own to make.
+    let called = stage.recording.since(mark).into_iter().filter(|one| one.peer != REDEEMING);
+    assert_eq!(called.count(), 0, "nobody was called");
     assert!(stage.keys_at_the_vendor(0).unwrap().is_empty());
     spend(&stage, &wallet).await;
     stage.network.redeem_all().await.unwrap();

@@ -22,7 +22,7 @@ pub(crate) async fn happens(network: &Network) {
         (1, "Aurora Relays"),
         (2, "kanal.example"),
         (3, "nordlicht e. V."),
-        (4, "A cooperative of relays with a name that is far too long for any screen"),
+        (4, "A cooperative of relays with a name too long for any screen"),
     ] {
         let key = scrip_protocol::keys::SigningKey::from_seed(&[seed; 32]).public();
         issuer.add_operator(name, &key).await.unwrap();

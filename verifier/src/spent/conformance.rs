@@ -134,7 +134,7 @@ async fn retries_and_conflicts(store: &dyn SpentStore, vendor: VendorId) {
 
     let evidence = &first.items[1].evidence;
     let proof = ConflictProof {
-        certificate_key: PublicKey::from_bytes(nonce(2)).expect("a key"),
+        certificate_key: PublicKey::from_bytes(nonce(2)).unwrap(),
         kind: SpendKind::Spend,
         other_binding: evidence.binding,
         other_signature: evidence.item.signature,
@@ -360,7 +360,7 @@ async fn a_batch_goes_its_way(store: &dyn SpentStore, vendor: VendorId) {
 /// What a vendor says of a certificate with this number.
 fn double_spend(number: u32) -> DoubleSpend {
     DoubleSpend {
-        certificate_key: PublicKey::from_bytes(nonce(number)).expect("a key"),
+        certificate_key: PublicKey::from_bytes(nonce(number)).unwrap(),
         other_binding: Binding::from_bytes([8; 32]),
         other_signature: Signature::from_bytes([8; 64]),
         winner: Winner::Leaf(0),

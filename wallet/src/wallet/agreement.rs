@@ -265,10 +265,10 @@ impl Wallet {
         let relays = self.known_relays().await?;
         let mut relays: Vec<RelayRecord> = relays.into_iter().map(|one| one.record).collect();
         let mut known: BTreeSet<OperatorId> = BTreeSet::new();
-        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await? {
-            if !self.is_agreed(&held.agreed()).await? {
-                known.extend(held.operators);
-            }
+        if let Some(held) = self.store.get::<ManifestRecord>(&[]).await?
+            && !self.is_agreed(&held.agreed()).await?
+        {
+            known.extend(held.operators);
         }
         for offered in self.store.all::<OfferedRecord>().await? {
             known.extend(offered.manifest.operators);

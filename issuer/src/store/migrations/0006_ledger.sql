@@ -65,7 +65,7 @@ CREATE INDEX ledger_ranges_by_operator ON ledger_ranges (operator, first);
 CREATE TABLE ledger_manifests (
     version BIGINT PRIMARY KEY,
     leaf BIGINT NOT NULL
-);
+) /* clustered */;
 
 -- The signed checkpoint of each size that the tree has had.
 CREATE TABLE ledger_checkpoints (
