@@ -66,6 +66,7 @@ async fn recover(wallet: &Wallet) -> u64 {
 }
 
 async fn buy(network: &Network, wallet: &Wallet) {
+    network.spread_manifest([wallet]).await.unwrap();
     wallet.buy(&network.vendor.voucher(PRODUCT).await.unwrap()).await.unwrap();
 }
 

@@ -124,15 +124,17 @@ async fn an_allowance_survives_a_crash_at_each_step() {
         let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
         assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
         assert_eq!(spendable(&wallet).await, PRODUCT_CREDITS, "{step}");
-        wallet.close().await.unwrap();
 
         wait(&network, 14).await;
+        network.spread_manifest([&wallet]).await.unwrap();
+        wallet.close().await.unwrap();
         let rest = |wallet: Wallet| async move {
             wallet.settle_purchases().await.unwrap();
         };
         dies_at(&network, &name, step, rest).await;
         let wallet = network.open_wallet(&name).await.unwrap();
-        assert!(wallet.resume(Doubtful::Keep).await.unwrap().errors.is_empty());
+        let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
+        assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
         assert_eq!(spendable(&wallet).await, 2 * PRODUCT_CREDITS, "{step}");
     }
     let status = network.vendor.issuer().unwrap().status().await.unwrap();

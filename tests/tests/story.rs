@@ -175,7 +175,8 @@ async fn a_voucher_goes_to_nobody_but_its_vendor() {
     let mut network = Network::planned(alone()).await.unwrap();
     let stranger = Network::planned(alone()).await.unwrap();
     network.vendor.seen_at(stranger.vendor.listens_at());
-    let wallet = network.wallet("alice").await.unwrap();
+    assert!(network.wallet("alice").await.is_err(), "the manifest is a stranger's");
+    let wallet = network.open_wallet("alice").await.unwrap();
     let voucher = stranger.vendor.voucher(PRODUCT).await.unwrap();
     assert!(wallet.buy(&voucher).await.is_err());
     let status = stranger.vendor.issuer().unwrap().status().await.unwrap();
