@@ -208,7 +208,7 @@ async fn each_renewal_has_a_connection_of_its_own() {
     different.sort();
     different.dedup();
     assert_eq!(different.len(), of_certificates.len());
-    assert!(others.len() > 3 && others.iter().all(|other| !different.contains(other)));
+    assert!(!others.is_empty() && others.iter().all(|other| !different.contains(other)));
 }
 
 /// What a user does, and does again after a crash.
