@@ -193,7 +193,10 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     let refused = wallet.create_queue(NewQueue { days: 30, ..NewQueue::default() }).await;
     assert!(refused.is_err_and(|error| error.is_shortage()));
     wait(&network, 5).await;
-    assert!(redeem(&network, 0..2).await > 0);
+    // The other relay has redeemed by itself by now, or does here.
+    redeem(&network, 0..2).await;
+    let status = network.vendor.issuer().unwrap().status().await.unwrap();
+    assert_eq!(status.credits_redeemed, Credits(spent));
     assert_eq!(look(&wallet).await.settled, Credits(0), "too early");
 
     wait(&network, 3).await;
