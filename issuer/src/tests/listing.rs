@@ -87,7 +87,8 @@ async fn operators_with_an_address_are_listed_and_two_issuers_agree() {
     assert_eq!(one.issuer.manifest().version(), 1, "without an address they are not listed");
     one.issuer.list_operator("borealis", &["relay.example:7000".into()]).await.unwrap();
     let both = tokio::join!(one.issuer.tend_keys(), two.issuer.tend_keys());
-    (both.0.unwrap(), both.1.unwrap());
+    both.0.unwrap();
+    both.1.unwrap();
     let listed = |issuer: &crate::Issuer| {
         let operators = issuer.manifest().operators().to_vec();
         operators.iter().map(|one| (one.name.clone(), one.addresses.clone())).collect::<Vec<_>>()
