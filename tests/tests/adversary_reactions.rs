@@ -1,8 +1,10 @@
 //! Reactions: whatever a vendor or a relay answers, the wallet shows the vendor no certificate that it would not have shown it anyway.
 //!
-//! Wallets live side by side through a year. Each buys, pays, looks after its leases and renews; and each is given an answer of its own in place of the true one, at every route:
-//! every problem, other statuses, fields of JSON and bytes that a generator changes, an answer that gets lost. Half of the liars lie once and are
-//! honest afterwards, and half go on. Certificates are looked for in every request to the vendor, whatever it is.
+//! Wallets live side by side through a year. Each buys, pays, looks after its leases and renews; and each is given an answer of
+//! its own in place of the true one, at each `POST` and at leases: a problem, another status, fields of JSON and bytes that a
+//! generator changes, an answer that gets lost. What is drawn from these follows from a seed. Half of the liars lie once and are
+//! honest afterwards, and half go on. Certificates are looked for in every request to the vendor, whatever it is. Manifests,
+//! offers and restores are not lied about here: `adversary_manifest`, `adversary_habits` and `adversary_voided` do that.
 //!
 //! Without a lie a wallet shows the vendor each certificate once: in its renewal, when its window is open. So that is what is allowed. Before, `grant-used`, a `day` in the answer to a
 //! renewal, and `certificate-spent` made it show all certificates of a purchase, of a renewal, of a payment, in inquiries.
