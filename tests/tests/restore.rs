@@ -197,11 +197,13 @@ async fn a_lost_wallet_comes_back_with_its_whole_balance() {
     redeem(&network, 0..2).await;
     let status = network.vendor.issuer().unwrap().status().await.unwrap();
     assert_eq!(status.credits_redeemed, Credits(spent));
-    assert_eq!(look(&wallet).await.settled, Credits(0), "too early");
+    // What the relay redeemed by itself in time is in a list already.
+    let early = look(&wallet).await;
+    assert_eq!(early.settled, Credits(0), "too early");
 
     wait(&network, 3).await;
     let looked = wallet.tend().await.unwrap().looked.unwrap();
-    assert_eq!((looked.settled.0, looked.spent.0), (left, late), "{looked:?}");
+    assert_eq!((looked.settled.0, early.spent.0 + looked.spent.0), (left, late), "{looked:?}");
     let balance = wallet.balance().await.unwrap();
     assert_eq!((balance.spendable.0, balance.in_doubt.0), (left, 0), "the full balance");
     assert_eq!(spend_all(&network, &wallet).await, left);
