@@ -182,6 +182,9 @@ pub enum WalletError {
         /// What there is.
         listed: Vec<String>,
     },
+    /// What was typed has no code, or nothing before its colon. Nobody was asked.
+    #[error("this is not a voucher: one is a product, a colon and a code")]
+    NotAVoucher,
     /// The voucher does not say what it buys.
     #[error("the voucher does not say what it buys; the vendor's manifest has: {}", listed.join(", "))]
     VoucherWithoutProduct {
@@ -285,7 +288,7 @@ pub enum WalletError {
     #[error("no relay `{0}` was added")]
     UnknownRelay(String),
     /// No relay was added, or none can be used.
-    #[error("{needed} relays are needed, and {usable} can be used")]
+    #[error("too few relays can be used: {usable} of the {needed} needed")]
     TooFewRelays {
         /// How many are needed.
         needed: usize,
@@ -556,7 +559,9 @@ impl WalletError {
                      times with the vendor's, who is about to buy"
                 );
             }
-            Self::NoManifest => "run `scrip manifest --now`, which asks a relay, or the vendor where no relay is known",
+            Self::NoManifest => {
+                "run `scrip manifest --now`, which asks a relay, or the vendor where no relay is known; the manifest lists relays"
+            }
             Self::OffSchedule(_) => {
                 "nothing was signed, and what you hold stays good; ask the vendor why it rotates, and run `scrip resume` \
                  when the first of these epochs is a month old, or use another vendor"
@@ -566,7 +571,7 @@ impl WalletError {
                  after that. `scrip manifest --now` asks a relay for it now"
             }
             Self::ProductNotListed { .. } => "choose one of these; `scrip offer` shows what they are",
-            Self::VoucherWithoutProduct { .. } => {
+            Self::NotAVoucher | Self::VoucherWithoutProduct { .. } => {
                 "write it as PRODUCT:CODE, with the product that it was sold as"
             }
             Self::OtherGrant { .. } => {

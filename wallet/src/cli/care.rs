@@ -53,7 +53,7 @@ pub(super) async fn check(session: &Session, arguments: CheckArguments) -> Resul
     session.output.show(&looked, |looked| {
         let lines = looked_lines(looked);
         if lines.is_empty() && looked.errors.is_empty() {
-            return "Nothing is in doubt.".to_owned();
+            return "Nothing is in doubt, so that no list was read.".to_owned();
         }
         lines.join("\n")
     })?;

@@ -78,6 +78,7 @@ impl CliError {
                 WalletError::Link(_)
                 | WalletError::Words(_)
                 | WalletError::Client(_)
+                | WalletError::NotAVoucher
                 | WalletError::TooFewOperators { .. },
             )
             | Self::Witnesses(_)

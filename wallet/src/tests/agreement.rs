@@ -5,7 +5,7 @@ use scrip_protocol::{
 };
 
 use crate::{
-    Doubtful, Wallet, WalletError,
+    Doubtful, NewQueue, Wallet, WalletError,
     testing::{FakeVendor, World, witness},
 };
 
@@ -38,6 +38,11 @@ async fn without_relays_and_witnesses_nothing_is_bought_unless_the_user_says_so(
     let error = wallet.buy("GOOD").await.unwrap_err();
     assert!(matches!(error, WalletError::TooFewOperators { needed: 2, known: 0 }), "{error}");
     assert!(error.remedy().contains("--agreement"), "{}", error.remedy());
+    // It is the manifest that lists the relays: that is what to get, and not relays one by one.
+    let error =
+        wallet.create_queue(NewQueue { days: 30, ..NewQueue::default() }).await.unwrap_err();
+    assert!(matches!(error, WalletError::NoManifest), "{error}");
+    assert!(error.remedy().contains("scrip manifest --now"), "{}", error.remedy());
     assert!(wallet.history().await.unwrap().is_empty(), "nothing was begun");
     wallet.set_agreement(0).await.unwrap();
     wallet.look_now().await.unwrap();

@@ -36,6 +36,22 @@ async fn a_refused_voucher_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_can_be_no_voucher_is_shown_to_nobody() {
+    let world = World::new(0).await;
+    // Without a manifest, and without relays to get one from: that is not what is wrong with what was typed.
+    let wallet = world.create_careful("wallet").await;
+    for typed in ["", "  ", "starter:", ":GOOD", " : "] {
+        let error = wallet.buy(typed).await.unwrap_err();
+        assert!(matches!(error, WalletError::NotAVoucher), "{typed:?}: {error}");
+        let kept = wallet.restock(None, false, vec![typed.to_owned()]).await.unwrap_err();
+        assert!(matches!(kept, WalletError::NotAVoucher), "{typed:?}: {kept}");
+    }
+    assert!(wallet.history().await.unwrap().is_empty());
+    assert!(wallet.restocking().await.unwrap().is_none());
+    assert_eq!(world.vendor.grants_minted(), 0);
+}
+
+#[tokio::test]
 async fn lost_answers_are_asked_for_again() {
     let world = World::new(0).await;
     let wallet = world.create("wallet").await;

@@ -78,6 +78,9 @@ impl Wallet {
             Some(purchase) if is_issued(&purchase) => return Err(WalletError::VoucherUsedHere),
             Some(purchase) => once_more(purchase),
             None => {
+                if let GrantRequest::Voucher { code } = &proof {
+                    check_voucher(code)?;
+                }
                 self.refuse_hopeless().await?;
                 match proof {
                     GrantRequest::Order { order } => ordered(&purchases, Some(order))?,
@@ -288,6 +291,15 @@ impl Wallet {
 
     pub(super) fn secret_of(&self, purchase: &Purchase) -> GrantSecret {
         self.seed.grant_secret(&self.vendor.id, purchase.grant)
+    }
+}
+
+/// Refuses what can be no voucher, whoever the vendor is, before anything is said of it.
+pub(super) fn check_voucher(code: &str) -> Result<(), WalletError> {
+    let text = VoucherText::split(code);
+    match text.code.is_empty() || text.product == Some("") {
+        true => Err(WalletError::NotAVoucher),
+        false => Ok(()),
     }
 }
 

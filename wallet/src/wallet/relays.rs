@@ -204,7 +204,12 @@ impl Wallet {
         let (heard, unheard): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|one| one.info.is_some());
         let (mut usable, mut errors) = (Vec::new(), Vec::new());
-        let alone = heard.len() + unheard.len() == 1;
+        let relays = heard.len() + unheard.len();
+        if relays == 0 {
+            // With a manifest the wallet would know its relays.
+            self.known_manifest().await?;
+        }
+        let alone = relays == 1;
         for record in heard {
             let late = record.missed.is_some_and(|at| self.now().0.abs_diff(at.0) < MISSED_FOR);
             match self.check_offer(record, days).await {

@@ -10,7 +10,10 @@ use scrip_protocol::{
 };
 use serde::Serialize;
 
-use super::{Bought, Wallet, buy::is_open};
+use super::{
+    Bought, Wallet,
+    buy::{check_voucher, is_open},
+};
 use crate::{
     error::WalletError,
     records::{
@@ -129,7 +132,7 @@ impl Wallet {
     /// vouchers besides those it has for that. Nothing else pays for anything without its owner.
     ///
     /// # Errors
-    /// [`WalletError::Store`].
+    /// [`WalletError::NotAVoucher`], which would be found weeks later, or [`WalletError::Store`].
     pub async fn restock(
         &self,
         below: Option<Credits>,
@@ -139,6 +142,7 @@ impl Wallet {
         let known = self.store.get::<RestockRecord>(&[]).await?.unwrap_or_default();
         let mut record = RestockRecord { below, free, vouchers: known.vouchers };
         for code in vouchers {
+            check_voucher(&code)?;
             if !record.vouchers.contains(&code) {
                 record.vouchers.push(code);
             }
