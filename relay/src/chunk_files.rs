@@ -2,12 +2,13 @@
 //!
 //! A chunk is first a file in `incoming/`, and gets its name, the number of its lease, only when it is complete, has the
 //! right digest and is synced. What a crash leaves behind is a file in `incoming/`, which the next start removes, or a
-//! named file that the database knows nothing of, which [`ChunkFiles::numbers_in`] shows. All work with files is done
+//! named file that the database knows nothing of, which [`ChunkFiles::numbers_in`] shows. The latter is kept in `aside/`, under the
+//! day on which it was put there, since the database may be an old one. All work with files is done
 //! on threads that may block, in pieces that are short, so that a slow client holds none of them.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,6 +16,7 @@ use std::{
     },
 };
 
+use scrip_protocol::time::Day;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
@@ -31,8 +33,17 @@ pub(crate) struct ChunkFiles(Arc<Inner>);
 struct Inner {
     incoming: PathBuf,
     stored: PathBuf,
+    aside: PathBuf,
     /// Tells the files in `incoming` apart.
     next: AtomicU64,
+}
+
+/// A chunk that was put aside.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    /// The lease that had it.
+    pub(crate) lease: LeaseNumber,
+    path: PathBuf,
 }
 
 /// What the operating system refused.
@@ -79,16 +90,18 @@ impl ChunkFiles {
     pub(crate) fn open(root: &Path) -> Result<Self, ChunkFileError> {
         let incoming = root.join("incoming");
         let stored = root.join("stored");
+        let aside = root.join("aside");
         let prepare = || {
             if incoming.exists() {
                 fs::remove_dir_all(&incoming)?;
             }
             create_private_dir(&incoming)?;
             create_private_dir(&stored)?;
+            create_private_dir(&aside)?;
             sync_directory(root)
         };
         prepare().map_err(io_error("prepare the directory of chunks"))?;
-        Ok(Self(Arc::new(Inner { incoming, stored, next: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Inner { incoming, stored, aside, next: AtomicU64::new(0) })))
     }
 
     /// Starts to receive a chunk.
@@ -130,6 +143,75 @@ impl ChunkFiles {
         blocking("remove a chunk", move || match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
+        })
+        .await
+    }
+
+    /// Moves the chunk of a lease to where it is kept for some days from `today` on; nothing happens where there is none.
+    pub(crate) async fn put_aside(
+        &self,
+        lease: LeaseNumber,
+        today: Day,
+    ) -> Result<(), ChunkFileError> {
+        let inner = self.0.clone();
+        blocking("put a chunk aside", move || put_aside(&inner, lease, today)).await
+    }
+
+    /// The chunks that were put aside, the latest first.
+    pub(crate) async fn aside(&self) -> Result<Vec<Aside>, ChunkFileError> {
+        let aside = self.0.aside.clone();
+        blocking("list the chunks that were put aside", move || {
+            let mut found = Vec::new();
+            for day in numbers(&aside)?.into_iter().rev() {
+                for entry in fs::read_dir(aside.join(day.to_string()))? {
+                    let path = entry?.path();
+                    let name = path.file_stem().and_then(|name| name.to_str());
+                    if let Some(lease) = name.and_then(|name| name.parse().ok()) {
+                        found.push(Aside { lease: LeaseNumber(lease), path });
+                    }
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Puts one of them back, if it has this digest; a chunk that is in its place is put aside. Whether it was.
+    pub(crate) async fn take_back(
+        &self,
+        aside: Aside,
+        digest: [u8; 32],
+        today: Day,
+    ) -> Result<bool, ChunkFileError> {
+        let inner = self.0.clone();
+        blocking("take a chunk back", move || {
+            if digest_of(&aside.path)? != Some(digest) {
+                return Ok(false);
+            }
+            put_aside(&inner, aside.lease, today)?;
+            name(&inner.stored, &aside.path, aside.lease)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The digest of the chunk of a lease; `None` where there is none.
+    pub(crate) async fn digest(
+        &self,
+        lease: LeaseNumber,
+    ) -> Result<Option<[u8; 32]>, ChunkFileError> {
+        let path = path_of(&self.0.stored, lease);
+        blocking("read a chunk", move || digest_of(&path)).await
+    }
+
+    /// Removes what was put aside on `day` or before.
+    pub(crate) async fn drop_aside(&self, day: Day) -> Result<(), ChunkFileError> {
+        let aside = self.0.aside.clone();
+        blocking("remove chunks that were put aside", move || {
+            for old in numbers(&aside)?.into_iter().filter(|old| *old <= i64::from(day.0)) {
+                fs::remove_dir_all(aside.join(old.to_string()))?;
+            }
+            Ok(())
         })
         .await
     }
@@ -193,17 +275,47 @@ impl Incoming {
 
     /// Gives the file its name, which is durable when this returns. The same chunk may have been stored before.
     pub(crate) async fn keep(self, lease: LeaseNumber) -> Result<(), ChunkFileError> {
-        blocking("store a chunk", move || {
-            let path = path_of(&self.stored, lease);
-            let directory = path.parent().unwrap_or(&self.stored);
-            if !directory.is_dir() {
-                create_private_dir(directory)?;
-                sync_directory(&self.stored)?;
-            }
-            fs::rename(&self.path.0, &path)?;
-            sync_directory(directory)
-        })
-        .await
+        blocking("store a chunk", move || name(&self.stored, &self.path.0, lease)).await
+    }
+}
+
+/// Gives the file at `from` the name of the chunk of a lease, durably.
+fn name(stored: &Path, from: &Path, lease: LeaseNumber) -> io::Result<()> {
+    let path = path_of(stored, lease);
+    let directory = path.parent().unwrap_or(stored);
+    if !directory.is_dir() {
+        create_private_dir(directory)?;
+        sync_directory(stored)?;
+    }
+    fs::rename(from, &path)?;
+    sync_directory(directory)
+}
+
+fn put_aside(inner: &Inner, lease: LeaseNumber, today: Day) -> io::Result<()> {
+    let directory = inner.aside.join(today.0.to_string());
+    create_private_dir(&directory)?;
+    // Two databases may have given one number to two chunks.
+    let names = std::iter::once(lease.0.to_string());
+    let names = names.chain((2..).map(|n: u32| format!("{}.{n}", lease.0)));
+    let mut places = names.map(|name| directory.join(name));
+    let free = places.find(|path| !path.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
+    match fs::rename(path_of(&inner.stored, lease), free) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => sync_directory(&directory),
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<Option<[u8; 32]>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(Some(hash.finalize().into())),
+            read => hash.update(piece.get(..read).unwrap_or_default()),
+        }
     }
 }
 

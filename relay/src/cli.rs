@@ -86,6 +86,10 @@ impl Session {
                 self.printer.conflicts(&report::conflicts(&self.config()?).await?)
             }
             Command::Redeem => self.redeem().await,
+            Command::AcceptLoss => {
+                let lost = Relay::accept_loss(&self.config()?, self.clock.now()).await?;
+                self.printer.accepted_loss(&lost)
+            }
             Command::Key => self.printer.key(&report::operator_key(&self.config()?)?),
             Command::Address => self.printer.address(&report::address(&self.config()?)?),
         }

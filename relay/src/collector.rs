@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use scrip_protocol::time::UnixSeconds;
+use scrip_protocol::time::{Day, UnixSeconds};
 use scrip_runtime::plausible::PlausibleClock;
 
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
     core::{Core, REMEMBERED},
     store::{LeaseNumber, StoreError},
 };
+
+/// Days for which a file that no lease has is kept aside: the database may be the wrong one.
+pub(crate) const DAYS_ASIDE: u32 = 30;
 
 /// Why a collection was not finished. The next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +29,10 @@ pub enum CollectError {
 /// What the start found on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Files that no lease has, removed.
+    /// Files that no lease has, put aside.
     pub(crate) orphans: u64,
+    /// Files that were put aside before, and that a lease has all the same: the database was the wrong one then.
+    pub(crate) returned: u64,
     /// Uploaded chunks without their file; their owners may upload them again.
     pub(crate) lost: u64,
 }
@@ -78,7 +83,7 @@ impl Core {
         while self.store.drop_expired_messages(now).await? > 0 {}
         let long_ago = UnixSeconds(now.0.saturating_sub(REMEMBERED));
         while self.store.forget_leases(long_ago).await? > 0 {}
-        Ok(())
+        Ok(self.files.drop_aside(Day(now.day().0.saturating_sub(DAYS_ASIDE))).await?)
     }
 
     /// Takes away what leases held that have ended already, whatever the time is.
@@ -98,11 +103,15 @@ impl Core {
         }
     }
 
-    /// Compares files and rows, before anything is served: a file that no row knows is removed, a row whose file is gone
-    /// is open for uploads again.
+    /// Compares files and rows, before anything is served: a file that no row knows is put aside, and comes back where a row
+    /// knows it; a row whose file is gone is open for uploads again.
     pub(crate) async fn reconcile(&self) -> Result<Found, CollectError> {
-        let mut found = Found::default();
         let reader = self.store.reader();
+        // The clock may be wrong before it is first set: what is put aside must not look old to one that is right.
+        let newest = reader.newest_provisions(0, 1).await?;
+        let now = newest.first().map_or(self.now(), |newest| newest.made_at.max(self.now()));
+        let today = now.day();
+        let mut found = Found { returned: self.bring_back(today).await?, ..Found::default() };
         let last = reader.last_lease().await?.0 / PER_DIRECTORY;
         let mut directories = self.files.directories().await?;
         directories.extend(0..=last);
@@ -115,7 +124,7 @@ impl Core {
             let known = reader.uploaded_between(numbers.0, numbers.1).await?;
             let files = self.files.numbers_in(directory).await?;
             for orphan in files.iter().filter(|number| known.binary_search(number).is_err()) {
-                self.files.remove(*orphan).await?;
+                self.files.put_aside(*orphan, today).await?;
                 found.orphans += 1;
             }
             let lost = known.into_iter().filter(|number| files.binary_search(number).is_err());
@@ -127,5 +136,21 @@ impl Core {
             self.files.remove_if_empty(directory).await?;
         }
         Ok(found)
+    }
+
+    /// Gives back the files that were put aside and are what a row describes, whose own file is gone or another: a relay that ran on
+    /// an older database gave the same number to another chunk.
+    async fn bring_back(&self, today: Day) -> Result<u64, CollectError> {
+        let mut returned = 0;
+        for aside in self.files.aside().await? {
+            let number = aside.lease;
+            let Some(digest) = self.store.reader().uploaded_digest(number).await? else { continue };
+            if self.files.digest(number).await? != Some(digest)
+                && self.files.take_back(aside, digest, today).await?
+            {
+                returned += 1;
+            }
+        }
+        Ok(returned)
     }
 }

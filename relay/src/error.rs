@@ -5,7 +5,8 @@ use scrip_verifier::{OpenError, spent::StoreError as SpentError, verifier::Recov
 
 use crate::{
     chunk_files::ChunkFileError, collector::CollectError, config::BadConfig,
-    identity::IdentityError, inventory::InventoryError, lock::LockError, store::StoreError,
+    identity::IdentityError, inventory::InventoryError, lock::LockError, moment::MomentError,
+    store::StoreError,
 };
 
 /// Why `init` made nothing.
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The directory of chunks cannot be used.
     #[error(transparent)]
     Files(#[from] ChunkFileError),
+    /// The databases are not of one moment.
+    #[error(transparent)]
+    Moment(#[from] MomentError),
     /// Chunks and rows could not be compared.
     #[error("cannot clean up after the last run: {0}")]
     Collect(#[from] CollectError),

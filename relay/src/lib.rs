@@ -27,6 +27,7 @@ mod identity;
 mod inventory;
 mod leases;
 mod lock;
+mod moment;
 mod provisioning;
 mod queues;
 mod relay;

@@ -30,7 +30,7 @@ impl Core {
         if let Some(receipt) = self.receipt_of(&paid.payment_id).await? {
             return Ok(receipt);
         }
-        let provision = provision_of(paid)?;
+        let provision = self.provision_of(paid)?;
         let (wanted, _days) = self.parse(route, request)?;
         self.steps.at("relay.provision.before");
         let receipt = match wanted {
@@ -49,7 +49,7 @@ impl Core {
         request: &[u8],
         paid: &Paid,
     ) -> Result<Vec<u8>, RequestError> {
-        let provision = provision_of(paid)?;
+        let provision = self.provision_of(paid)?;
         let (Wanted::Extension { lease_id }, _days) = self.parse(route, request)? else {
             return Err(RequestError::WrongRoute);
         };
@@ -91,7 +91,7 @@ impl Core {
         // Drawn independently, so that nobody who knows one address knows the other.
         let lease_id = ResourceId::from_bytes(self.random());
         let peer_id = ResourceId::from_bytes(self.random());
-        let Provision { payment_id, credits, seconds_per_credit } = provision;
+        let Provision { payment_id, credits, seconds_per_credit, .. } = provision;
         let lease_until = paid_until(self.now(), credits, seconds_per_credit);
         let receipt = self.sign(Statement {
             payment_id,
@@ -151,7 +151,7 @@ impl Core {
         lease_id: ResourceId,
         from: UnixSeconds,
     ) -> (Vec<u8>, UnixSeconds) {
-        let Provision { payment_id, credits, seconds_per_credit } = provision;
+        let Provision { payment_id, credits, seconds_per_credit, .. } = provision;
         let lease_until = paid_until(from, credits, seconds_per_credit);
         let receipt = self.sign(Statement {
             payment_id,
@@ -163,12 +163,13 @@ impl Core {
         });
         (receipt, lease_until)
     }
-}
 
-fn provision_of(paid: &Paid) -> Result<Provision, RequestError> {
-    Ok(Provision {
-        payment_id: paid.payment_id,
-        credits: u32::try_from(paid.credits.0).map_err(|_| RequestError::TooMuch)?,
-        seconds_per_credit: paid.seconds_per_credit,
-    })
+    fn provision_of(&self, paid: &Paid) -> Result<Provision, RequestError> {
+        Ok(Provision {
+            payment_id: paid.payment_id,
+            made_at: self.now(),
+            credits: u32::try_from(paid.credits.0).map_err(|_| RequestError::TooMuch)?,
+            seconds_per_credit: paid.seconds_per_credit,
+        })
+    }
 }

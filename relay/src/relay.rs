@@ -7,6 +7,7 @@ use scrip_protocol::{
     address::RelayAddress,
     id::OperatorId,
     keys::{PublicKey, SigningKey},
+    time::UnixSeconds,
 };
 use scrip_runtime::{
     client::{ClientOptions, HttpClient},
@@ -30,13 +31,14 @@ use tokio::sync::{Notify, watch};
 use crate::{
     background,
     chunk_files::ChunkFiles,
-    collector::CollectError,
+    collector::{CollectError, DAYS_ASIDE, Found},
     config::{ClientConfig, Config, VendorConfig},
     core::Core,
     error::{InitError, StartError},
     http::{self, Shared},
     identity, inventory,
     lock::DirectoryLock,
+    moment::{self, Difference},
     store::{Capacity, Store},
     uploads::Uploads,
 };
@@ -134,11 +136,17 @@ impl Relay {
         inventory::check_complete(&config.data_dir)?;
         let operator = unseal(&config, passphrase).await?;
         let core = Arc::new(open_core(&config, operator, &environment).await?);
-        let found = core.reconcile().await?;
-        if found.orphans > 0 || found.lost > 0 {
-            tracing::warn!(found.orphans, found.lost, "the chunks on the disk were put in order");
-        }
         let spent = Arc::new(SqliteStore::open(&config.data_dir.join(verifier::DATABASE)).await?);
+        moment::check(&core.store, &spent, core.now()).await?;
+        let found = core.reconcile().await?;
+        if found != Found::default() {
+            tracing::warn!(
+                found.orphans,
+                found.returned,
+                found.lost,
+                "the chunks on the disk were put in order; orphans are kept in `chunks/aside` for {DAYS_ASIDE} days"
+            );
+        }
         let verifier_config = VerifierConfig {
             operator_key: Arc::clone(&core.operator),
             vendors: config.vendors.iter().map(VendorConfig::policy).collect::<Result<_, _>>()?,
@@ -154,6 +162,22 @@ impl Relay {
         let schedule = config.redemption.schedule();
         let redeemer = Redeemer::new(Arc::clone(&verifier), Arc::clone(&core), schedule);
         Ok(Self(Arc::new(Inner { config, core, spent, verifier, redeemer, _lock: lock })))
+    }
+
+    /// Goes on without what one of the two databases has lost, where they are not of one moment. Says what that is.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn accept_loss(config: &Config, now: UnixSeconds) -> Result<Difference, StartError> {
+        config.check()?;
+        let _lock = DirectoryLock::acquire(&config.data_dir)?;
+        inventory::check_complete(&config.data_dir)?;
+        let store = Store::open(&config.data_dir.join(DATABASE), false).await?;
+        let spent = SqliteStore::open(&config.data_dir.join(verifier::DATABASE)).await?;
+        let accepted = moment::accept(&store, &spent, now).await;
+        spent.close().await;
+        store.close().await;
+        Ok(accepted?)
     }
 
     /// The operator's public key.

@@ -8,6 +8,7 @@ mod conflicts;
 mod error;
 mod leases;
 mod migrations;
+mod moment;
 mod provisions;
 mod queues;
 mod reader;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     conflicts::{ConflictDecision, ConflictSubject},
     error::TxError,
     leases::{ChunkSpace, LeaseKind, LeaseNumber, LeaseRow},
+    moment::AcceptedLoss,
     provisions::{Capacity, Extended, Extension, NewLease, Provision, Provisioned},
     queues::{Sent, StoredMessage},
     revival::{Revival, Revived},

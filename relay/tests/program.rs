@@ -101,8 +101,12 @@ fn init_start_status_and_a_clean_end() {
     assert_eq!(printed(run(&directory, &["conflicts"])), "no double spends\n");
     let (error, code) = refused(run(&directory, &["redeem"]));
     assert!(error.contains("another scrip-relay uses") && code == 1, "{error}");
+    let (error, _) = refused(run(&directory, &["accept-loss"]));
+    assert!(error.contains("another scrip-relay uses"), "{error}");
     assert_eq!(running.terminate(), Some(0));
     printed(run(&directory, &["redeem"]));
+    let agreed = printed(run(&directory, &["accept-loss"]));
+    assert!(agreed.contains("relay.db and spent.sqlite agree"), "{agreed}");
 }
 
 #[test]

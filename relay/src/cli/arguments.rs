@@ -44,6 +44,9 @@ pub(super) enum Command {
     Conflicts,
     /// Redeem at once what a relay that is stopped has taken. It tells the vendor more than the schedule of `start` does.
     Redeem,
+    /// Go on where relay.db and spent.sqlite are not of one moment, because one of them came back from a backup and the newer one is
+    /// lost for good. `start` says when that is so, and changes nothing until then.
+    AcceptLoss,
     /// Show the relay's address, which wallets need.
     Address,
     /// Show the operator's key, which vendors need.

@@ -10,7 +10,7 @@ use scrip_protocol::{
         export::{StatementReport, pays},
     },
 };
-use scrip_runtime::config::HumanSize;
+use scrip_runtime::{config::HumanSize, words::counted};
 use scrip_verifier::redeemer::Redeemed;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use crate::{
         compare::{Checked, PlacedStatement},
         dispute::{Judgement, Verdict, in_words},
     },
+    moment::Difference,
     relay::Initialised,
     report::{ConflictReport, Earnings, Status, VendorReport},
 };
@@ -74,6 +75,25 @@ impl Printer {
 
     pub(super) fn key(&self, key: &PublicKey) -> Result<(), CliError> {
         self.print(&json!({ "operator_key": key }), &key.to_string())
+    }
+
+    pub(super) fn accepted_loss(&self, lost: &Difference) -> Result<(), CliError> {
+        let (payments, provisions) = (lost.payments.len() as u64, lost.provisions.len() as u64);
+        let mut lines = Vec::new();
+        if payments > 0 {
+            let bought = counted(payments, "payment", "payments");
+            lines.push(format!(
+                "What {bought} bought is given up; their wallets find nothing here."
+            ));
+        }
+        if provisions > 0 {
+            let paid = counted(provisions, "lease or extension", "leases and extensions");
+            lines.push(format!("{paid} stay; what was paid for them is never claimed."));
+        }
+        if lines.is_empty() {
+            lines.push("relay.db and spent.sqlite agree: nothing was lost.".to_owned());
+        }
+        self.print(&json!({ "payments": payments, "provisions": provisions }), &lines.join("\n"))
     }
 
     pub(super) fn listening(&self, scheme: &str, address: SocketAddr) -> Result<(), CliError> {

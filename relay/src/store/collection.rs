@@ -151,6 +151,23 @@ impl Reader {
         .await
     }
 
+    /// The digest of the chunk of a lease that was uploaded and not collected.
+    pub(crate) async fn uploaded_digest(
+        &self,
+        lease: LeaseNumber,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        self.read("uploaded_digest", move |connection| {
+            Box::pin(async move {
+                let sql = "-- uploaded_digest()
+                    SELECT digest FROM leases
+                    WHERE number = $1 AND kind = 2 AND uploaded = 1 AND collected = 0";
+                let row = sqlx::query(sql).bind(lease.0).fetch_optional(connection).await?;
+                row.map(|row| rows::bytes(&row, "digest", "leases")).transpose()
+            })
+        })
+        .await
+    }
+
     /// The highest number that a lease has, or had when it was the last one; zero where there is none.
     pub(crate) async fn last_lease(&self) -> Result<LeaseNumber, StoreError> {
         self.read("last_lease", |connection| {

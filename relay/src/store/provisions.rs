@@ -15,6 +15,7 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Provision {
     pub(crate) payment_id: PaymentId,
+    pub(crate) made_at: UnixSeconds,
     pub(crate) credits: u32,
     pub(crate) seconds_per_credit: u64,
 }
@@ -236,10 +237,11 @@ pub(super) async fn insert_provision(
     receipt: &[u8],
 ) -> Result<(), TxError> {
     let sql = "-- insert_provision()
-        INSERT INTO provisions (payment_id, lease, credits, seconds_per_credit, receipt)
-        VALUES ($1, $2, $3, $4, $5)";
+        INSERT INTO provisions (payment_id, made_at, lease, credits, seconds_per_credit, receipt)
+        VALUES ($1, $2, $3, $4, $5, $6)";
     sqlx::query(sql)
         .bind(provision.payment_id.as_bytes().as_slice())
+        .bind(rows::stored(provision.made_at))
         .bind(lease.0)
         .bind(i64::from(provision.credits))
         .bind(rows::amount(provision.seconds_per_credit))

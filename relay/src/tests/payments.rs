@@ -19,21 +19,26 @@ use scrip_verifier::testing::{TestVendor, rng_factory};
 use super::support::{Answer, Bench, DAY, execute, noise};
 use crate::report;
 
-fn pay(bench: &Bench, seed: u64, certificates: &[Certificate], kind: ResourceKind) -> PaidRequest {
+pub(super) fn pay(
+    bench: &Bench,
+    seed: u64,
+    certificates: &[Certificate],
+    kind: ResourceKind,
+) -> PaidRequest {
     let request = ResourceRequest { days: 30, kind }.encode();
     let operator: OperatorId = bench.relay.operator_id();
     let mut rng = rng_factory(seed)();
     bench.vendor.pay(certificates, &operator, &request, &mut &mut *rng)
 }
 
-fn queue_kind(bench: &Bench) -> (ResourceKind, scrip_protocol::keys::SigningKey) {
+pub(super) fn queue_kind(bench: &Bench) -> (ResourceKind, scrip_protocol::keys::SigningKey) {
     let (recipient, sender) = (bench.key(), bench.key());
     let kind =
         ResourceKind::Queue { recipient_key: recipient.public(), sender_key: sender.public() };
     (kind, recipient)
 }
 
-async fn send(bench: &Bench, path: &str, paid: &PaidRequest) -> Answer {
+pub(super) async fn send(bench: &Bench, path: &str, paid: &PaidRequest) -> Answer {
     bench.post(path, media::PAID_REQUEST, paid.encode()).await
 }
 

@@ -77,6 +77,11 @@ impl SqliteStore {
         Ok(Self { writer: Writer::start(connection, lock), books })
     }
 
+    /// What one reads in it.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
     fn write<I, O: Send + 'static>(
         &self,
         input: I,

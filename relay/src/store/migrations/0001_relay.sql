@@ -21,14 +21,17 @@ CREATE INDEX leases_live ON leases (lease_until) WHERE ended_at IS NULL;
 CREATE INDEX leases_ended ON leases (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX leases_uncollected ON leases (number) WHERE ended_at IS NOT NULL AND collected = 0;
 
--- One row for each payment that bought something. The primary key is what makes provisioning twice provisioning once.
+-- One row for each payment that bought something, in the order in which they did. That a payment has one row is what makes
+-- provisioning twice provisioning once.
 CREATE TABLE provisions (
-    payment_id BLOB PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    payment_id BLOB NOT NULL UNIQUE,
+    made_at INTEGER NOT NULL,
     lease INTEGER NOT NULL REFERENCES leases (number),
     credits INTEGER NOT NULL,
     seconds_per_credit INTEGER NOT NULL,
     receipt BLOB NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE INDEX provisions_of_lease ON provisions (lease);
 
@@ -76,6 +79,15 @@ CREATE TABLE nonces (
 ) WITHOUT ROWID;
 
 CREATE INDEX nonces_by_expiry ON nonces (expires);
+
+-- Up to which payment of `spent.sqlite`, and which provision, the operator takes it as given that the two databases are not of one
+-- moment.
+CREATE TABLE accepted_loss (
+    payments INTEGER NOT NULL,
+    provisions INTEGER NOT NULL
+);
+
+INSERT INTO accepted_loss (payments, provisions) VALUES (0, 0);
 
 -- What is promised to leases that are not collected yet, kept up to date by the transactions that change it.
 CREATE TABLE promised (

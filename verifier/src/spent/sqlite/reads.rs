@@ -17,7 +17,7 @@ use super::{
         answered_batch, conflict, earnings_row, find, pending_batch, redeemable_item, reserved_at,
         reserved_payment, vendor_totals,
     },
-    sql::{SqlResult, integer, number},
+    sql::{SqlResult, bytes, integer, number},
 };
 use crate::spent::{
     AnsweredBatch, BatchNumber, Conflict, EarningsRow, KnownPayment, PendingBatch, RedeemableItem,
@@ -218,6 +218,33 @@ impl Books {
             let query = sqlx::query(sql).bind(payment.as_bytes().as_slice());
             let rows = query.fetch_all(&mut *self.connection().await?).await?;
             rows.iter().map(conflict).collect()
+        })
+        .await
+    }
+
+    /// The newest payments that were taken, those after number `after`, at most `most`, the newest first, each with its number and
+    /// when it was reserved.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_taken(
+        &self,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<(i64, PaymentId, UnixSeconds)>, StoreError> {
+        named("newest_taken", async {
+            let sql = "-- newest_taken()
+                SELECT number, payment_id, reserved_at FROM payments
+                WHERE number > ? AND state = 1 AND status BETWEEN 200 AND 299
+                ORDER BY number DESC LIMIT ?";
+            let query = sqlx::query(sql).bind(after).bind(most);
+            let rows = query.fetch_all(&mut *self.connection().await?).await?;
+            let payment = |row: &SqliteRow| {
+                let id = PaymentId::from_bytes(bytes(row, "payment_id", "payments")?);
+                let at = UnixSeconds(integer(row, "reserved_at", "payments")?);
+                Ok((row.try_get("number")?, id, at))
+            };
+            rows.iter().map(payment).collect()
         })
         .await
     }
