@@ -316,6 +316,31 @@ fn manifests_that_break_the_rules_are_named() {
     assert_eq!(only(&audit_forged(&other), Kind::ManifestMissing).index, Some(third));
 }
 
+/// A vendor ends the life of a key after the fact, so that what was paid on the days before is good no more. The ledger had come further.
+#[test]
+fn a_manifest_that_takes_days_back_is_named() {
+    let ended_on = |day: u32| {
+        let mut forger = Forger::opened();
+        let sold = forger.tally(TallyKind::Sold, FIRST_DAY + 20, None, EPOCH, &[(0, 1)]);
+        let sales = forger.sales(FIRST_DAY + 20, None, false, 1);
+        forger.round(vec![sold, sales]);
+        let mut ended = windows(FIRST_DAY);
+        ended.issue_until = Day(FIRST_DAY + day).start();
+        (ended.renew_from, ended.spend_until) = (ended.issue_until, ended.issue_until);
+        let version = forger.sign_manifest(&[
+            (EPOCH, KeyUse::Production, ended, &[(0, 0), (3, 1)]),
+            (2, KeyUse::Test, windows(FIRST_DAY), &[(0, 2)]),
+        ]);
+        let leaf = forger.manifest_leaf(version);
+        forger.round(vec![leaf]);
+        audit_forged(&forger)
+    };
+    let report = ended_on(18);
+    let finding = only(&report, Kind::ManifestBroken);
+    assert!(finding.detail.contains("had passed while the held version"), "{}", finding.detail);
+    kinds(&ended_on(20), &[]);
+}
+
 #[test]
 fn a_key_that_signs_off_schedule_is_named() {
     let mut forger = Forger::honest();

@@ -100,14 +100,18 @@ impl Issuer {
         for at in &places.gone {
             results[*at].0 = ItemResult::Expired;
         }
-        let day = if places.gone.is_empty() { decided.day } else { now.day() };
+        // The version goes with the day: that an older one still stood today would be untrue.
+        let (day, manifest_version) = match places.gone.is_empty() {
+            true => (decided.day, decided.manifest_version),
+            false => (now.day(), decided.manifest_version.max(ring.manifest.version())),
+        };
         // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),
             operator_id: operator.id,
             batch_digest: digest,
             day,
-            manifest_version: decided.manifest_version,
+            manifest_version,
             results: results.into_iter().map(|(result, _)| result).collect(),
             leaves: places.leaves,
             checkpoint: places.checkpoint,

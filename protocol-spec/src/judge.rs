@@ -64,37 +64,68 @@ pub enum NoDoubleSpend {
     OtherEpoch,
 }
 
-/// When the certificates of each epoch could be spent, by each version of the manifest that is known.
+/// What shows that a payment may bear its day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// A version of the manifest by which it may.
+    pub manifest: u64,
+    /// The version that the vendor still went by on that day or later, where the one that it names for its refusal says otherwise.
+    pub stood: Option<u64>,
+}
+
+/// When the certificates of each epoch could be spent, by each version of the manifest that is known, and how long each is known to
+/// have been the vendor's newest.
 #[derive(Clone, Debug, Default)]
-pub struct WindowHistory(BTreeMap<u64, BTreeMap<u32, Windows>>);
+pub struct WindowHistory {
+    versions: BTreeMap<u64, BTreeMap<u32, Windows>>,
+    stood: BTreeMap<u64, Day>,
+}
 
 impl WindowHistory {
     /// Adds what a version says.
     pub fn add(&mut self, manifest: &Manifest) {
         let windows = manifest.epochs().iter().map(|epoch| (epoch.number, epoch.windows));
-        self.0.insert(manifest.version(), windows.collect());
+        self.versions.insert(manifest.version(), windows.collect());
+    }
+
+    /// Adds that a version was still the vendor's newest on a day: as an outcome says by which the vendor decided then
+    /// ([`RedemptionOutcome::manifest_version`]), or as a reader saw for itself. No later version takes anything back of that day or
+    /// of those before.
+    pub fn stood(&mut self, version: u64, day: Day) {
+        let until = self.stood.entry(version).or_insert(day);
+        *until = day.max(*until);
     }
 
     /// Whether a payment may bear this day, by the version that the vendor says it judged by. Spend windows only ever get shorter
-    /// (keys.md, "From one version to the next"): what a later version allows, an earlier one did. The first day follows the earliest
+    /// (keys.md, "From one version to the next"): what a later version allows, an earlier one did. What an earlier one allowed is
+    /// allowed on the days on which it still stood. The first day follows the earliest
     /// beginning that any version gives: no certificate is older than the first version that let it be issued.
-    fn allows(&self, version: u64, epoch: u32, day: Day) -> Result<(), Refusal> {
+    fn allows(&self, version: u64, epoch: u32, day: Day) -> Result<Shown, Refusal> {
         let of_epoch = |(version, epochs): (&u64, &BTreeMap<u32, Windows>)| {
             epochs.get(&epoch).map(|windows| (*version, *windows))
         };
-        let known: Vec<(u64, Windows)> = self.0.iter().filter_map(of_epoch).collect();
+        let known: Vec<(u64, Windows)> = self.versions.iter().filter_map(of_epoch).collect();
         let outside = Refusal::True(Justified::Day { day });
         let first = known.iter().map(|(_, windows)| windows.issue_from.day()).min();
         if first.is_none_or(|first| day < Day(first.0.saturating_sub(1))) {
             return Err(outside);
         }
         let by_then = |windows: &Windows| day.0 <= windows.spend_until.day().0.saturating_add(1);
-        if known.iter().any(|(at, windows)| *at >= version && by_then(windows)) {
-            return Ok(());
+        let from = |version: u64| {
+            let found = known.iter().find(|(at, windows)| *at >= version && by_then(windows));
+            found.map(|(at, _)| *at)
+        };
+        if let Some(manifest) = from(version) {
+            return Ok(Shown { manifest, stood: None });
         }
-        match self.0.contains_key(&version) {
-            true => Err(outside),
-            false => Err(Refusal::ByManifest(version)),
+        let mut stood = self.stood.iter().filter(|(_, until)| day <= **until);
+        let shown = stood.find_map(|(stood, _)| {
+            from(*stood).map(|manifest| Shown { manifest, stood: Some(*stood) })
+        });
+        match (shown, self.versions.contains_key(&version)) {
+            (Some(shown), _) => Ok(shown),
+            (None, true) => Err(outside),
+            (None, false) => Err(Refusal::ByManifest(version)),
         }
     }
 }
@@ -147,8 +178,14 @@ impl<'m> Judge<'m> {
         Some(match (verified, allowed) {
             (Err(rejection), _) => Refusal::True(rejection.into()),
             (Ok(()), Err(refusal)) => refusal,
-            (Ok(()), Ok(())) => Refusal::False,
+            (Ok(()), Ok(_)) => Refusal::False,
         })
+    }
+
+    /// What shows that the item may bear its day, where its refusal in `outcome` is [`Refusal::False`].
+    pub fn shown(&self, item: &RedemptionItem, outcome: &RedemptionOutcome) -> Option<Shown> {
+        let key = self.key(item).ok()?;
+        self.history.allows(outcome.manifest_version, key.epoch(), item.day).ok()
     }
 
     fn key(&self, item: &RedemptionItem) -> Result<&'m DenominationKey, Justified> {

@@ -6,7 +6,7 @@ mod world;
 
 use scrip_protocol::check::Rejection;
 use scrip_protocol::id::{BatchId, KeyId};
-use scrip_protocol::judge::{Judge, Justified, NoDoubleSpend, Refusal, WindowHistory};
+use scrip_protocol::judge::{Judge, Justified, NoDoubleSpend, Refusal, Shown, WindowHistory};
 use scrip_protocol::keys::Signature;
 use scrip_protocol::ledger::{Leaf, Redemption, RenewalEvidence};
 use scrip_protocol::manifest::Manifest;
@@ -162,6 +162,43 @@ fn a_day_is_judged_by_the_version_that_the_outcome_names() {
     // What a later version allows, an earlier one did.
     let late = next(&world, |windows| windows.spend_until = windows.spend_until.minus(1));
     assert_eq!(by(&[&late], 1), Refusal::False);
+}
+
+/// A later version takes nothing back of a day on which the vendor still went by an earlier one, whatever it says.
+#[test]
+fn a_day_stays_good_on_which_an_earlier_version_stood() {
+    let world = World::new();
+    let item = item(&world, 0, 0, 1);
+    let revoked = next(&world, |windows| {
+        windows.issue_until = Day(TODAY.0 - 5).start();
+        (windows.renew_from, windows.spend_until) = (windows.issue_until, windows.issue_until);
+    });
+    let by = |manifests: &[&Manifest], stood: &[(u64, Day)]| {
+        let mut history = WindowHistory::default();
+        manifests.iter().for_each(|manifest| history.add(manifest));
+        stood.iter().for_each(|(version, day)| history.stood(*version, *day));
+        let judge = Judge::new(manifests[0], &history);
+        let result = ItemResult::Invalid(InvalidReason::Day);
+        let outcome = outcome(&world, &item, Day(TODAY.0 + 1), 2);
+        let judged = judge.refusal(&world.operator_id(), &item, &result, &outcome).unwrap();
+        let shown = judge.shown(&item, &outcome);
+        assert_eq!(judged == Refusal::False, shown.is_some());
+        (judged, shown)
+    };
+    let outside = (Refusal::True(Justified::Day { day: TODAY }), None);
+    let first = &world.manifest;
+    assert_eq!(by(&[first, &revoked], &[]), outside);
+    assert_eq!(by(&[first, &revoked], &[(1, Day(TODAY.0 - 1))]), outside, "not for so long");
+    let shown = Shown { manifest: 1, stood: Some(1) };
+    for days in [&[(1, TODAY)][..], &[(1, Day(TODAY.0 + 7)), (1, Day(0))], &[(0, TODAY)]] {
+        let stood = days[0].0;
+        let expected = (Refusal::False, Some(Shown { stood: Some(stood), ..shown }));
+        assert_eq!(by(&[first, &revoked], days), expected, "{days:?}");
+        assert_eq!(by(&[first], days), expected, "without the version that is named");
+    }
+    // The version that is named stood itself, and the one that allows the day is not there.
+    assert_eq!(by(&[first, &revoked], &[(2, TODAY)]), outside);
+    assert_eq!(by(&[&revoked], &[(1, TODAY)]), outside);
 }
 
 fn redemption(world: &World, item: RedemptionItem) -> Leaf {

@@ -493,11 +493,12 @@ fn what_has_begun_stays_where_it_was() {
     let begins = held.epochs()[1].windows.issue_from;
     let moved = |days: u64| {
         let change = |body: &mut ManifestBody| {
-            let first = &mut body.epochs[0].windows;
-            first.issue_until = first.issue_until.minus(days * 86_400);
             let second = &mut body.epochs[1].windows;
             second.issue_from = second.issue_from.minus(days * 86_400);
             second.issue_until = second.issue_until.minus(days * 86_400);
+            let begins = second.issue_from;
+            let first = &mut body.epochs[0].windows;
+            first.issue_until = first.issue_until.min(begins);
         };
         successor(&world, &change)
     };
@@ -522,6 +523,34 @@ fn what_has_begun_stays_where_it_was() {
     assert_eq!(new.may_follow(&held, begins), Ok(()));
     let seen = begins.plus(2 * 86_400);
     assert_eq!(new.may_follow(&held, seen), Err(SuccessionError::Rewritten { epoch: 10 }));
+}
+
+#[test]
+fn nothing_ends_before_the_day_on_which_it_was_still_good() {
+    let world = World::new();
+    let held = &Manifest::open(&two_epochs(&world).sign(&world.root), &world.vendor_id()).unwrap();
+    let seen = held.epochs()[0].windows.issue_from.plus(200 * 86_400);
+    let ended = |change: &dyn Fn(&mut Windows)| {
+        successor(&world, &|body: &mut ManifestBody| change(&mut body.epochs[0].windows))
+    };
+    let backdated = Err(SuccessionError::Backdated { epoch: 7 });
+    let margin = seen.minus(86_400);
+    let revoked = |at: UnixSeconds| {
+        ended(&|windows| {
+            windows.issue_until = windows.issue_until.min(at);
+            (windows.renew_from, windows.spend_until) = (at, at);
+        })
+    };
+    assert_eq!(revoked(seen).may_follow(held, seen), Ok(()));
+    assert_eq!(revoked(margin).may_follow(held, seen), Ok(()), "clocks differ");
+    assert_eq!(revoked(margin.minus(1)).may_follow(held, seen), backdated);
+    assert_eq!(revoked(margin.minus(1)).may_follow(held, UnixSeconds(0)), Ok(()), "nobody saw");
+    let stopped = ended(&|windows| windows.issue_until = windows.issue_until.minus(1));
+    assert_eq!(stopped.may_follow(held, seen), backdated, "it was bought then");
+    let opened = ended(&|windows| windows.renew_from = windows.issue_until);
+    assert_eq!(opened.may_follow(held, seen), backdated, "nothing was renewed then");
+    // What had ended by itself before is no change.
+    assert_eq!(ended(&|_| ()).may_follow(held, seen), Ok(()));
 }
 
 #[test]

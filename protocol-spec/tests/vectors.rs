@@ -230,6 +230,27 @@ fn succession() {
                 b.epochs[0].windows.issue_until.0 -= 1;
             }),
         ),
+        (
+            "an end of issuing that was days ago",
+            signed(&|b| b.epochs[0].windows.issue_until.0 = held_at.0 - 2 * 86_400),
+        ),
+        (
+            "an end of spending that was days ago",
+            signed(&|b| {
+                let windows = &mut b.epochs[0].windows;
+                windows.issue_until.0 = held_at.0 - 2 * 86_400;
+                (windows.renew_from, windows.spend_until) =
+                    (windows.issue_until, windows.issue_until);
+            }),
+        ),
+        (
+            "revoked at the moment",
+            signed(&|b| {
+                let windows = &mut b.epochs[0].windows;
+                windows.issue_until = held_at;
+                (windows.renew_from, windows.spend_until) = (held_at, held_at);
+            }),
+        ),
         ("a product gone", signed(&|b| b.products[0].name = "other".into())),
         ("a product's pack changed", signed(&|b| b.products[0].pack = world::product(4).pack)),
         ("a second part added", signed(&|b| b.products[0].rest = Some(world::rest(1)))),

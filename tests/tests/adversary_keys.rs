@@ -35,6 +35,7 @@ struct Duel {
     vendor: Arc<TestVendor>,
     adversary: Adversary,
     relay: RelayNode,
+    clock: ManualClock,
     rng: ChaCha20Rng,
     _dir: tempfile::TempDir,
 }
@@ -50,15 +51,22 @@ impl Duel {
         let address = VendorAddress { id: vendor.id(), authority: adversary.address().to_string() };
         let mut config = scrip_relay::Config::new(dir.path(), [address]);
         config.listen = free_address().unwrap();
-        let mut relay = RelayNode::init(config, Arc::new(clock)).await.unwrap();
+        let mut relay = RelayNode::init(config, Arc::new(clock.clone())).await.unwrap();
         let (books, operator) = (Arc::clone(&vendor), *relay.operator_key());
         adversary.lie(move |request| Act::Instead(answer(&books, &operator, request)));
         relay.start().await.unwrap();
-        Self { vendor, adversary, relay, rng: ChaCha20Rng::from_seed([1; 32]), _dir: dir }
+        let rng = ChaCha20Rng::from_seed([1; 32]);
+        Self { vendor, adversary, relay, clock, rng, _dir: dir }
     }
 
     /// Somebody pays the relay with a good certificate, and the relay redeems it.
     async fn earn(&mut self, seed: u8) {
+        self.take(seed).await;
+        self.relay.relay().unwrap().redeem_now().await.unwrap();
+    }
+
+    /// Somebody pays the relay with a good certificate.
+    async fn take(&mut self, seed: u8) {
         let keys = [seed, seed + 1].map(|seed| SigningKey::from_seed(&[seed; 32]).public());
         let kind = ResourceKind::Queue { recipient_key: keys[0], sender_key: keys[1] };
         let request = ResourceRequest { days: 30, kind }.encode();
@@ -75,7 +83,6 @@ impl Duel {
         };
         let place = self.relay.config().listen;
         assert_eq!(send(place, &request).await.unwrap().status, 201);
-        self.relay.relay().unwrap().redeem_now().await.unwrap();
     }
 
     /// The first redemption in the vendor's ledger is something else now.
@@ -214,6 +221,37 @@ async fn a_vendor_that_replaces_a_manifest_is_proven_to() {
     let (checked, judged) = duel.check().await;
     assert!(!checked.agrees());
     proven(&judged, "two manifests of version 1");
+}
+
+/// A vendor ends the life of its keys after the fact, and calls what was good when it was taken invalid. Before, the relay took the manifest, the answer was
+/// true by it, and the books agreed. Now the manifest is refused, also after a restart, the answer is kept, and an earlier answer of the vendor's, by the manifest that
+/// it takes back, makes it a proven untruth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_cannot_take_back_a_day_on_which_its_keys_were_good() {
+    let mut duel = Duel::begin().await;
+    duel.earn(1).await;
+    duel.take(10).await;
+    duel.vendor.publish(|body| {
+        body.version = 2;
+        let windows = &mut body.epochs[0].windows;
+        windows.issue_until = NOW.minus(9 * 86_400);
+        (windows.renew_from, windows.spend_until) = (windows.issue_until, windows.issue_until);
+    });
+    duel.clock.advance(3_600);
+    for _ in 0..2 {
+        duel.relay.stop().await.unwrap();
+        duel.relay.start().await.unwrap();
+        duel.refresh().await;
+        let status = duel.status().await;
+        assert_eq!(duel.held_version(&status), 1);
+        assert_eq!(status.vendors[0].contradictions.len(), 2, "both are kept");
+    }
+    duel.relay.relay().unwrap().redeem_now().await.unwrap();
+    let status = duel.status().await;
+    assert_eq!(status.vendors[0].unanswered_batches, 0, "what it signed is kept");
+    let (checked, judged) = duel.check().await;
+    assert_eq!((checked.credited, checked.differences.len()), (1, 1), "{:?}", checked.differences);
+    proven(&judged, "called a certificate invalid or expired, and it verifies");
 }
 
 /// The encodings of the identity and of a point that is not reduced.

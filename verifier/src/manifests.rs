@@ -27,7 +27,7 @@ use scrip_protocol::{
     manifest::{
         Manifest, ManifestError, NotProven, ProvenManifest, ProvenManifestError, SuccessionError,
     },
-    time::UnixSeconds,
+    time::{Day, SECONDS_PER_DAY, UnixSeconds},
     tlog::{policy::WitnessPolicy, proof::LogProof},
 };
 use scrip_runtime::files::{FileError, create_private_dir, replace_atomically};
@@ -37,6 +37,8 @@ use crate::link::{NoAnswer, VendorLink};
 
 /// What the names of held manifests end with.
 const SUFFIX: &str = ".manifest";
+/// Seconds of which one moment is noted on disk.
+const SEEN_EVERY: u64 = 3_600;
 
 /// Why the stored manifests cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +148,8 @@ struct Slot {
     /// Whose cosignatures a newer manifest needs.
     policy: WitnessPolicy,
     held: RwLock<Option<Held>>,
-    /// When it was last seen to be the vendor's newest, in seconds since 1970; 0 where this process has not asked yet.
+    /// When it was last seen to be the vendor's newest, in seconds since 1970; 0 where that is not known. On disk too: a vendor that
+    /// waits for a restart must not be able to take back what was good before.
     seen: AtomicU64,
     /// Serialises refreshes, so that what is in memory is what is on disk.
     refreshing: tokio::sync::Mutex<()>,
@@ -200,7 +203,7 @@ impl Manifests {
                 address: address.clone(),
                 policy,
                 held: RwLock::new(held),
-                seen: AtomicU64::new(0),
+                seen: AtomicU64::new(read_seen(directory, &address.id)?),
                 refreshing: tokio::sync::Mutex::default(),
             };
             slots.insert(address.id, slot);
@@ -295,7 +298,7 @@ impl Manifests {
         let held = slot.read();
         if let Some(held) = held.as_ref().map(|held| &held.manifest) {
             if offered.digest() == held.digest() {
-                slot.seen.fetch_max(now.0, Ordering::Relaxed);
+                self.saw(slot, now)?;
                 self.keep_proof(slot, held, proof)?;
                 return Ok(Refreshed::Unchanged);
             }
@@ -311,7 +314,7 @@ impl Manifests {
                 let (held, offered) = (held.version(), offered.version());
                 return Err(RefreshError::Older { held, offered });
             }
-            let held_at = UnixSeconds(slot.seen.load(Ordering::Relaxed));
+            let held_at = slot.seen_by(now);
             if let Err(rule) = offered.may_follow(held, held_at) {
                 equivocation::keep(&self.directory, &offered, held)?;
                 let (held, offered) = (held.version(), offered.version());
@@ -332,10 +335,39 @@ impl Manifests {
             tracing::warn!(%vendor, version, %key, since, "the vendor changed its receipt key, and the key before endorses the new one; ask the vendor whether it was its doing");
         }
         let held = Held { manifest: Arc::new(offered), proof: None };
-        slot.seen.fetch_max(now.0, Ordering::Relaxed);
         slot.set(held.clone());
+        self.saw(slot, now)?;
         self.keep_proof(slot, &held.manifest, proof)?;
         Ok(Refreshed::Updated { version })
+    }
+
+    /// The day on which the version that is held was last seen to be the vendor's newest, if that is known.
+    pub fn seen_on(&self, vendor: &VendorId, now: UnixSeconds) -> Option<Day> {
+        let seen = self.slots.get(vendor)?.seen_by(now);
+        (seen.0 > 0).then(|| seen.day())
+    }
+
+    /// Whether a manifest of this version was refused because it contradicts one that is held, and is kept as evidence.
+    ///
+    /// # Errors
+    /// [`ManifestsError::Read`].
+    pub fn has_refused(&self, vendor: &VendorId, version: u64) -> Result<bool, ManifestsError> {
+        let held = self.held(vendor).is_some_and(|held| held.version() == version);
+        Ok(!held && equivocation::has_version(&self.directory, vendor, version)?)
+    }
+
+    /// Notes that what is held is the vendor's newest now; on disk, at most once an hour.
+    fn saw(&self, slot: &Slot, now: UnixSeconds) -> Result<(), FileError> {
+        let before = slot.seen_by(now);
+        if now <= before {
+            return Ok(());
+        }
+        slot.seen.store(now.0, Ordering::Relaxed);
+        if before.0 / SEEN_EVERY == now.0 / SEEN_EVERY {
+            return Ok(());
+        }
+        let path = seen_of(&self.directory, &slot.address.id);
+        replace_atomically(&path, now.0.to_string().as_bytes())
     }
 
     /// Keeps a proof that holds for the manifest that is held.
@@ -358,6 +390,12 @@ impl Slot {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What was noted by a clock that was far ahead counts for nothing: it would refuse every change for ever.
+    fn seen_by(&self, now: UnixSeconds) -> UnixSeconds {
+        let seen = UnixSeconds(self.seen.load(Ordering::Relaxed));
+        if seen > now.plus(SECONDS_PER_DAY) { UnixSeconds(0) } else { seen }
+    }
+
     fn set(&self, held: Held) {
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
     }
@@ -371,6 +409,16 @@ fn newest_receipt_key(manifest: &Manifest) -> (PublicKey, u64) {
 /// The text of the proof that came with the manifest, or, after a crash, with the one before.
 fn proof_of(directory: &Path, vendor: &VendorId) -> PathBuf {
     directory.join(format!("{vendor}.proof"))
+}
+
+fn seen_of(directory: &Path, vendor: &VendorId) -> PathBuf {
+    directory.join(format!("{vendor}.seen"))
+}
+
+/// When the held version was last noted to be the newest; 0 where nothing is noted.
+fn read_seen(directory: &Path, vendor: &VendorId) -> Result<u64, ManifestsError> {
+    let text = read_file(&seen_of(directory, vendor))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).parse().unwrap_or(0))
 }
 
 fn read_file(path: &Path) -> Result<Option<Vec<u8>>, ManifestsError> {

@@ -133,7 +133,7 @@ impl Receipts {
     pub(super) fn read(
         directory: &Path,
         vendor: &VendorId,
-        manifests: KnownManifests,
+        mut manifests: KnownManifests,
         work: &Path,
         findings: &mut Findings,
     ) -> Result<Self, AuditError> {
@@ -149,7 +149,7 @@ impl Receipts {
         let mut claims = Sorter::<CLAIM>::temporary(work, "claims");
         let mut heads = Sorter::<HEAD>::temporary(work, "heads");
         let mut summary = Summary { files: files.len() as u64, ..Summary::default() };
-        let mut renewals = BTreeMap::new();
+        let (mut renewals, mut refusing) = (BTreeMap::new(), Vec::new());
         for (number, path) in (0..).zip(&files) {
             let read = match reading::open(path, vendor, &manifests).map_err(failed)? {
                 Ok(read) => read,
@@ -169,7 +169,10 @@ impl Receipts {
                 let claim = RenewalClaim { day, operator, file: number, item };
                 renewals.entry(name).or_insert_with(Vec::new).push(claim);
             }
-            summary.unknown += read.unknown;
+            manifests.history.stood(read.stood.0, read.stood.1);
+            if read.refuses {
+                refusing.push((path, operator));
+            }
             for (item, untrue) in read.untrue {
                 findings.add(untrue_finding(path, item, untrue).of(operator));
             }
@@ -177,6 +180,15 @@ impl Receipts {
                 heads
                     .push(ClaimedHead { head, file: number }.encode())
                     .map_err(AuditError::State)?;
+            }
+        }
+        // All of them are known by now: one receipt may show what was still good on a day that another takes back.
+        for (path, operator) in refusing {
+            let refused = reading::refused(path, vendor, &manifests).map_err(failed)?;
+            summary.unknown += refused.unknown;
+            for item in refused.untrue {
+                let untrue = reading::Untrue::Refusal;
+                findings.add(untrue_finding(path, item, untrue).of(operator));
             }
         }
         let claims = claims.read().map_err(AuditError::State)?.peekable();

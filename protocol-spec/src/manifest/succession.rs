@@ -1,6 +1,6 @@
 //! What a newer manifest may change of an older one (keys.md, "From one version to the next").
 
-use super::{KeyUse, Manifest, Windows, products};
+use super::{Epoch, KeyUse, Manifest, Windows, products};
 use crate::time::{SECONDS_PER_DAY, UnixSeconds};
 
 /// Why a manifest may not take the place of the one that is held. The vendor's fault: it broke what it had signed before.
@@ -51,6 +51,15 @@ pub enum SuccessionError {
         /// The epoch's number.
         epoch: u32,
     },
+    /// A window of a known epoch ends, or its renewal opens, at another time now, which had passed while the held version was still
+    /// the newest: what was good on those days would not be any more.
+    #[error(
+        "a window of epoch {epoch} moved to a time that had passed while the held version was still the newest"
+    )]
+    Backdated {
+        /// The epoch's number.
+        epoch: u32,
+    },
     /// A window of a known epoch became longer or ends later, or the end of redemption moved.
     #[error("a window of epoch {epoch} became longer, or the end of its redemption moved")]
     Lengthened {
@@ -71,17 +80,26 @@ impl Windows {
             && self.spend_until <= held.spend_until
             && self.redeem_until == held.redeem_until
     }
+
+    /// Whether the end of issuing or of spending, or the beginning of renewal, is another one than in `held`, and was long ago at
+    /// `held_at`. What was issued, spent or not yet renewed on a day before that stays so.
+    fn takes_back(&self, held: &Self, held_at: UnixSeconds) -> bool {
+        let moments =
+            |windows: &Self| [windows.issue_until, windows.renew_from, windows.spend_until];
+        let pairs = moments(self).into_iter().zip(moments(held));
+        pairs.into_iter().any(|(is, was)| is != was && is_long_before(is, held_at))
+    }
 }
 
-/// Whether `from` is more than a day before `held_at`: clocks differ, and epochs may begin with the day.
-fn is_long_before(from: UnixSeconds, held_at: UnixSeconds) -> bool {
-    from.plus(SECONDS_PER_DAY) < held_at
+/// Whether `at` is more than a day before `held_at`: clocks differ, and epochs may begin with the day.
+fn is_long_before(at: UnixSeconds, held_at: UnixSeconds) -> bool {
+    at.plus(SECONDS_PER_DAY) < held_at
 }
 
 impl Manifest {
     /// Whether a reader that holds `held` may take this manifest in its place. `held_at` is when the reader last saw that
-    /// `held` was the vendor's newest, and 0 where it does not know: what had begun then does not move, and nothing new begins
-    /// before. Versions between the two may have been missed: what may follow what may follow may follow.
+    /// `held` was the vendor's newest, and 0 where it does not know: what had begun then does not move, nothing new begins before, and
+    /// nothing ends before. Versions between the two may have been missed: what may follow what may follow may follow.
     ///
     /// # Errors
     /// [`SuccessionError`] names the first rule that it breaks.
@@ -129,7 +147,14 @@ impl Manifest {
                 return Err(SuccessionError::Rewritten { epoch });
             }
         }
-        Ok(())
+        let backdated = |known: &&Epoch| {
+            let offered = self.epochs.iter().find(|offered| offered.number == known.number);
+            offered.is_some_and(|offered| offered.windows.takes_back(&known.windows, held_at))
+        };
+        match held.epochs.iter().find(backdated) {
+            Some(epoch) => Err(SuccessionError::Backdated { epoch: epoch.number }),
+            None => Ok(()),
+        }
     }
 
     /// Id and exponent of each key of an epoch, by id.

@@ -15,6 +15,7 @@ use scrip_protocol::{
         DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
     },
     spend::SpendIdentity,
+    time::Day,
     tlog::{
         checkpoint::SignedCheckpoint,
         hash::{TreeHash, leaf_hash},
@@ -53,6 +54,11 @@ pub enum Difference {
         receipt: usize,
         /// The position in its batch.
         position: usize,
+        /// The version of the manifest by which the payment's day is good.
+        manifest: u64,
+        /// The receipt which shows that the vendor still went by that version on that day, where the refusal goes by a later one that
+        /// takes the day back.
+        stood: Option<usize>,
     },
     /// The vendor signed that a certificate was used before, and what it names for that is something else.
     NoDoubleSpend {
@@ -206,6 +212,10 @@ pub struct Comparison<'m> {
     receipts: Vec<BatchReceipt>,
     expected: BTreeMap<u64, Vec<Expected>>,
     history: WindowHistory,
+    /// By version of the manifest the last day on which the vendor is known to have gone by it, and the receipt that says so.
+    stood: BTreeMap<u64, (Day, usize)>,
+    /// The receipts in which certificates are called invalid or expired.
+    refusing: Vec<(usize, RedemptionBatch, RedemptionOutcome)>,
     lost: Vec<Lost>,
     earlier: BTreeMap<(u64, TreeHash), SignedCheckpoint>,
     before_the_ledger: u64,
@@ -230,6 +240,8 @@ impl<'m> Comparison<'m> {
             receipts: Vec::new(),
             expected: BTreeMap::new(),
             history,
+            stood: BTreeMap::new(),
+            refusing: Vec::new(),
             lost: Vec::new(),
             earlier: BTreeMap::new(),
             before_the_ledger: 0,
@@ -250,7 +262,14 @@ impl<'m> Comparison<'m> {
         match verified(&receipt, &self.operator_key, self.keys) {
             Ok((batch, outcome, checkpoint)) => {
                 self.add_credited(&batch, &outcome);
-                self.add_refused(&batch, &outcome);
+                self.add_lost(&batch, &outcome);
+                self.add_version(&outcome);
+                let is_refusal = |result: &ItemResult| {
+                    matches!(result, ItemResult::Expired | ItemResult::Invalid(_))
+                };
+                if outcome.results.iter().any(is_refusal) {
+                    self.refusing.push((self.receipts.len(), batch, outcome));
+                }
                 if let Some(signed) = checkpoint {
                     let at = (signed.checkpoint().size, signed.checkpoint().root);
                     self.earlier.insert(at, signed);
@@ -274,25 +293,51 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// What was not credited, held against what anybody can verify.
-    fn add_refused(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
+    /// That the vendor went by a version of its manifest on the day of an outcome.
+    fn add_version(&mut self, outcome: &RedemptionOutcome) {
+        let (version, day) = (outcome.manifest_version, outcome.day);
+        self.history.stood(version, day);
+        let last = self.stood.entry(version).or_insert((day, self.receipts.len()));
+        if last.0 < day {
+            *last = (day, self.receipts.len());
+        }
+    }
+
+    /// Double spends, held against what anybody can verify.
+    fn add_lost(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
         let (receipt, operator) = (self.receipts.len(), batch.operator_id);
         let judge = Judge::new(self.keys.held(), &self.history);
-        for (position, (item, result)) in batch.items.iter().zip(&outcome.results).enumerate() {
-            if let ItemResult::DoubleSpent(spend) = result {
-                match judge.proof(&operator, item, spend) {
-                    Ok(()) => {
-                        let (item, spend) = (item.clone(), *spend);
-                        self.lost.push(Lost { receipt, position, item, spend });
-                    }
-                    Err(why) => {
-                        let found =
-                            Difference::NoDoubleSpend { receipt, position, why, leaf: None };
-                        self.differences.push(found);
-                    }
+        for (position, spend) in outcome.double_spends() {
+            let item = &batch.items[position];
+            match judge.proof(&operator, item, spend) {
+                Ok(()) => {
+                    let (item, spend) = (item.clone(), *spend);
+                    self.lost.push(Lost { receipt, position, item, spend });
                 }
-            } else if judge.refusal(&operator, item, result, outcome) == Some(Refusal::False) {
-                self.differences.push(Difference::Refused { receipt, position });
+                Err(why) => {
+                    let found = Difference::NoDoubleSpend { receipt, position, why, leaf: None };
+                    self.differences.push(found);
+                }
+            }
+        }
+    }
+
+    /// Certificates that were called invalid or expired, held against what anybody can verify. All receipts are there by now: one may
+    /// show what was still good on a day that another takes back.
+    fn judge_refused(&mut self) {
+        let judge = Judge::new(self.keys.held(), &self.history);
+        for (receipt, batch, outcome) in std::mem::take(&mut self.refusing) {
+            let operator = batch.operator_id;
+            for (position, (item, result)) in batch.items.iter().zip(&outcome.results).enumerate() {
+                if judge.refusal(&operator, item, result, &outcome) != Some(Refusal::False) {
+                    continue;
+                }
+                let Some(shown) = judge.shown(item, &outcome) else { continue };
+                let manifest = shown.manifest;
+                let stood = shown.stood.and_then(|version| self.stood.get(&version));
+                let stood = stood.map(|(_, receipt)| *receipt);
+                let refused = Difference::Refused { receipt, position, manifest, stood };
+                self.differences.push(refused);
             }
         }
     }
@@ -320,6 +365,7 @@ impl<'m> Comparison<'m> {
         let contradictions = self.keys.contradictions().into_iter();
         self.differences
             .extend(contradictions.map(|contradiction| Difference::Manifests { contradiction }));
+        self.judge_refused();
         self.compare_histories(tiles);
         let credited = self.expected.len() as u64;
         let mut leaves: BTreeMap<u64, (Vec<u8>, Leaf)> = BTreeMap::new();

@@ -10,6 +10,7 @@ use scrip_protocol::{
     id::{VendorId, encode_base64url},
     keys::PublicKey,
     ledger::settlement::StatementFault,
+    manifest::Manifest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +32,14 @@ pub struct Dispute {
     pub vendor_id: VendorId,
     /// The operator.
     pub operator_key: PublicKey,
-    /// The vendor's signed manifests by which its signatures are verified: the newest, and those that contradict it.
+    /// The vendor's signed manifests by which its signatures are verified: the newest, those that contradict it, and those by which
+    /// days are good that it refused.
     pub manifests: Vec<String>,
     /// The checkpoint that the books were compared under.
     pub checkpoint: String,
     /// The operator's contracts.
     pub contracts: Vec<ProvenLeaf>,
-    /// The receipts that the claims name.
+    /// The receipts that the claims name, and those which show by which version of its manifest the vendor went on a day.
     pub receipts: Vec<String>,
     /// In what the books differ.
     pub claims: Vec<Claim>,
@@ -164,12 +166,16 @@ impl Dispute {
     pub fn of(checked: &Checked) -> Self {
         let mut numbers: Vec<usize> = Vec::new();
         let mut claims = Vec::new();
+        let shown_by = shown_by(checked);
+        let manifests: Vec<&Manifest> = checked.keys.needed_with(&shown_by);
         for difference in &checked.differences {
             let what = in_words(checked, difference);
             let mut number = |receipt: usize| number_in(&mut numbers, receipt);
             claims.push(match difference {
-                Difference::Refused { receipt, position } => {
-                    Claim::Refused { what, receipt: number(*receipt), position: *position }
+                Difference::Refused { receipt, position, stood, .. } => {
+                    let receipt = number(*receipt);
+                    stood.iter().for_each(|stood| _ = number(*stood));
+                    Claim::Refused { what, receipt, position: *position }
                 }
                 Difference::NoDoubleSpend { receipt, position, leaf, .. } => Claim::DoubleSpent {
                     what,
@@ -209,8 +215,10 @@ impl Dispute {
                 Difference::Manifests { contradiction } => {
                     let at = |number: usize| {
                         let wanted = checked.keys.manifests()[number].digest();
-                        let all = checked.keys.needed();
-                        all.iter().position(|one| one.digest() == wanted).unwrap_or(usize::MAX)
+                        manifests
+                            .iter()
+                            .position(|one| one.digest() == wanted)
+                            .unwrap_or(usize::MAX)
                     };
                     let (older, newer) = (at(contradiction.older), at(contradiction.newer));
                     Claim::Manifests { what, older, newer }
@@ -223,7 +231,6 @@ impl Dispute {
             let (what, winner) = (UNSEEN.to_owned(), None);
             claims.push(Claim::DoubleSpent { what, receipt, position: *position, winner });
         }
-        let manifests = checked.keys.needed();
         let receipt = |number: &usize| encode_base64url(&checked.receipts[*number].encode());
         Self {
             format: FORMAT.to_owned(),
@@ -254,6 +261,15 @@ impl Dispute {
 /// What is claimed of a double spend that the operator could not look at.
 const UNSEEN: &str =
     "the vendor called a certificate double spent; whether it was used before, the ledger tells";
+
+/// The versions of the manifest by which days are good that the vendor refused.
+fn shown_by(checked: &Checked) -> BTreeSet<u64> {
+    let version = |difference: &Difference| match difference {
+        Difference::Refused { manifest, .. } => Some(*manifest),
+        _ => None,
+    };
+    checked.differences.iter().filter_map(version).collect()
+}
 
 /// The number that a receipt has in the file.
 fn number_in(numbers: &mut Vec<usize>, receipt: usize) -> usize {

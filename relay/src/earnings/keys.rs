@@ -3,6 +3,8 @@
 //! A vendor that changes its receipt key, with or without the word of the key before, has signed both manifests, and so stands
 //! for what either key signed.
 
+use std::collections::BTreeSet;
+
 use scrip_protocol::{
     id::{KeyId, VendorId},
     keys::PublicKey,
@@ -93,12 +95,20 @@ impl VendorKeys {
     /// The manifests that cannot be left out where something is to be judged by these keys: the newest, which has all receipt keys
     /// before it as long as the vendor keeps its word, and those between which it broke it.
     pub fn needed(&self) -> Vec<&Manifest> {
+        self.needed_with(&BTreeSet::new())
+    }
+
+    /// The same, and these versions.
+    pub fn needed_with(&self, versions: &BTreeSet<u64>) -> Vec<&Manifest> {
         let contradictions = self.contradictions();
         let disputed =
             |at: usize| contradictions.iter().any(|one| one.older == at || one.newer == at);
         let all = self.manifests.iter().enumerate();
         let last = self.manifests.len().saturating_sub(1);
-        all.filter(|(at, _)| *at == last || disputed(*at)).map(|(_, manifest)| manifest).collect()
+        let needed = |(at, manifest): &(usize, &Manifest)| {
+            *at == last || disputed(*at) || versions.contains(&manifest.version())
+        };
+        all.filter(needed).map(|(_, manifest)| manifest).collect()
     }
 
     /// Where the vendor broke what it had signed: two manifests of one version, or one that takes back what one before it

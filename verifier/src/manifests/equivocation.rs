@@ -58,6 +58,18 @@ pub(super) fn stored(
     Ok(digests)
 }
 
+/// Whether one of them is of this version.
+pub(super) fn has_version(
+    directory: &Path,
+    vendor: &VendorId,
+    version: u64,
+) -> Result<bool, ManifestsError> {
+    let prefix = format!("{vendor}.{version}.");
+    let names = files(directory, vendor)?;
+    let mut names = names.iter().filter_map(|(_, path)| path.file_name()?.to_str());
+    Ok(names.any(|name| name.starts_with(&prefix)))
+}
+
 /// Where these are.
 pub(super) fn paths(directory: &Path, vendor: &VendorId) -> Result<Vec<PathBuf>, ManifestsError> {
     Ok(files(directory, vendor)?.into_iter().map(|(_, path)| path).collect())

@@ -233,6 +233,43 @@ async fn what_has_begun_stays_where_it_was() {
     assert_eq!(refreshed, Refreshed::Updated { version: 2 });
 }
 
+/// A vendor that takes payments back says afterwards that the key's life was over when they were made. What a relay saw is on its
+/// disk: that it was restarted in between helps nobody.
+#[tokio::test]
+async fn what_was_good_stays_good_for_the_days_before() {
+    const DAY: u64 = 86_400;
+    let world = World::new();
+    let id = world.vendor.id();
+    let ended = |at: UnixSeconds| {
+        move |body: &mut ManifestBody| {
+            body.version = 2;
+            let windows = &mut body.epochs[0].windows;
+            windows.issue_until = windows.issue_until.min(at);
+            (windows.renew_from, windows.spend_until) = (at, at);
+        }
+    };
+    world.refresh_at(&world.open(), NOW).await.unwrap();
+    world.vendor.publish(ended(NOW.minus(DAY + 1)));
+    let manifests = world.open();
+    for later in [0, 3 * DAY] {
+        let refreshed = world.refresh_at(&manifests, NOW.plus(later)).await;
+        let Err(RefreshError::Broken { rule: SuccessionError::Backdated { epoch: 1 }, .. }) =
+            refreshed
+        else {
+            panic!("{refreshed:?}")
+        };
+    }
+    assert_eq!(world.version(&manifests), Some(1));
+    assert!(manifests.has_refused(&id, 2).unwrap() && !manifests.has_refused(&id, 1).unwrap());
+    assert_eq!(manifests.seen_on(&id, NOW.plus(3 * DAY)), Some(NOW.day()));
+    // A clock that was far ahead once does not refuse everything for ever.
+    assert_eq!(manifests.seen_on(&id, NOW.minus(2 * DAY)), None);
+    // An honest revocation ends at the time at which it is published, and reaches relays later.
+    world.vendor.publish(ended(NOW.plus(DAY)));
+    let refreshed = world.refresh_at(&manifests, NOW.plus(2 * DAY)).await.unwrap();
+    assert_eq!(refreshed, Refreshed::Updated { version: 2 });
+}
+
 fn witness(number: u8) -> (SigningKey, VerifierKey) {
     let key = SigningKey::from_seed(&[0x50 + number; 32]);
     let name = format!("witness.example/w{number}").parse().unwrap();

@@ -1,5 +1,7 @@
 //! What a vendor's answer to a batch must be before any of it counts (redemption.md, "Outcome").
 
+use std::sync::Arc;
+
 use scrip_protocol::{
     DecodeError,
     judge::{Judge, NoDoubleSpend, Refusal, WindowHistory},
@@ -14,7 +16,7 @@ use scrip_protocol::{
     },
 };
 
-use crate::{link::NoAnswer, spent::StoreError};
+use crate::{link::NoAnswer, manifests::ManifestsError, spent::StoreError};
 
 /// Why a batch counts as not answered: it is sent again, and nothing follows for any certificate.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,9 @@ pub enum Unanswered {
     /// No manifest of the vendor is held, so that its answer cannot be verified.
     #[error("no manifest of the vendor is held, so that its answer cannot be verified")]
     NoManifest,
+    /// The kept manifests cannot be read.
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
     /// The spent store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,14 +128,27 @@ pub(super) struct Checked {
     pub(super) untrue: usize,
 }
 
+/// The manifests that an answer is checked by.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// The one that is held.
+    pub(super) manifest: Arc<Manifest>,
+    /// The day on which it was last seen to be the vendor's newest.
+    pub(super) seen: Option<Day>,
+    /// A version that was refused because it breaks what the held one promised. What the vendor decided by it is an answer all the
+    /// same, which is held against the vendor.
+    pub(super) refused: Option<u64>,
+}
+
 /// The results in `answer`, if all of it is as it must be.
 pub(super) fn check(
     batch: &[u8],
     operator_key: &PublicKey,
     answer: &[u8],
-    manifest: &Manifest,
+    known: &Known,
     today: Day,
 ) -> Result<Checked, Unanswered> {
+    let manifest = known.manifest.as_ref();
     let receipt_keys = manifest.receipt_keys();
     let signed = SignedBatch::decode(batch).map_err(Unanswered::StoredBatch)?;
     let digest = signed.digest();
@@ -146,9 +164,12 @@ pub(super) fn check(
     if results != items {
         return Err(Unanswered::Count { results, items });
     }
-    check_refusals(&outcome, manifest, today)?;
+    check_refusals(&outcome, known, today)?;
     let mut history = WindowHistory::default();
     history.add(manifest);
+    if let Some(day) = known.seen {
+        history.stood(manifest.version(), day);
+    }
     let judge = Judge::new(manifest, &history);
     for (position, spend) in outcome.double_spends() {
         judge.proof(&batch.operator_id, &batch.items[position], spend)?;
@@ -158,15 +179,16 @@ pub(super) fn check(
     Ok(Checked { results: outcome.results, untrue })
 }
 
-/// Whether refusals can be judged: by a manifest that is held, and of a day that has come. The vendor's clock may be a day ahead.
+/// Whether refusals can be judged: by a manifest that is held, or that was refused and is kept, and of a day that has come. The vendor's clock may be a day ahead.
 fn check_refusals(
     outcome: &RedemptionOutcome,
-    manifest: &Manifest,
+    known: &Known,
     today: Day,
 ) -> Result<(), Unanswered> {
     let has = |wanted: fn(&ItemResult) -> bool| outcome.results.iter().any(wanted);
-    let (named, held) = (outcome.manifest_version, manifest.version());
-    if named > held && has(|result| matches!(result, ItemResult::Invalid(_))) {
+    let (named, held) = (outcome.manifest_version, known.manifest.version());
+    let is_known = named <= held || known.refused == Some(named);
+    if !is_known && has(|result| matches!(result, ItemResult::Invalid(_))) {
         return Err(Unanswered::Manifest { named, held });
     }
     let decided = outcome.day;

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use scrip_protocol::{id::VendorId, redemption::ItemResult};
+use scrip_protocol::{id::VendorId, redemption::ItemResult, time::Day};
 use tokio::time::Instant;
 
-use super::outcome::{self, Checked, Unanswered};
+use super::outcome::{self, Checked, Known, Unanswered};
 use crate::{
     spent::{BatchNumber, OutcomeRecord, PendingBatch},
     verifier::Verifier,
@@ -95,11 +95,16 @@ async fn try_exchange(
     let answer = verifier.link.redeem(&policy.address, bytes.clone()).await?;
     verifier.steps.at("redeemer.answer.received");
     let manifest = verifier.manifests.held(&vendor).ok_or(Unanswered::NoManifest)?;
-    let operator_key = verifier.operator_key.public();
-    let received = answer.clone();
     let today = verifier.now().day();
-    let check = move || outcome::check(&bytes, &operator_key, &received, &manifest, today);
-    let checked = tokio::task::spawn_blocking(check).await.map_err(|_| Unanswered::CheckFailed)?;
+    let seen = verifier.manifests.seen_on(&vendor, verifier.now());
+    let mut known = Known { manifest, seen, refused: None };
+    let mut checked = check(verifier, &bytes, &answer, &known, today).await?;
+    if let Err(Unanswered::Manifest { named, .. }) = checked
+        && verifier.manifests.has_refused(&vendor, named)?
+    {
+        known.refused = Some(named);
+        checked = check(verifier, &bytes, &answer, &known, today).await?;
+    }
     let Checked { results, untrue } = checked.inspect_err(|error| {
         if error.may_be_a_new_manifest() {
             verifier.manifests.want_refresh();
@@ -118,4 +123,18 @@ async fn try_exchange(
     verifier.store.record_outcome(record).await?;
     verifier.steps.at("redeemer.answer.recorded");
     Ok(results)
+}
+
+/// Checks an answer away from the async runtime.
+async fn check(
+    verifier: &Verifier,
+    batch: &Bytes,
+    answer: &Bytes,
+    known: &Known,
+    today: Day,
+) -> Result<Result<Checked, Unanswered>, Unanswered> {
+    let (batch, answer, known) = (batch.clone(), answer.clone(), known.clone());
+    let operator_key = verifier.operator_key.public();
+    let check = move || outcome::check(&batch, &operator_key, &answer, &known, today);
+    tokio::task::spawn_blocking(check).await.map_err(|_| Unanswered::CheckFailed)
 }

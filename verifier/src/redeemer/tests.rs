@@ -416,8 +416,9 @@ async fn an_answer_that_credits_beside_the_ledger_is_none() {
     let check = |change: fn(&mut RedemptionOutcome)| {
         let mut outcome = honest.clone();
         change(&mut outcome);
-        let (manifest, today) = (world.vendor.manifest(), NOW.day());
-        let checked = outcome::check(&batch, &operator, &outcome.sign(receipt), &manifest, today);
+        let manifest = Arc::new(world.vendor.manifest());
+        let (known, today) = (outcome::Known { manifest, seen: None, refused: None }, NOW.day());
+        let checked = outcome::check(&batch, &operator, &outcome.sign(receipt), &known, today);
         checked.map(|checked| checked.untrue)
     };
     assert!(check(|_| ()).is_ok());

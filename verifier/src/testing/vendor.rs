@@ -68,6 +68,8 @@ pub struct TestVendor {
     spent: Mutex<HashMap<[u8; 32], (Binding, Signature, u64)>>,
     ledger: Mutex<TestLedger>,
     invalid: Mutex<Vec<[u8; 32]>>,
+    /// The day that it says to decide on.
+    today: Mutex<Day>,
 }
 
 impl TestVendor {
@@ -93,8 +95,21 @@ impl TestVendor {
         let proof = Mutex::default();
         let (spent, ledger, invalid) = (Mutex::default(), Mutex::default(), Mutex::default());
         let issued = AtomicU64::new(0);
-        let newer = OnceLock::new();
-        Self { root, receipt, newer, body, manifest, proof, keys, issued, spent, ledger, invalid }
+        let (newer, today) = (OnceLock::new(), Mutex::new(NOW.day()));
+        Self {
+            root,
+            receipt,
+            newer,
+            body,
+            manifest,
+            proof,
+            keys,
+            issued,
+            spent,
+            ledger,
+            invalid,
+            today,
+        }
     }
 
     /// Its id.
@@ -262,6 +277,11 @@ impl TestVendor {
         });
     }
 
+    /// Decides on this day from now on.
+    pub fn decide_on(&self, day: Day) {
+        *lock(&self.today) = day;
+    }
+
     /// Signs any outcome, without leaves.
     pub fn outcome(
         &self,
@@ -283,7 +303,7 @@ impl TestVendor {
             vendor_id,
             operator_id,
             batch_digest,
-            day: NOW.day(),
+            day: *lock(&self.today),
             manifest_version: self.manifest().version(),
             results,
             leaves: Vec::new(),
@@ -302,6 +322,9 @@ impl TestVendor {
         let Some(key) = manifest.key(&item.token.key_id) else {
             return (ItemResult::Invalid(InvalidReason::Key), None);
         };
+        if item.day.0 > key.windows().spend_until.day().0 + 1 {
+            return (ItemResult::Invalid(InvalidReason::Day), None);
+        }
         let binding = item.binding(&batch.vendor_id, &batch.operator_id);
         let (token, signature) = (&item.token, &item.signature);
         let spend = Spend { token, key, kind: SpendKind::Spend, binding, signature };

@@ -74,6 +74,8 @@ pub(super) struct Books {
     manifest_version: u64,
     /// Epochs that lasted for a day each, until [`START`].
     rotations: u32,
+    /// What is done to the manifest before it is signed.
+    amend: Option<fn(&mut ManifestBody)>,
     issuer_name: String,
     witnesses: Vec<u8>,
     ledger_stays: bool,
@@ -140,6 +142,11 @@ impl FakeVendor {
     /// A vendor that has rotated its keys on each of so many days.
     pub(crate) fn rotate_often(&self, days: u32) {
         self.books.lock().unwrap().rotations = days;
+    }
+
+    /// From now on the manifest is signed as `change` makes it.
+    pub(crate) fn amend(&self, change: fn(&mut ManifestBody)) {
+        self.books.lock().unwrap().amend = Some(change);
     }
 
     /// The manifest as it is handed out: with the proof of a ledger that grows with each version, and the cosignatures of these
@@ -212,7 +219,7 @@ impl FakeVendor {
             let from = if books.manifest_version < 10 { 30 } else { 100 };
             epochs.push(epoch(first + 1, windows(from, from + 30), keys));
         }
-        let body = ManifestBody {
+        let mut body = ManifestBody {
             root_key: self.root.public(),
             version: books.manifest_version,
             issuer_name: books.issuer_name.clone(),
@@ -221,6 +228,9 @@ impl FakeVendor {
             operators: Vec::new(),
             epochs,
         };
+        if let Some(amend) = books.amend {
+            amend(&mut body);
+        }
         Manifest::open(&body.sign(&self.root), &self.id()).unwrap()
     }
 

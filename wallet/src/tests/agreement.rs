@@ -1,7 +1,9 @@
 //! Under which manifest a wallet buys, and how it comes to it: a vendor that shows this wallet another one than everybody else.
 
 use scrip_protocol::{
-    manifest::ProvenManifest, time::SECONDS_PER_DAY, tlog::policy::WitnessPolicy,
+    manifest::{ProvenManifest, SuccessionError},
+    time::SECONDS_PER_DAY,
+    tlog::policy::WitnessPolicy,
 };
 
 use crate::{
@@ -144,6 +146,29 @@ async fn a_manifest_keeps_what_an_older_one_promised() {
     world.vendor.set_version(1, "vendor.test");
     wallet.look_now().await.unwrap();
     assert_eq!(wallet.manifest_report().await.unwrap().version, Some(2), "it never goes back");
+}
+
+/// What the wallet saw stand on a day is not ended before that day by a manifest that comes later.
+#[tokio::test]
+async fn a_manifest_that_takes_days_back_is_refused() {
+    let world = World::new(0).await;
+    let wallet = world.create("wallet").await;
+    world.clock.advance(5 * DAY);
+    wallet.look_now().await.unwrap();
+    world.vendor.set_version(2, "vendor.test");
+    world.vendor.amend(|body| {
+        let windows = &mut body.epochs[0].windows;
+        windows.issue_until = windows.issue_from.plus(3 * DAY);
+        (windows.renew_from, windows.spend_until) = (windows.issue_until, windows.issue_until);
+    });
+    let error = wallet.look_now().await.unwrap_err();
+    let rule = SuccessionError::Backdated { epoch: 1 };
+    assert!(
+        matches!(&error, WalletError::ManifestBroken { rule: found, .. } if *found == rule),
+        "{error}"
+    );
+    assert_eq!(wallet.evidence().await.unwrap()[0].manifests.len(), 2);
+    assert_eq!(wallet.manifest_report().await.unwrap().version, Some(1), "the first stays");
 }
 
 #[tokio::test]

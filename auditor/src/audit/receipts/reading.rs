@@ -22,11 +22,22 @@ pub(super) struct Read {
     pub(super) operator: OperatorId,
     pub(super) claims: Vec<Said>,
     pub(super) renewed: Vec<Renewed>,
-    /// Items that were refused, and should not have been.
+    /// Items that were called double spent, and were not.
     pub(super) untrue: Vec<(u16, Untrue)>,
+    /// The version of the manifest that the vendor went by, and the day on which it did.
+    pub(super) stood: (u64, Day),
+    /// Whether something in it is called invalid or expired.
+    pub(super) refuses: bool,
+    pub(super) head: Option<Head>,
+}
+
+/// What is untrue in a receipt by all that is known of when the vendor went by which manifest.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// Items that were called invalid or expired, and are not.
+    pub(super) untrue: Vec<u16>,
     /// How many refusals rest on manifests that are not there.
     pub(super) unknown: u64,
-    pub(super) head: Option<Head>,
 }
 
 /// What was said of a leaf.
@@ -65,7 +76,36 @@ pub(super) fn open(
     Ok(parse(&std::fs::read(path)?, vendor, manifests))
 }
 
-fn parse(bytes: &[u8], vendor: &VendorId, manifests: &KnownManifests) -> Result<Read, String> {
+/// Judges what a receipt, which [`open`] took, calls invalid or expired.
+pub(super) fn refused(
+    path: &Path,
+    vendor: &VendorId,
+    manifests: &KnownManifests,
+) -> io::Result<Refused> {
+    let mut refused = Refused::default();
+    let Ok((batch, outcome)) = verified(&std::fs::read(path)?, vendor, manifests) else {
+        return Ok(refused);
+    };
+    let Some(newest) = &manifests.newest else { return Ok(refused) };
+    let judge = Judge::new(newest, &manifests.history);
+    let operator = batch.operator_id();
+    let items = (0_u16..).zip(batch.items()).zip(&outcome.results);
+    for ((item, sent), result) in items {
+        match judge.refusal(&operator, sent, result, &outcome) {
+            Some(Refusal::False) => refused.untrue.push(item),
+            Some(Refusal::ByManifest(_)) => refused.unknown += 1,
+            Some(Refusal::True(_)) | None => {}
+        }
+    }
+    Ok(refused)
+}
+
+/// A batch and the outcome that answers it.
+fn verified(
+    bytes: &[u8],
+    vendor: &VendorId,
+    manifests: &KnownManifests,
+) -> Result<(SignedBatch, RedemptionOutcome), String> {
     let receipt = BatchReceipt::decode(bytes).map_err(|error| error.to_string())?;
     let batch =
         SignedBatch::decode(&receipt.batch).map_err(|error| format!("its batch: {error}"))?;
@@ -84,6 +124,12 @@ fn parse(bytes: &[u8], vendor: &VendorId, manifests: &KnownManifests) -> Result<
         return Err("its outcome answers another batch".to_owned());
     }
     outcome.check_leaves().map_err(|error| error.to_string())?;
+    Ok((batch, outcome))
+}
+
+fn parse(bytes: &[u8], vendor: &VendorId, manifests: &KnownManifests) -> Result<Read, String> {
+    let (batch, outcome) = verified(bytes, vendor, manifests)?;
+    let operator = batch.operator_id();
     let head = head(&outcome, vendor, manifests)?;
     let claim = |(item, index): (usize, u64)| {
         let identity = credited(&batch.items().get(item)?.identity(vendor, &operator));
@@ -91,8 +137,13 @@ fn parse(bytes: &[u8], vendor: &VendorId, manifests: &KnownManifests) -> Result<
     };
     let claims = outcome.credited().filter_map(claim).collect();
     let (renewed, untrue) = (Vec::new(), Vec::new());
-    let mut read = Read { operator, claims, renewed, untrue, unknown: 0, head };
-    read.add_refused(&batch, &outcome, manifests);
+    let stood = (outcome.manifest_version, outcome.day);
+    let refuses = outcome
+        .results
+        .iter()
+        .any(|result| matches!(result, ItemResult::Expired | ItemResult::Invalid(_)));
+    let mut read = Read { operator, claims, renewed, untrue, stood, refuses, head };
+    read.add_double_spends(&batch, &outcome, manifests);
     Ok(read)
 }
 
@@ -116,8 +167,8 @@ fn head(
 }
 
 impl Read {
-    /// Judges what was not credited by what anybody can verify, and notes what the ledger has to show for the rest.
-    fn add_refused(
+    /// Judges double spends by what anybody can verify, and notes what the ledger has to show for the rest.
+    fn add_double_spends(
         &mut self,
         batch: &SignedBatch,
         outcome: &RedemptionOutcome,
@@ -127,14 +178,7 @@ impl Read {
         let judge = Judge::new(newest, &manifests.history);
         let items = (0_u16..).zip(batch.items()).zip(&outcome.results);
         for ((item, sent), result) in items {
-            let ItemResult::DoubleSpent(spend) = result else {
-                match judge.refusal(&self.operator, sent, result, outcome) {
-                    Some(Refusal::False) => self.untrue.push((item, Untrue::Refusal)),
-                    Some(Refusal::ByManifest(_)) => self.unknown += 1,
-                    Some(Refusal::True(_)) | None => {}
-                }
-                continue;
-            };
+            let ItemResult::DoubleSpent(spend) = result else { continue };
             let key = newest.key(&sent.token.key_id).ok_or(NoDoubleSpend::OtherEpoch);
             let proven = judge.proof(&self.operator, sent, spend);
             let epoch = match proven.and(key) {

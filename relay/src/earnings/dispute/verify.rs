@@ -172,6 +172,7 @@ impl Judge {
         let bytes = decode_base64url(receipt).ok_or("it is not base64url")?;
         let receipt = BatchReceipt::decode(&bytes).map_err(|error| error.to_string())?;
         let (batch, outcome, _) = verified(&receipt, &self.operator_key, &self.keys)?;
+        self.history.stood(outcome.manifest_version, outcome.day);
         let places = outcome.credited().collect();
         self.receipts.push(Receipt { batch, outcome, places });
         Ok(())

@@ -122,6 +122,51 @@ async fn a_refusal_of_what_verifies_differs_and_is_proven() {
     assert_eq!(verdicts(&judgements), [Verdict::Unfounded; 3], "{judgements:?}");
 }
 
+/// A vendor ends a key's life after the fact, so that what was good when it was taken is "invalid" by its newest manifest. An answer of
+/// before, by which it still went by the manifest that it takes back, convicts it; without one nobody can tell it from a revocation.
+#[tokio::test]
+async fn a_day_that_is_taken_back_differs_and_is_proven() {
+    let mut world = World::in_business();
+    let first = world.keys.held().clone();
+    let end = |body: &mut scrip_protocol::manifest::ManifestBody| {
+        body.version = 2;
+        let windows = &mut body.epochs[0].windows;
+        windows.issue_until = NOW.minus(10 * 86_400);
+        (windows.renew_from, windows.spend_until) = (windows.issue_until, windows.issue_until);
+    };
+    world.vendor.publish(end);
+    world.keys = VendorKeys::new(vec![first.clone(), world.vendor.manifest()]).unwrap();
+    let operator = world.operator_id();
+    let certificate = world.vendor.issue_in(1, 3);
+    let item = world.spent(&certificate, &operator, 1);
+    let on = Day(NOW.day().0 + 1);
+    world.answered_on(on, vec![item], vec![ItemResult::Invalid(InvalidReason::Day)]);
+
+    let checked = world.check().await;
+    let [Difference::Refused { manifest: 1, stood: Some(_), .. }] = checked.differences[..] else {
+        panic!("{:?}", checked.differences)
+    };
+    let judgements = world.judge(&checked);
+    assert_eq!(verdicts(&judgements), [Verdict::Proven], "{judgements:?}");
+    let file = Dispute::of(&checked);
+    assert_eq!((file.manifests.len(), file.receipts.len()), (2, 2));
+    // Neither the manifest nor the earlier answer can be left out.
+    let mut lacking = file.clone();
+    lacking.receipts.truncate(1);
+    let judged = judge(&lacking, &world.vendor.id()).unwrap();
+    assert_eq!(verdicts(&judged), [Verdict::Unfounded], "{judged:?}");
+    let mut lacking = file;
+    lacking.manifests = vec![encode_base64url(world.vendor.manifest().bytes())];
+    let judged = judge(&lacking, &world.vendor.id()).unwrap();
+    assert_eq!(verdicts(&judged), [Verdict::Unfounded], "{judged:?}");
+
+    // An honest revocation: nothing shows that the first version stood any longer.
+    world.receipts.drain(..world.receipts.len() - 1);
+    let mut ledger = World::new();
+    (ledger.receipts, ledger.keys) = (world.receipts, world.keys);
+    assert!(ledger.check().await.agrees());
+}
+
 #[tokio::test]
 async fn a_double_spend_is_held_against_the_leaf_that_it_names() {
     let mut world = World::in_business();
