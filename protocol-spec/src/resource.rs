@@ -263,6 +263,8 @@ impl CommandAuth {
 pub struct LeaseStatus {
     /// Whether the lease lives.
     pub live: bool,
+    /// Whether the bytes of a chunk whose lease lives are not here: they were not uploaded yet, or the relay has lost them.
+    pub missing: bool,
     /// When it ends, or ended.
     pub lease_until: UnixSeconds,
     /// All signed receipts, oldest first; to be opened with the operator's key.
@@ -273,7 +275,12 @@ impl LeaseStatus {
     /// The encoded status.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
-        writer.u8(if self.live { 1 } else { 2 }).u64(self.lease_until.0).nested(3, |writer| {
+        let state = match (self.live, self.missing) {
+            (true, false) => 1,
+            (false, _) => 2,
+            (true, true) => 3,
+        };
+        writer.u8(state).u64(self.lease_until.0).nested(3, |writer| {
             for receipt in &self.receipts {
                 writer.vec16(receipt);
             }
@@ -287,15 +294,16 @@ impl LeaseStatus {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::capped(bytes, MAX_LEASE_STATUS)?;
-        let live = match reader.u8()? {
-            1 => true,
-            2 => false,
+        let (live, missing) = match reader.u8()? {
+            1 => (true, false),
+            2 => (false, false),
+            3 => (true, true),
             _ => return Err(DecodeError::BadValue("state")),
         };
         let lease_until = UnixSeconds(reader.u64()?);
         let receipts = Reader::elements(reader.vec24()?, |reader| Ok(reader.vec16()?.to_vec()))?;
         reader.finish()?;
-        Ok(Self { live, lease_until, receipts })
+        Ok(Self { live, missing, lease_until, receipts })
     }
 }
 

@@ -63,8 +63,12 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
         IssuanceRequest { items: vec![BlindedItem { key_id, blinded_message: [7; 256] }; 3] };
     let answer =
         IssuanceAnswer { items: vec![SignedItem { key_id, blind_signature: [6; 256] }; 3] };
-    let lease =
-        LeaseStatus { live: true, lease_until: world.now(), receipts: vec![receipt.clone(); 2] };
+    let lease = LeaseStatus {
+        live: true,
+        missing: true,
+        lease_until: world.now(),
+        receipts: vec![receipt.clone(); 2],
+    };
     let (vendor, operator_key, receipt_key) =
         (world.vendor_id(), world.operator.public(), world.receipt.public());
     let operator_seed = *world.operator.seed();

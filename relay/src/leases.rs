@@ -11,7 +11,7 @@ use scrip_protocol::{
 use crate::{
     access::{AccessError, CommandHead, Role},
     core::{Core, Statement},
-    store::{LeaseRow, StoreError},
+    store::{LeaseKind, LeaseRow, StoreError},
 };
 
 /// Bytes of a lease status besides its receipts.
@@ -27,7 +27,9 @@ impl Core {
         let digest = Command::digest_of(&[]);
         let lease = self.authorize_ended_too(head, lease_id, Role::Holder, digest).await?;
         let receipts = newest_that_fit(self.store.reader().receipts(lease.number).await?);
-        Ok(LeaseStatus { live: lease.is_live(self.now()), lease_until: lease.end(), receipts })
+        let live = lease.is_live(self.now());
+        let missing = live && matches!(&lease.kind, LeaseKind::Chunk(space) if !space.uploaded);
+        Ok(LeaseStatus { live, missing, lease_until: lease.end(), receipts })
     }
 
     /// Ends a lease; nothing happens where it has ended already, nor where this very command came before: the lease may have been
@@ -92,7 +94,7 @@ mod tests {
         assert!(kept.len() < receipts.len());
         assert_eq!(kept, receipts[receipts.len() - kept.len()..]);
         let lease_until = UnixSeconds(1);
-        let status = LeaseStatus { live: true, lease_until, receipts: kept };
+        let status = LeaseStatus { live: true, missing: false, lease_until, receipts: kept };
         assert_eq!(LeaseStatus::decode(&status.encode()), Ok(status));
         assert_eq!(newest_that_fit(receipts[..3].to_vec()), receipts[..3]);
     }

@@ -83,10 +83,12 @@ async fn write(
         Content::Inline(bytes) => file = file.append(bytes.clone()).await?,
         Content::Chunks { relays, chunks } => {
             let count = chunks.len();
+            // Collected, so that the whole may move between threads; none of them runs before its turn.
             let fetches = chunks.iter().enumerate().map(|(index, (class, placements))| {
                 let copies_of: &[Placement] = placements;
                 copies.chunk(index, index + 1 == count, *class, relays, copies_of)
             });
+            let fetches: Vec<_> = fetches.collect();
             let mut contents = stream::iter(fetches).buffered(PARALLEL);
             while let Some(content) = contents.next().await {
                 file = file.append(content?).await?;

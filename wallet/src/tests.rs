@@ -27,4 +27,13 @@ fn futures_can_move_between_threads() {
     movable(|wallet| wallet.renew(crate::Doubtful::Keep));
     movable(|wallet| wallet.tend());
     movable(|wallet| wallet.resume(crate::Doubtful::Keep));
+    fn fetch(
+        link: &'static crate::link::FileLink,
+        options: &'static crate::FetchOptions,
+        network: &'static crate::net::Network,
+        environment: &'static crate::Environment,
+    ) -> impl Send {
+        crate::fetch_file(link, options, network, environment)
+    }
+    let _ = fetch;
 }

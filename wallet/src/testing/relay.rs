@@ -173,6 +173,13 @@ impl FakeRelay {
         self.books.lock().unwrap().corrupt = true;
     }
 
+    /// Loses the bytes of all chunks.
+    pub(crate) fn lose_chunks(&self) {
+        for lease in self.books.lock().unwrap().leases.values_mut() {
+            lease.chunk = None;
+        }
+    }
+
     /// The digests of all chunks that were stored here.
     pub(crate) fn chunk_digests(&self) -> Vec<[u8; 32]> {
         let books = self.books.lock().unwrap();
@@ -597,6 +604,9 @@ async fn lease(
             let lease = &books.leases[&lease];
             let status = LeaseStatus {
                 live: lease.live,
+                missing: lease.live
+                    && lease.chunk.is_none()
+                    && matches!(lease.kind, ResourceKind::Chunk { .. }),
                 lease_until: lease.until,
                 receipts: lease.receipts.clone(),
             };

@@ -146,3 +146,76 @@ async fn what_is_no_regular_file_is_refused() {
     }
     assert_eq!(world.taken(), 0);
 }
+
+/// A file at two relays, the first of which has lost its copy, as the wallet has been told.
+async fn lost_at_the_first(world: &World, wallet: &Wallet, path: &Path) -> (String, Vec<[u8; 32]>) {
+    let options = PutOptions { copies: 2, ..PutOptions::default() };
+    let stored = wallet.put_file(path, options).await.unwrap();
+    let before = world.relays[0].chunk_digests();
+    assert!(before.len() > 1);
+    world.relays[0].lose_chunks();
+    assert!(wallet.diagnose().await.unwrap().healthy, "nobody has said it yet");
+    wallet.check_leases(None).await.unwrap();
+    let found = wallet.diagnose().await.unwrap();
+    let lost = found.findings.iter().find(|one| one.name == "upload.lost").unwrap();
+    assert!(lost.open && lost.what.contains(&world.relays[0].address().authority), "{}", lost.what);
+    (stored.link, before)
+}
+
+fn sorted(mut digests: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+    digests.sort_unstable();
+    digests
+}
+
+#[tokio::test]
+async fn what_a_relay_lost_is_uploaded_again_and_costs_nothing() {
+    // The file itself is there, or it is not, or it is another one by now.
+    for left in [Some(1), None, Some(2)] {
+        let world = World::new(2).await;
+        let wallet = world.funded("wallet").await;
+        let path = make(&world, "file", 1, 400_000);
+        let (link, before) = lost_at_the_first(&world, &wallet, &path).await;
+        match left {
+            Some(byte) => std::fs::write(&path, vec![byte; 400_000]).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let paid = wallet.balance().await.unwrap();
+        let repaired = wallet.repair(Doubtful::Keep).await.unwrap();
+        assert!(repaired.errors.is_empty(), "{:?}", repaired.errors);
+        assert_eq!(wallet.balance().await.unwrap(), paid, "its leases are paid for");
+        assert_eq!(sorted(world.relays[0].chunk_digests()), sorted(before));
+        assert!(wallet.diagnose().await.unwrap().healthy);
+        assert!(!world.path("wallet").join("again").exists());
+        assert_eq!(wallet.files().await.unwrap()[0].link.as_deref(), Some(&*link));
+        world.relays[1].lose_chunks();
+        let output = world.path("fetched");
+        fetch(&world, &link, &output).await;
+        assert_eq!(std::fs::read(&output).unwrap(), vec![1; 400_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_nowhere_any_more_is_not_forgotten() {
+    let world = World::new(2).await;
+    let wallet = world.funded("wallet").await;
+    let path = make(&world, "file", 1, 400_000);
+    let (link, _) = lost_at_the_first(&world, &wallet, &path).await;
+    std::fs::write(&path, vec![2; 400_000]).unwrap();
+    world.relays[1].lose_chunks();
+    let repaired = wallet.repair(Doubtful::Keep).await.unwrap();
+    assert!(
+        matches!(repaired.errors[..], [WalletError::NoCopyLeft { .. }]),
+        "{:?}",
+        repaired.errors
+    );
+    assert_eq!(wallet.files().await.unwrap()[0].link.as_deref(), Some(&*link));
+    assert!(!wallet.diagnose().await.unwrap().healthy);
+    assert!(
+        world.relays[0].chunk_digests().is_empty(),
+        "other content is sent under no key of this file"
+    );
+    // The file is found again.
+    std::fs::write(&path, vec![1; 400_000]).unwrap();
+    assert!(wallet.repair(Doubtful::Keep).await.unwrap().errors.is_empty());
+    assert!(!world.relays[0].chunk_digests().is_empty());
+}

@@ -436,7 +436,7 @@ fn take_over(
     status: LeaseStatus,
     asked_at: UnixSeconds,
 ) -> Result<(), WalletError> {
-    let LeaseStatus { live, lease_until, receipts } = status;
+    let LeaseStatus { live, missing, lease_until, receipts } = status;
     if receipts.iter().any(|receipt| open(lease, receipt).is_none()) {
         return Err(WalletError::BadReceipt {
             relay: lease.relay.clone().into(),
@@ -446,6 +446,9 @@ fn take_over(
     if lease.until == asked_at {
         lease.live = live;
         lease.until = lease_until;
+    }
+    if missing && let Resource::Chunk { chunk } = &mut lease.resource {
+        chunk.uploaded = false;
     }
     // Receipts are evidence: what the relay leaves out is kept.
     for receipt in receipts.into_iter().map(Blob) {

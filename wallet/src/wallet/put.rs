@@ -10,22 +10,24 @@
 //! ([`Pace::Together`]) or one of them ([`Pace::Apart`]), then the descriptors. After each, the rest waits for its own moment
 //! ([`Wallet::tend`]), unless everything is wanted now.
 
+mod again;
 mod begin;
 mod parts;
 mod upload;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use scrip_protocol::{address::RelayAddress, credits::Credits, time::UnixSeconds};
 use serde::Serialize;
 
 use self::begin::measure;
-pub(super) use self::parts::is_uploaded;
+use self::parts::chunk_of;
+pub(super) use self::{again::AGAIN, parts::is_uploaded};
 use super::{Doubtful, Wallet, relays::CHOICES};
 use crate::{
     error::WalletError,
     privacy::{Pace, When},
-    records::{UploadId, UploadRecord},
+    records::{LeaseRecord, UploadId, UploadRecord},
 };
 
 /// How a file is stored.
@@ -151,10 +153,8 @@ impl Wallet {
     ) -> Result<Vec<Result<Stored, WalletError>>, WalletError> {
         let _alone = self.storing.lock().await;
         let mut results = Vec::new();
-        for upload in self.store.all::<UploadRecord>().await? {
-            if upload.link.is_none() {
-                results.push(self.go_on(upload, doubtful, when).await);
-            }
+        for upload in self.unstored().await? {
+            results.push(self.go_on(upload, doubtful, when).await);
         }
         Ok(results)
     }
@@ -165,8 +165,8 @@ impl Wallet {
         id: UploadId,
     ) -> Result<Option<Stored>, WalletError> {
         let _alone = self.storing.lock().await;
-        let upload = self.store.get::<UploadRecord>(&id.0.to_be_bytes()).await?;
-        match upload.filter(|upload| upload.link.is_none()) {
+        let upload = self.unstored().await?.into_iter().find(|upload| upload.id == id);
+        match upload {
             Some(upload) => self.go_on(upload, Doubtful::Keep, When::InTime).await.map(Some),
             None => Ok(None),
         }
@@ -174,8 +174,32 @@ impl Wallet {
 
     /// The files that are being stored, each with its pace.
     pub(super) async fn open_uploads(&self) -> Result<Vec<(UploadId, Pace)>, WalletError> {
-        let uploads = self.store.all::<UploadRecord>().await?.into_iter();
-        Ok(uploads.filter(|one| one.link.is_none()).map(|one| (one.id, one.pace)).collect())
+        let uploads = self.unstored().await?.into_iter();
+        Ok(uploads.map(|one| (one.id, one.pace)).collect())
+    }
+
+    /// The uploads that are under way, and those of which a relay lost a part whose lease lives.
+    async fn unstored(&self) -> Result<Vec<UploadRecord>, WalletError> {
+        let lost = self.lost_parts().await?;
+        let mut uploads = self.store.all::<UploadRecord>().await?;
+        uploads.retain(|upload| upload.link.is_none() || lost.contains_key(&upload.id));
+        Ok(uploads)
+    }
+
+    /// The leases that live and hold nothing, of each file.
+    pub(super) async fn lost_parts(
+        &self,
+    ) -> Result<BTreeMap<UploadId, Vec<LeaseRecord>>, WalletError> {
+        let mut lost: BTreeMap<UploadId, Vec<LeaseRecord>> = BTreeMap::new();
+        for lease in self.store.all::<LeaseRecord>().await? {
+            let chunk = chunk_of(&lease).filter(|chunk| !chunk.uploaded);
+            if let Some(upload) = chunk.map(|chunk| chunk.upload)
+                && lease.is_live(self.now())
+            {
+                lost.entry(upload).or_default().push(lease);
+            }
+        }
+        Ok(lost)
     }
 
     async fn go_on(
@@ -184,6 +208,9 @@ impl Wallet {
         doubtful: Doubtful,
         when: When,
     ) -> Result<Stored, WalletError> {
+        if upload.link.is_some() {
+            return self.store_again(upload).await;
+        }
         if self.has_ended(&upload.id).await? {
             self.give_up(&upload).await?;
             return Err(WalletError::UploadGivenUp(upload.path));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::Finding;
+use super::{super::put::AGAIN, Finding};
 use crate::{
     error::WalletError,
     store::{UNFINISHED, UNFINISHED_JOURNAL},
@@ -29,7 +29,9 @@ pub(super) fn check(directory: &Path) -> Vec<Finding> {
 /// Removes what was left, and keeps others out.
 pub(super) fn repair(directory: &Path) -> Result<(), WalletError> {
     for path in left_over(directory) {
-        fs::remove_file(&path).map_err(WalletError::io("remove", &path))?;
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(WalletError::io("remove", &path))?;
     }
     for path in readable_by_others(directory) {
         keep_others_out(&path)?;
@@ -42,7 +44,7 @@ fn left_over(directory: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let is_left = |name: &str| {
         let is_temporary = name.starts_with(".wallet.db") && name.ends_with(".tmp");
-        is_temporary || name == UNFINISHED || name == UNFINISHED_JOURNAL
+        is_temporary || name == UNFINISHED || name == UNFINISHED_JOURNAL || name == AGAIN
     };
     let names = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left));
     names.map(|entry| entry.path()).collect()

@@ -12,8 +12,8 @@ use super::{Finding, RUN_RESUME};
 use crate::{
     error::WalletError,
     records::{
-        CertificateRecord, CertificateState, EvidenceRecord, PaymentRecord, PaymentState, Purchase,
-        PurchaseState, RestoreRecord, Subject, UploadRecord,
+        CertificateRecord, CertificateState, EvidenceRecord, LeaseRecord, PaymentRecord,
+        PaymentState, Purchase, PurchaseState, RestoreRecord, Subject, UploadRecord,
     },
     store::Changes,
     wallet::Wallet,
@@ -31,9 +31,12 @@ impl Wallet {
         let old = copied.as_ref().map(|copy| copy.payments.clone()).unwrap_or_default();
         findings.extend(payments.iter().filter_map(|one| payment(one, old.contains(&one.id))));
         findings.extend(self.check_certificates(&payments).await);
+        let lost = self.lost_parts().await?;
         for upload in self.store.all::<UploadRecord>().await? {
-            if upload.link.is_none() {
-                findings.push(self.check_upload(&upload).await?);
+            match lost.get(&upload.id) {
+                _ if upload.link.is_none() => findings.push(self.check_upload(&upload).await?),
+                Some(parts) => findings.push(lost_parts(&upload, parts)),
+                None => {}
             }
         }
         let restore = self.store.get::<RestoreRecord>(&[]).await?;
@@ -281,4 +284,19 @@ fn is_lost(certificate: &CertificateRecord, open: &BTreeSet<PaymentId>) -> bool 
         CertificateState::InFlight { payment, .. } => !open.contains(&payment),
         _ => false,
     }
+}
+
+fn lost_parts(upload: &UploadRecord, parts: &[LeaseRecord]) -> Finding {
+    let relays: BTreeSet<&str> = parts.iter().map(|lease| &*lease.relay.authority).collect();
+    let relays: Vec<&str> = relays.into_iter().collect();
+    let lost = match parts.len() {
+        1 => "A part".to_owned(),
+        many => format!("{many} parts"),
+    };
+    let what = format!("{lost} of {}: lost by {}.", upload.name, relays.join(", "));
+    let todo = format!(
+        "{RUN_RESUME}: it is uploaded again, from {} or another copy, and costs nothing.",
+        upload.path.display()
+    );
+    Finding::open("upload.lost", what, todo)
 }

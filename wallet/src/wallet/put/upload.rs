@@ -282,7 +282,7 @@ impl Job<'_> {
         Ok(now)
     }
 
-    async fn offer(&self, relay: &RelayAddress) -> Result<Candidate, WalletError> {
+    pub(super) async fn offer(&self, relay: &RelayAddress) -> Result<Candidate, WalletError> {
         let known = self.wallet.store.get(relay.to_string().as_bytes()).await?;
         self.wallet.offer_of(relay, known, self.upload.days).await
     }
@@ -350,7 +350,7 @@ impl Job<'_> {
         address.ok_or(WalletError::TooFewRelays { needed, usable })
     }
 
-    async fn bring_piece(
+    pub(super) async fn bring_piece(
         &self,
         piece: Piece,
         copy: u8,
@@ -371,7 +371,7 @@ impl Job<'_> {
         self.bring(part, copy, relay, seal).await
     }
 
-    async fn bring_descriptor(
+    pub(super) async fn bring_descriptor(
         &self,
         copy: u8,
         class: SizeClass,
@@ -387,7 +387,7 @@ impl Job<'_> {
     }
 
     /// The descriptor; from the leases alone, so that it is the same when an upload goes on.
-    async fn describe(&self, pieces: &[Piece]) -> Result<Vec<u8>, WalletError> {
+    pub(super) async fn describe(&self, pieces: &[Piece]) -> Result<Vec<u8>, WalletError> {
         let leases = self.leases(pieces).await?;
         let UploadRecord { name, size, digest, relays, path, .. } = self.upload;
         let damaged = || WalletError::FileChanged(path.clone());
