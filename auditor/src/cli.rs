@@ -30,7 +30,7 @@ pub fn main_with(args: Vec<OsString>, clock: SharedClock) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            program::complain(&error);
             ExitCode::from(error.exit_code())
         }
     }

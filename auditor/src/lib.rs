@@ -4,6 +4,8 @@
 //! vendor's database, and nothing here depends on the vendor's program.
 
 #![forbid(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod audit;
 pub mod cli;

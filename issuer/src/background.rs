@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use scrip_runtime::tasks::Tasks;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -33,22 +34,21 @@ const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds without an attempt to make keys after one that failed.
 const PAUSE: u32 = 30;
 
-/// Runs until it is dropped. Sources are other people's servers, which may be slow: they have rounds of their own, so that the
-/// keys do not wait for them.
-pub(crate) async fn run(issuer: Issuer) -> Infallible {
-    let (never, ..) = tokio::join!(
-        keys(&issuer),
-        sources(&issuer),
-        ledger(&issuer),
-        proofs(&issuer),
-        lists(&issuer),
-        witnesses(&issuer),
-        statements(&issuer)
-    );
-    never
+/// Starts all tasks. They are broken off when the server ends. Sources are other people's servers, which may be slow: everything has a
+/// task of its own, so that the keys do not wait for them.
+pub(crate) fn start(issuer: &Issuer) -> Tasks {
+    let mut tasks = Tasks::new();
+    tasks.spawn_endless("the care for the keys", keys(issuer.clone()));
+    tasks.spawn_endless("the care for the sources", sources(issuer.clone()));
+    tasks.spawn_endless("the ledger's sequencer", ledger(issuer.clone()));
+    tasks.spawn_endless("the proofs of solvency", proofs(issuer.clone()));
+    tasks.spawn_endless("the lists of voided certificates", lists(issuer.clone()));
+    tasks.spawn_endless("the collection of cosignatures", witnesses(issuer.clone()));
+    tasks.spawn_endless("the monthly statements", statements(issuer.clone()));
+    tasks
 }
 
-async fn keys(issuer: &Issuer) -> Infallible {
+async fn keys(issuer: Issuer) -> Infallible {
     let (mut pause, mut until_drop) = (0_u32, PAUSE);
     loop {
         let tended = match pause {
@@ -75,7 +75,7 @@ async fn keys(issuer: &Issuer) -> Infallible {
     }
 }
 
-async fn sources(issuer: &Issuer) -> Infallible {
+async fn sources(issuer: Issuer) -> Infallible {
     loop {
         if let Err(error) = issuer.tend_sources().await {
             tracing::error!(%error, "the sources were not looked after; trying again in a minute");
@@ -85,7 +85,7 @@ async fn sources(issuer: &Issuer) -> Infallible {
 }
 
 /// Makes the statements of months that are over, where they are made by themselves.
-async fn statements(issuer: &Issuer) -> Infallible {
+async fn statements(issuer: Issuer) -> Infallible {
     sleep(SOURCES).await;
     loop {
         if issuer.config().ledger.statements == Statements::Monthly
@@ -98,7 +98,7 @@ async fn statements(issuer: &Issuer) -> Infallible {
 }
 
 /// Integrates what is in line, and shows others that somebody does.
-async fn ledger(issuer: &Issuer) -> Infallible {
+async fn ledger(issuer: Issuer) -> Infallible {
     // Nothing is known of it at the start: a failure of before is over, or comes again.
     let (mut failing, mut beaten) = (None, Instant::now());
     let shared = issuer.store().backend() != Backend::Sqlite;
@@ -108,13 +108,13 @@ async fn ledger(issuer: &Issuer) -> Infallible {
         match &integrated {
             Ok(Integrated::Everything) if failing != Some(false) => {
                 failing = Some(false);
-                ledger_works(issuer).await;
+                ledger_works(&issuer).await;
             }
             // Said once: what is in line is in the status, and an alert.
             Err(error) if failing != Some(true) => {
                 failing = Some(true);
                 tracing::error!(%error, "the ledger does not grow; trying again every second");
-                ledger_failed(issuer, error).await;
+                ledger_failed(&issuer, error).await;
             }
             _ => {}
         }
@@ -142,7 +142,7 @@ async fn ledger_works(issuer: &Issuer) {
 }
 
 /// Proves once a day that the books add up. One process does: the one that sequences.
-async fn proofs(issuer: &Issuer) -> Infallible {
+async fn proofs(issuer: Issuer) -> Infallible {
     let mut proven = None;
     loop {
         let today = issuer.inner.clock.today();
@@ -159,7 +159,7 @@ async fn proofs(issuer: &Issuer) -> Infallible {
 }
 
 /// Publishes the lists of voided certificates, once a day. One process does.
-async fn lists(issuer: &Issuer) -> Infallible {
+async fn lists(issuer: Issuer) -> Infallible {
     let mut failing = false;
     loop {
         let published = issuer.publish_voided().await;
@@ -174,7 +174,7 @@ async fn lists(issuer: &Issuer) -> Infallible {
 }
 
 /// Collects cosignatures. Witnesses are other people's servers: nothing waits for them.
-async fn witnesses(issuer: &Issuer) -> Infallible {
+async fn witnesses(issuer: Issuer) -> Infallible {
     let mut failing = false;
     loop {
         let collected = issuer.collect_cosignatures().await;

@@ -199,10 +199,8 @@ impl Issuer {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         self.inner.ledger.rounds.lock().await.stopped = false;
-        let served = tokio::select! {
-            served = bound.serve(self.router(), self.inner.config.limits(), shutdown) => served,
-            never = background::run(self.clone()) => match never {},
-        };
+        let tasks = background::start(self);
+        let served = tasks.serve(bound, self.router(), self.inner.config.limits(), shutdown).await;
         self.stop_integrating().await;
         served
     }

@@ -11,6 +11,8 @@
 //! URL and that passphrase.
 
 #![deny(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod background;
 mod epochs;

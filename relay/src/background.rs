@@ -5,35 +5,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use scrip_runtime::tasks::{Stopping, Tasks};
+use tokio::time::sleep;
 
 use crate::{collector::Rounds, core::Core, relay::Relay};
 
 /// How soon a vendor that never answered is asked for its manifest again; each further attempt waits twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 
-/// Resolves when the server has ended.
-pub(crate) type Stopped = watch::Receiver<bool>;
-
-/// Starts all tasks. They end soon after `stopped` says so.
-pub(crate) fn start(relay: &Relay, stopped: &Stopped) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+/// Starts all tasks. They end soon after the server.
+pub(crate) fn start(relay: &Relay) -> Tasks {
+    let mut tasks = Tasks::new();
+    let stopping = tasks.stopping();
     let core = Arc::clone(relay.core());
     let every = relay.config().storage.collect_every.duration();
-    tasks.spawn(collect(core, every, stopped.clone()));
-    tasks.spawn(manifests(relay.clone(), stopped.clone()));
-    tasks.spawn(redeem(relay.clone(), stopped.clone()));
+    tasks.watch(core.store.writers_life());
+    tasks.watch(relay.spent_writers_life());
+    tasks.spawn("the collector", collect(core, every, stopping.clone()));
+    tasks.spawn("the care for manifests", manifests(relay.clone(), stopping.clone()));
+    tasks.spawn("the redeemer", redeem(relay.clone(), stopping));
     tasks
 }
 
-async fn until_stopped(mut stopped: Stopped) {
-    // An error says that the sender is gone: the server has ended as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
 /// Collects at intervals, and takes away soon after what was ended early.
-async fn collect(core: Arc<Core>, every: Duration, stopped: Stopped) {
-    let mut stop = std::pin::pin!(until_stopped(stopped));
+async fn collect(core: Arc<Core>, every: Duration, stopped: Stopping) {
+    let mut stop = std::pin::pin!(stopped.wait());
     let mut rounds = Rounds::new(&core, Instant::now());
     let mut pause = std::pin::pin!(sleep(every));
     loop {
@@ -55,12 +51,12 @@ async fn collect(core: Arc<Core>, every: Duration, stopped: Stopped) {
 
 /// Asks for all manifests at intervals and where somebody paid with an unknown key, and more often for those that are
 /// missing.
-async fn manifests(relay: Relay, stopped: Stopped) {
+async fn manifests(relay: Relay, stopped: Stopping) {
     let interval = relay.config().redemption.manifests_every.duration();
-    let fresh = relay.verifier().keep_manifests_fresh(interval, until_stopped(stopped.clone()));
+    let fresh = relay.verifier().keep_manifests_fresh(interval, stopped.clone().wait());
     let missing = async {
         tokio::select! {
-            () = until_stopped(stopped) => {}
+            () = stopped.wait() => {}
             () = missing_manifests(&relay, interval) => {}
         }
     };
@@ -80,6 +76,6 @@ async fn missing_manifests(relay: &Relay, interval: Duration) {
     }
 }
 
-async fn redeem(relay: Relay, stopped: Stopped) {
-    relay.redeemer().run(until_stopped(stopped)).await;
+async fn redeem(relay: Relay, stopped: Stopping) {
+    relay.redeemer().run(stopped.wait()).await;
 }

@@ -13,6 +13,8 @@
 //! interrupt is run again from there.
 
 #![forbid(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
 mod background;

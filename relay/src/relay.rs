@@ -18,6 +18,7 @@ use scrip_runtime::{
     sealed::SealParams,
     serve::{Bound, ServeError, bind},
     steps::Steps,
+    tasks::Life,
 };
 use scrip_verifier::{
     Environment, Redeemer, Verifier, VerifierConfig,
@@ -26,7 +27,7 @@ use scrip_verifier::{
     spent::{SpentStore, SqliteStore, StoreError as SpentError},
     verifier::{self, Recovered},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     background,
@@ -218,6 +219,10 @@ impl Relay {
         &self.0.redeemer
     }
 
+    pub(crate) fn spent_writers_life(&self) -> Life {
+        self.0.spent.writers_life()
+    }
+
     /// All routes of this relay.
     pub fn router(&self) -> axum::Router {
         http::router(Shared {
@@ -244,16 +249,8 @@ impl Relay {
         bound: Bound,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = background::start(self, &stopped);
-        let served = bound.serve(self.router(), self.0.config.limits(), shutdown).await;
-        stop.send_replace(true);
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(panicked = error.is_panic(), "a background task did not end well");
-            }
-        }
-        served
+        let tasks = background::start(self);
+        tasks.serve(bound, self.router(), self.0.config.limits(), shutdown).await
     }
 
     /// Asks every vendor for its manifest once; what goes wrong is logged.

@@ -20,6 +20,7 @@ mod writer;
 use std::{fs::OpenOptions, io, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use scrip_runtime::tasks::Life;
 use sqlx::{
     ConnectOptions, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -99,6 +100,11 @@ impl Store {
     /// The reading side.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// Tells when nothing can be written any more.
+    pub(crate) fn writers_life(&self) -> Life {
+        self.writer.life()
     }
 
     /// Waits until what was ordered is written and every connection is closed.

@@ -9,6 +9,8 @@
 //! the one place that asks the system for the time, and generators are parameters.
 
 #![forbid(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod client;
 pub mod clock;
@@ -23,4 +25,5 @@ pub mod sealed;
 pub mod serve;
 pub mod signals;
 pub mod steps;
+pub mod tasks;
 pub mod words;

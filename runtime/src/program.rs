@@ -1,6 +1,13 @@
 //! What every program begins with.
 
-use std::{any::TypeId, ffi::OsString, io, process::ExitCode};
+use std::{
+    any::TypeId,
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::mpsc,
+    time::Duration,
+};
 
 use clap::{Arg, Command, Parser};
 use scrip_protocol::{
@@ -9,10 +16,24 @@ use scrip_protocol::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+/// How long saying what failed may take.
+const COMPLAINING: Duration = Duration::from_secs(1);
+
 /// The system gave no threads to the program.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the runtime: {0}; raise the limit of processes")]
 pub struct RuntimeError(#[source] io::Error);
+
+/// Tells standard error what failed. Where that takes nothing, nobody waits for it.
+pub fn complain(error: &dyn std::fmt::Display) {
+    let line = format!("error: {error}\n");
+    let (done, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = io::stderr().write_all(line.as_bytes()); // there is nowhere else to say it
+        let _ = done.send(());
+    });
+    let _ = said.recv_timeout(COMPLAINING);
+}
 
 /// Parses the arguments, the program's name first. What is wrong with them, or the help that they ask for, is printed.
 ///

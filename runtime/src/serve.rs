@@ -124,6 +124,14 @@ pub enum ServeError {
         /// What the TLS library says.
         source: rustls::Error,
     },
+    /// A task of the program is gone, see [`crate::tasks`].
+    #[error(
+        "{task} ended before the program did, which the log explains; nothing is lost: start it again"
+    )]
+    TaskEnded {
+        /// Which.
+        task: &'static str,
+    },
 }
 
 /// A server that listens already: connections queue up until [`Bound::serve`].

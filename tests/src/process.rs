@@ -1,5 +1,6 @@
 //! Programs of the network as processes of their own, to be killed at a chosen step.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub struct Launcher {
     binary: PathBuf,
     marks: PathBuf,
     app_store: Option<PathBuf>,
+    standard_error: Option<File>,
 }
 
 /// A running program.
@@ -29,7 +31,19 @@ pub struct Process {
 impl Launcher {
     /// Starts `binary`; `marks` is a folder for its marks.
     pub fn new(binary: impl Into<PathBuf>, marks: &Path) -> Self {
-        Self { binary: binary.into(), marks: marks.to_owned(), app_store: None }
+        Self {
+            binary: binary.into(),
+            marks: marks.to_owned(),
+            app_store: None,
+            standard_error: None,
+        }
+    }
+
+    /// Standard error of what is started is this file, which need not take anything.
+    #[must_use]
+    pub fn with_standard_error(mut self, file: File) -> Self {
+        self.standard_error = Some(file);
+        self
     }
 
     /// Issuers trust the App Store whose root certificate is in the file `root`.
@@ -49,27 +63,58 @@ impl Launcher {
         arguments: impl IntoIterator<Item = S>,
         crash_at: Option<&str>,
     ) -> Result<Process, Failure> {
-        let mark = self.marks.join(format!("{role}-{}.mark", crash_at.unwrap_or("none")));
+        let mut command = self.command(role);
+        command.args(arguments);
+        let mark = self.mark(role, crash_at);
+        command.env("SCRIP_CRASH_MARK", &mark);
+        if let Some(step) = crash_at {
+            command.env("SCRIP_CRASH_AT", step);
+        }
+        self.spawn(command, mark)
+    }
+
+    /// The same, but at the step `panic_at` the task that takes it panics.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start_faulty<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        role: &str,
+        arguments: impl IntoIterator<Item = S>,
+        panic_at: &str,
+    ) -> Result<Process, Failure> {
+        let mut command = self.command(role);
+        command.args(arguments).env("SCRIP_CRASH_AT", panic_at).env("SCRIP_CRASH_PANIC", "1");
+        self.spawn(command, self.mark(role, None))
+    }
+
+    fn mark(&self, role: &str, crash_at: Option<&str>) -> PathBuf {
+        self.marks.join(format!("{role}-{}.mark", crash_at.unwrap_or("none")))
+    }
+
+    fn command(&self, role: &str) -> Command {
         let mut command = Command::new(&self.binary);
         command
             .arg(role)
-            .args(arguments)
             .env("SCRIP_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_ISSUER_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_RELAY_PASSPHRASE", PASSPHRASE)
             .env("SCRIP_WITNESS_PASSPHRASE", PASSPHRASE)
-            .env("SCRIP_CRASH_MARK", &mark)
             // A relay redeems at once what it has, and does not wait for company.
             .env("SCRIP_RELAY_REDEMPTION__EVERY", "1s")
             .env("SCRIP_RELAY_REDEMPTION__LEAST_ITEMS", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        if let Some(step) = crash_at {
-            command.env("SCRIP_CRASH_AT", step);
-        }
         if let Some(root) = &self.app_store {
             command.env("SCRIP_CRASH_APP_STORE", root);
+        }
+        command
+    }
+
+    fn spawn(&self, mut command: Command, mark: PathBuf) -> Result<Process, Failure> {
+        if let Some(file) = &self.standard_error {
+            command.stderr(file.try_clone()?);
         }
         Ok(Process { child: command.spawn()?, mark })
     }

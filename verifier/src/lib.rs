@@ -12,6 +12,8 @@
 //! a crash is the normal path run again.
 
 #![forbid(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod inflight;
 mod pay;

@@ -21,6 +21,8 @@
 //! ```
 
 #![forbid(unsafe_code)]
+// They panic where standard output or error takes nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod bytes;
 pub mod choice;

@@ -19,6 +19,7 @@ use scrip_runtime::{
     serve::{ServeError, bind},
     signals,
     steps::Steps,
+    tasks::Tasks,
 };
 
 use super::config::{ENV_PREFIX, FILE_NAME, template};
@@ -103,7 +104,7 @@ pub fn main_with(
         Command::Start => session.start(),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    program::complain(&error);
     ExitCode::from(match error {
         CliError::NoConfig { .. }
         | CliError::Config(_)
@@ -148,7 +149,7 @@ impl Session {
     }
 
     fn start(&self) -> Result<(), CliError> {
-        log::init(ENV_PREFIX)?;
+        let _logging = log::init(ENV_PREFIX)?;
         let (config, key) = self.open()?;
         if config.logs.is_empty() {
             return Err(CliError::NoLogs { path: self.directory.join(FILE_NAME) });
@@ -157,8 +158,14 @@ impl Session {
         program::runtime()?.block_on(async {
             let bound = bind(&config.listen()).await?;
             let scheme = if config.tls.is_some() { "https" } else { "http" };
-            print(&format!("scrip-witness listening on {scheme}://{}", bound.address()))?;
-            bound.serve(router(witness), config.limits(), signals::terminated()).await?;
+            let listening =
+                print(&format!("scrip-witness listening on {scheme}://{}", bound.address()));
+            if let Err(error) = listening {
+                // Nobody has to hear of it: it serves all the same.
+                tracing::warn!(%error, "listening");
+            }
+            let shutdown = signals::terminated();
+            Tasks::new().serve(bound, router(witness), config.limits(), shutdown).await?;
             Ok(())
         })
     }

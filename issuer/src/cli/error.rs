@@ -3,8 +3,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use scrip_runtime::{
-    config::ConfigError, files::FileError, log::LogError, passphrase::PassphraseError,
-    program::RuntimeError, serve::ServeError,
+    config::ConfigError,
+    files::FileError,
+    log::LogError,
+    passphrase::PassphraseError,
+    program::{self, RuntimeError},
+    serve::ServeError,
 };
 
 use crate::{
@@ -160,6 +164,6 @@ impl CliError {
 
 /// Says what failed and returns the exit code.
 pub(super) fn report(error: &CliError) -> ExitCode {
-    eprintln!("error: {error}");
+    program::complain(error);
     ExitCode::from(error.exit_code())
 }

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use scrip_runtime::{
-    files::FileError, log::LogError, passphrase::PassphraseError, program::RuntimeError,
+    files::FileError,
+    log::LogError,
+    passphrase::PassphraseError,
+    program::{self, RuntimeError},
     serve::ServeError,
 };
 use scrip_verifier::spent::StoreError as SpentError;
@@ -105,6 +108,6 @@ impl CliError {
 
 /// Says what failed and returns the exit code.
 pub(super) fn report(error: &CliError) -> ExitCode {
-    eprintln!("error: {error}");
+    program::complain(error);
     ExitCode::from(error.exit_code())
 }

@@ -14,8 +14,11 @@ const FIRST_MANIFESTS: Duration = Duration::from_secs(10);
 /// How soon it asks again: relay and vendor are often started together.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long closing the databases may take.
+const CLOSING: Duration = Duration::from_secs(30);
+
 pub(super) async fn run(session: &Session) -> Result<(), CliError> {
-    log::init(ENV_PREFIX)?;
+    let _logging = log::init(ENV_PREFIX)?;
     let relay = session.open().await?;
     let bound = relay.bind().await?;
     if !relay.holds_all_manifests() {
@@ -23,10 +26,15 @@ pub(super) async fn run(session: &Session) -> Result<(), CliError> {
         let _ = timeout(FIRST_MANIFESTS, first_manifests(&relay)).await;
     }
     let scheme = if relay.config().tls.is_some() { "https" } else { "http" };
-    session.printer.listening(scheme, bound.address())?;
-    relay.serve(bound, signals::terminated()).await?;
-    relay.close().await;
-    Ok(())
+    if let Err(error) = session.printer.listening(scheme, bound.address()) {
+        // Nobody has to hear of it: it serves all the same.
+        tracing::warn!(%error, "listening");
+    }
+    let served = relay.serve(bound, signals::terminated()).await;
+    if timeout(CLOSING, relay.close()).await.is_err() {
+        tracing::warn!("the databases were not closed in time; the next start recovers");
+    }
+    Ok(served?)
 }
 
 async fn first_manifests(relay: &Relay) {

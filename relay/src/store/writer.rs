@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use scrip_runtime::tasks::{Life, life};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,14 +28,21 @@ enum Order {
 
 /// A handle to the writing task.
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Order>);
+pub(super) struct Writer {
+    orders: mpsc::Sender<Order>,
+    life: Life,
+}
 
 impl Writer {
     /// Starts the task that owns `connection`.
     pub(super) fn start(connection: SqliteConnection) -> Self {
         let (sender, orders) = mpsc::channel(WAITING);
-        tokio::spawn(work(connection, orders));
-        Self(sender)
+        let (pulse, life) = life("the writer of relay.db");
+        tokio::spawn(async move {
+            let _pulse = pulse;
+            work(connection, orders).await;
+        });
+        Self { orders: sender, life }
     }
 
     /// Runs `body` in a transaction and waits until it is on the disk. Once it is ordered it runs also where the caller
@@ -59,14 +67,19 @@ impl Writer {
             })
         });
         let not_run = StoreError::NotRun { transaction: name };
-        self.0.send(Order::Run(job)).await.map_err(|_| not_run.clone())?;
+        self.orders.send(Order::Run(job)).await.map_err(|_| not_run.clone())?;
         answer.await.map_err(|_| not_run)?
+    }
+
+    /// Tells when the task has ended: nothing can be written any more.
+    pub(super) fn life(&self) -> Life {
+        self.life.clone()
     }
 
     /// Waits until everything ordered before is done and the connection is closed.
     pub(super) async fn close(&self) {
         let (sender, closed) = oneshot::channel();
-        if self.0.send(Order::Close(sender)).await.is_ok() {
+        if self.orders.send(Order::Close(sender)).await.is_ok() {
             let _ = closed.await; // an error says that the task is gone: closed as well
         }
     }
@@ -83,7 +96,9 @@ async fn work(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Order
                 Order::Close(done) => closing = Some(done),
             }
         }
-        run_group(&mut connection, jobs).await;
+        if !run_group(&mut connection, jobs).await {
+            return;
+        }
         if let Some(done) = closing {
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "the database was not closed cleanly");
@@ -94,13 +109,16 @@ async fn work(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Order
     }
 }
 
-async fn run_group(connection: &mut SqliteConnection, jobs: Vec<Job>) {
+/// Whether the connection can be used further on.
+async fn run_group(connection: &mut SqliteConnection, jobs: Vec<Job>) -> bool {
     if jobs.is_empty() {
-        return;
+        return true;
     }
     let mut replies = Vec::with_capacity(jobs.len());
+    let mut usable = true;
     let committed = transaction(connection, jobs, &mut replies).await.map_err(|source| {
         tracing::error!(error = %source, "a group of transactions was not committed");
+        usable = !matches!(source, sqlx::Error::WorkerCrashed);
         StoreError::Commit { source: Arc::new(source) }
     });
     if committed.is_err() {
@@ -110,6 +128,7 @@ async fn run_group(connection: &mut SqliteConnection, jobs: Vec<Job>) {
     for reply in replies {
         reply(committed.clone());
     }
+    usable
 }
 
 async fn transaction(

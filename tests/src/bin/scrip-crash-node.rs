@@ -1,7 +1,7 @@
 //! One program of the network, to be killed at a chosen step: `scrip-crash-node issuer|relay|wallet|witness ARGUMENTS…`.
 //!
 //! With `SCRIP_CRASH_AT=STEP` it stops for good when it reaches the step (every `SCRIP_CRASH_SKIP` + 1st time), after it has written a line
-//! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. The programs themselves have no such switch: they take an observer of
+//! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. With `SCRIP_CRASH_PANIC` what takes the step panics instead. The programs themselves have no such switch: they take an observer of
 //! their durable steps, and only this binary gives them one. In the same way `SCRIP_CRASH_APP_STORE` names the root certificate of an App
 //! Store of tests, which the issuer trusts.
 #![forbid(unsafe_code)]
@@ -53,9 +53,11 @@ fn steps() -> Steps {
     let skip: usize =
         std::env::var("SCRIP_CRASH_SKIP").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let mark = std::env::var_os("SCRIP_CRASH_MARK").unwrap_or_default();
+    let panics = std::env::var_os("SCRIP_CRASH_PANIC").is_some();
     let seen = AtomicUsize::new(0);
     Steps::observe(move |step| {
         if step == wanted && seen.fetch_add(1, Ordering::SeqCst) >= skip {
+            assert!(!panics, "a fault of a test at {step}");
             // The parent waits for this file and kills the process; nothing runs on from here.
             let _ = std::fs::write(&mark, step);
             loop {

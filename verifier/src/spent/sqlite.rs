@@ -30,6 +30,7 @@ use scrip_protocol::{
     id::{PaymentId, VendorId},
     time::UnixSeconds,
 };
+use scrip_runtime::tasks::Life;
 use sqlx::{
     ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -80,6 +81,12 @@ impl SqliteStore {
     /// What one reads in it.
     pub fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// Tells when nothing can be written any more. Whoever runs a server on this store watches it: payments fail from
+    /// then on, until the program is started again.
+    pub fn writers_life(&self) -> Life {
+        self.writer.life()
     }
 
     fn write<I, O: Send + 'static>(

@@ -3,6 +3,7 @@
 use std::{fs::File, sync::Mutex};
 
 use scrip_protocol::{id::PaymentId, time::UnixSeconds};
+use scrip_runtime::tasks::{Life, life};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -12,7 +13,7 @@ use tokio::{
 use super::{
     batches, prune, refuse, reserve,
     settle::{self, Commit},
-    sql::SqlResult,
+    sql::{SqlError, SqlResult},
 };
 use crate::{
     provisions::StoredAnswer,
@@ -79,14 +80,25 @@ impl Job {
 pub(super) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    life: Life,
 }
 
 impl Writer {
     /// Starts the task. It holds `lock` until it ends.
     pub(super) fn start(connection: SqliteConnection, lock: File) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(run(connection, queue, lock));
-        Self { jobs: Mutex::new(Some(jobs)), task: tokio::sync::Mutex::new(Some(task)) }
+        let (pulse, life) = life("the writer of the spent store");
+        let task = tokio::spawn(async move {
+            let _pulse = pulse;
+            run(connection, queue, lock).await;
+        });
+        let (jobs, task) = (Mutex::new(Some(jobs)), tokio::sync::Mutex::new(Some(task)));
+        Self { jobs, task, life }
+    }
+
+    /// Tells when the task has ended.
+    pub(super) fn life(&self) -> Life {
+        self.life.clone()
     }
 
     pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
@@ -108,7 +120,8 @@ impl Writer {
 
 async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, lock: File) {
     let mut jobs = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut jobs, GROUP).await > 0 {
+    let mut usable = true;
+    while usable && queue.recv_many(&mut jobs, GROUP).await > 0 {
         let together = write(&mut connection, &mut jobs).await;
         for mut job in jobs.drain(..) {
             let committed = match &together {
@@ -117,6 +130,7 @@ async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Job>, l
                 // repeated, also where the transaction that failed was kept.
                 Err(_) => write(&mut connection, std::slice::from_mut(&mut job)).await,
             };
+            usable &= !matches!(committed, Err(SqlError::Sql(sqlx::Error::WorkerCrashed)));
             job.settle(committed.map_err(|error| {
                 let error = error.named("write");
                 tracing::error!(%error, "a transaction of the spent store failed");
