@@ -9,7 +9,8 @@ use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::hash::Label;
 use scrip_protocol::id::{BatchId, ResourceId, encode_base64url};
 use scrip_protocol::issuance::Blinding;
-use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest};
+use scrip_protocol::keys::SigningKey;
+use scrip_protocol::manifest::{EpochBody, KeyUse, Manifest, SuccessionError};
 use scrip_protocol::payment::PaidRequest;
 use scrip_protocol::problem::ProblemType;
 use scrip_protocol::receipt::{Receipt, ReceiptEvent};
@@ -274,6 +275,97 @@ fn succession() {
     check(
         "succession.json",
         json!({"vendor_id": vendor_id, "held": held, "held_at": held_at.0, "cases": cases}),
+    );
+}
+
+/// The world's manifest with these receipt keys: version, key, and who endorses it.
+fn with_receipt_keys(
+    world: &World,
+    version: u64,
+    list: &[(u64, &SigningKey, Option<&SigningKey>)],
+) -> Vec<u8> {
+    let vendor = world.vendor_id();
+    let mut keys = Vec::new();
+    for (since, key, by) in list {
+        let since = since.to_be_bytes();
+        let message = [vendor.as_bytes(), since.as_slice(), key.public().as_bytes()].concat();
+        keys.extend([since.as_slice(), key.public().as_bytes()].concat());
+        let endorsement = by.map(|by| by.sign(Label::ReceiptKey, &message));
+        let endorsement = endorsement.as_ref().map_or(&[][..], |signature| signature.as_bytes());
+        keys.push(endorsement.len() as u8);
+        keys.extend(endorsement);
+    }
+    let manifest = world.manifest.bytes();
+    let at = 2 + 32 + 8 + 1 + world.body.issuer_name.len();
+    let after = at + 2 + 41;
+    let mut made = manifest[..at].to_vec();
+    made[2 + 32..][..8].copy_from_slice(&version.to_be_bytes());
+    made.extend((keys.len() as u16).to_be_bytes());
+    made.extend([&keys, &manifest[after..]].concat());
+    resigned(world, made)
+}
+
+#[test]
+fn receipt_keys() {
+    let world = World::new();
+    let [second, third] = [40, 41].map(|byte| SigningKey::from_seed(&[byte; 32]));
+    let first = &world.receipt;
+    let with = |version, list: &[_]| with_receipt_keys(&world, version, list);
+    let (one, two) = ((1, first, None), (2, &second, Some(first)));
+    let three = (3, &third, Some(&second));
+    let opened: Vec<_> = [
+        ("two receipt keys", with(2, &[one, two])),
+        ("three, one version each", with(3, &[one, two, three])),
+        ("no endorsement", with(2, &[one, (2, &second, None)])),
+        ("endorsed by itself", with(2, &[one, (2, &second, Some(&second))])),
+        ("endorsed by another key", with(2, &[one, (2, &second, Some(&third))])),
+        ("the first is endorsed too", with(2, &[(1, first, Some(first)), two])),
+        ("the third by the first", with(3, &[one, two, (3, &third, Some(first))])),
+        ("two at one version", with(2, &[one, two, (2, &third, Some(&second))])),
+        ("out of order", with(3, &[two, one])),
+        ("the same key again", with(3, &[one, two, (3, first, Some(&second))])),
+        ("of a version to come", with(1, &[one, two])),
+        ("no receipt key", with(2, &[])),
+    ]
+    .into_iter()
+    .map(|(comment, bytes)| {
+        let result = match Manifest::open(&bytes, &world.vendor_id()) {
+            Ok(manifest) => json!({"receipt_keys": manifest.receipt_keys().all().map(|one| hex(one.key.as_bytes())).collect::<Vec<_>>()}),
+            Err(error) => json!({"error": format!("{error:?}")}),
+        };
+        json!({"comment": comment, "manifest": hex(bytes), "result": result})
+    })
+    .collect();
+    let open = |bytes: Vec<u8>| Manifest::open(&bytes, &world.vendor_id()).unwrap();
+    let held = open(with(2, &[one, two]));
+    let follow: Vec<_> = [
+        ("another key after them", with(3, &[one, two, three])),
+        ("the same ones", with(3, &[one, two])),
+        ("the last one gone", with(3, &[one])),
+        ("the first one gone", with(3, &[(1, &second, None)])),
+        ("the other way round", with(3, &[(1, &second, None), (2, first, Some(&second))])),
+        ("another in the second's place", with(3, &[one, (2, &third, Some(first))])),
+        ("the second since a later version", with(3, &[one, (3, &second, Some(first))])),
+    ]
+    .into_iter()
+    .map(|(comment, bytes)| {
+        let result = match open(bytes.clone()).may_follow(&held, world.now()) {
+            Ok(()) => json!("ok"),
+            Err(error) => json!({"error": format!("{error:?}")}),
+        };
+        json!({"comment": comment, "manifest": hex(bytes), "result": result})
+    })
+    .collect();
+    // One that says to have been there since a version at which the reader knew better.
+    let later = open(with(5, &[one]));
+    let unsaid = open(with(6, &[one, two]));
+    assert_eq!(unsaid.may_follow(&later, world.now()), Err(SuccessionError::ReceiptKeys));
+    check(
+        "receipt-keys.json",
+        json!({
+            "vendor_id": hex(world.vendor_id().as_bytes()), "cases": opened,
+            "held": hex(held.bytes()), "held_at": world.now().0, "succession": follow,
+        }),
     );
 }
 

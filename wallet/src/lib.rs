@@ -62,8 +62,8 @@ pub use self::{
         Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, ForSale,
         FromBackup, HistoryEntry, HistoryKind, Later, LeaseReport, Looked, LowStock, Mailbox,
         ManifestReport, NewQueue, NewWallet, OpenOrder, ProductForSale, PutOptions, QueueReport,
-        Received, RelayReport, Renewed, Restocking, Restored, Resumed, Seen, Stored, Tended,
-        Wallet, send_to_queue,
+        ReceiptKeyChange, Received, RelayReport, Renewed, Restocking, Restored, Resumed, Seen,
+        Stored, Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

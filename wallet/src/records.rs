@@ -147,6 +147,15 @@ pub(crate) struct ManifestRecord {
     pub(crate) checkpoint: Option<Blob>,
 }
 
+/// A version of the manifest that was held once.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct HeldRecord {
+    pub(crate) version: u64,
+    pub(crate) manifest: Blob,
+    /// Since when it was held.
+    pub(crate) since: UnixSeconds,
+}
+
 /// A manifest with what shows that it is everybody's.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AgreedManifest {
@@ -630,6 +639,9 @@ pub(crate) struct NoticesRecord {
     /// When it was last said that the stock is low.
     #[serde(default)]
     pub(crate) stock: Option<UnixSeconds>,
+    /// The version of the manifest with the latest receipt key that was spoken of.
+    #[serde(default)]
+    pub(crate) receipt_key: Option<u64>,
 }
 
 /// A stored file within this wallet; known to nobody else. 16 hexadecimal digits.
@@ -674,6 +686,7 @@ record! {
     RestoreRecord, Restore, |_one| Vec::new();
     CopyRecord, Copy, |_one| Vec::new();
     NoticesRecord, Notices, |_one| Vec::new();
+    HeldRecord, Held, |held| held.version.to_be_bytes().to_vec();
     OfferedRecord, Offered, |offered| offered.digest.as_bytes().to_vec();
     EvidenceRecord, Evidence, |evidence| evidence.title().into_bytes();
     TendingRecord, Tending, |_one| Vec::new();

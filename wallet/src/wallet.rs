@@ -24,6 +24,7 @@ mod resume;
 mod settle;
 mod stock;
 mod tend;
+mod versions;
 mod voided;
 
 use std::{
@@ -57,6 +58,7 @@ pub use self::{
     resume::Resumed,
     stock::{LowStock, Restocking},
     tend::Tended,
+    versions::ReceiptKeyChange,
     voided::Looked,
 };
 use crate::{

@@ -84,6 +84,16 @@ impl Session {
         if let Some(notice) = wallet.expiry_notice().await? {
             warn_of_expiry(&notice, self.environment.clock.now());
         }
+        if let Some(change) = wallet.receipt_key_notice().await? {
+            let (version, key) = (change.version, change.key);
+            note(&format!(
+                "warning: since version {version} of its manifest the vendor signs receipts with another key, {key}, which the key \
+                 before endorses"
+            ));
+            note(
+                "  ask the vendor whether that was its doing; what it signed before stays its word",
+            );
+        }
         if let Some(stock) = wallet.stock_notice().await? {
             warn_of_stock(&stock, wallet.restocking().await?.is_some());
         }

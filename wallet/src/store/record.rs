@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Evidence = 11,
     Tending = 20,
     Offered = 24,
+    Held = 25,
     Copy = 12,
     Notices = 13,
     Caught = 16,
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::NameKey,
         Self::Identity,
         Self::Settings,
@@ -48,6 +49,7 @@ impl Kind {
         Self::Caught,
         Self::Restock,
         Self::Offered,
+        Self::Held,
     ];
 
     /// The kind with this number; `None` for one of a newer release.
@@ -80,6 +82,7 @@ impl Kind {
             Self::Caught => "caught relay",
             Self::Restock => "restock",
             Self::Offered => "offered manifest",
+            Self::Held => "earlier manifest",
         }
     }
 }

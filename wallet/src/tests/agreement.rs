@@ -1,13 +1,16 @@
 //! Under which manifest a wallet buys, and how it comes to it: a vendor that shows this wallet another one than everybody else.
 
 use scrip_protocol::{
+    id::VendorId,
+    keys::SigningKey,
     manifest::{ProvenManifest, SuccessionError},
     time::SECONDS_PER_DAY,
     tlog::policy::WitnessPolicy,
 };
+use scrip_runtime::clock::Clock;
 
 use crate::{
-    Doubtful, NewQueue, Wallet, WalletError,
+    Doubtful, NewQueue, ReceiptKeyChange, Wallet, WalletError,
     testing::{FakeVendor, World, witness},
 };
 
@@ -169,6 +172,53 @@ async fn a_manifest_that_takes_days_back_is_refused() {
     );
     assert_eq!(wallet.evidence().await.unwrap()[0].manifests.len(), 2);
     assert_eq!(wallet.manifest_report().await.unwrap().version, Some(1), "the first stays");
+}
+
+/// An endorsed change of the receipt key is taken, and said: once without being asked, and by the doctor for as long as it is known.
+#[tokio::test]
+async fn a_change_of_the_receipt_key_is_said_and_every_version_stays() {
+    let world = World::new(0).await;
+    let wallet = world.create("wallet").await;
+    let findings = async |wallet: &Wallet| {
+        let found = wallet.diagnose().await.unwrap().findings;
+        found.into_iter().filter(|one| one.name == "manifest.receipt_key").collect::<Vec<_>>()
+    };
+    assert_eq!(wallet.receipt_key_notice().await.unwrap(), None);
+    world.clock.advance(DAY);
+    world.vendor.set_version(3, "vendor.test");
+    world.vendor.amend(|body| {
+        let vendor = VendorId::of(&body.root_key);
+        let (first, second) = (SigningKey::from_seed(&[2; 32]), SigningKey::from_seed(&[3; 32]));
+        body.receipt_keys.change(&vendor, 2, second.public(), &first);
+    });
+    wallet.look_now().await.unwrap();
+    wallet.close().await.unwrap();
+    let wallet = world.open("wallet").await;
+    let change = ReceiptKeyChange {
+        version: 2,
+        key: SigningKey::from_seed(&[3; 32]).public(),
+        since: world.clock.now(),
+    };
+    assert_eq!(wallet.receipt_key_notice().await.unwrap(), Some(change.clone()));
+    assert_eq!(wallet.receipt_key_notice().await.unwrap(), None, "once");
+    let found = findings(&wallet).await;
+    assert!(found.len() == 1 && found[0].what.contains(&change.key.to_string()), "{found:?}");
+    // Another manifest of a version that is long past is shown with the one that was held.
+    world.vendor.set_version(1, "another.name");
+    world.vendor.amend(|_| ());
+    let error = wallet.look_now().await.unwrap_err();
+    assert!(matches!(error, WalletError::ManifestSplit { version: 1, .. }), "{error}");
+    assert_eq!(wallet.evidence().await.unwrap()[0].manifests.len(), 2);
+    // Who met the vendor later has seen no change.
+    world.vendor.set_version(3, "vendor.test");
+    world.vendor.amend(|body| {
+        let vendor = VendorId::of(&body.root_key);
+        let (first, second) = (SigningKey::from_seed(&[2; 32]), SigningKey::from_seed(&[3; 32]));
+        body.receipt_keys.change(&vendor, 2, second.public(), &first);
+    });
+    let late = world.create("late").await;
+    assert_eq!(late.receipt_key_notice().await.unwrap(), None);
+    assert!(findings(&late).await.is_empty());
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub struct Diagnosis {
 }
 
 /// Records that can be had again, so that nothing is lost with a damaged one.
-const REPLACEABLE: [Kind; 3] = [Kind::Manifest, Kind::Relay, Kind::Notices];
+const REPLACEABLE: [Kind; 4] = [Kind::Manifest, Kind::Held, Kind::Relay, Kind::Notices];
 
 const RUN_RESUME: &str = "`scrip doctor --repair` or `scrip resume` goes on with it";
 

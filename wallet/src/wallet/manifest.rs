@@ -165,6 +165,7 @@ impl Wallet {
                 changes = changes.delete::<OfferedRecord>(other.digest.as_bytes());
             }
         }
+        changes = self.keep_version(changes, manifest).await?;
         self.store.commit(changes.put(&record)).await?;
         self.at("wallet.manifest.stored");
         Ok(())
@@ -232,11 +233,8 @@ impl Wallet {
         source: Source<'_>,
     ) -> Result<(), WalletError> {
         let (version, other) = (proven.manifest().version(), proven.manifest().digest());
-        let known = held.and_then(|held| {
-            let digest = *held.digests.get(&version)?;
-            let bytes = (version == held.newest()).then(|| held.manifest.clone());
-            Some((digest, bytes))
-        });
+        let kept = self.held_version(version).await?;
+        let known = held.and_then(|held| Some((*held.digests.get(&version)?, kept)));
         let waiting = offered.iter().filter(|one| one.version == version);
         let waiting = waiting.map(|one| (one.digest, Some(one.manifest.manifest.clone())));
         let Some((one, bytes)) = known.into_iter().chain(waiting).find(|(one, _)| *one != other)

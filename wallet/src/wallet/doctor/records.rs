@@ -187,6 +187,15 @@ impl Wallet {
             let todo = "Relays are asked at random times; `scrip manifest --now` asks now.";
             findings.push(Finding::note("manifest.unconfirmed", what, todo));
         }
+        if let Some(change) = self.receipt_key_change().await? {
+            let what = format!(
+                "Since {}, from version {} of its manifest on, the vendor signs receipts with the key {}. The key before endorses it.",
+                change.since, change.version, change.key
+            );
+            let todo =
+                "Ask the vendor whether that was its doing. What it signed before stays its word.";
+            findings.push(Finding::note("manifest.receipt_key", what, todo));
+        }
         let kept = self.store.all::<EvidenceRecord>().await?;
         if let Some(latest) = kept.iter().max_by_key(|one| one.at) {
             let what = format!(
