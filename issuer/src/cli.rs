@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod database;
 mod error;
 mod init;
 mod keys;
@@ -19,18 +20,24 @@ use scrip_protocol::keys::PublicKey;
 use scrip_runtime::{clock::SharedClock, config, program, random::RngFactory, steps::Steps};
 
 use self::{
-    arguments::{AdminCommand, Arguments, Command, ListedArguments, OperatorCommand},
+    arguments::{
+        AdminCommand, Arguments, Command, DatabaseCommand, ListedArguments, OperatorCommand,
+    },
     error::CliError,
     print::Printer,
 };
 use crate::{
     alerts,
     config::{Config, ENV_PREFIX, FILE_NAME},
+    ledger::{LedgerError, Storage, belief, beside},
     operators,
     sources::Sources,
     status,
-    store::{Act, NewOperator, Store},
+    store::{Act, Doubt, NewOperator, Store},
 };
+
+/// Under which name commands mark what they write.
+const COMMANDS: [u8; 16] = [1; 16];
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
 /// worked, 1 where it failed, 2 where the arguments or the configuration are wrong. `env` is the environment.
@@ -125,6 +132,9 @@ impl Session {
             Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
             Command::Auditor(command) => ledger::auditors(&self, command).await,
             Command::Ledger(command) => ledger::ledger(&self, command).await,
+            Command::Database(DatabaseCommand::Accept { with_losses }) => {
+                database::accept(&self, with_losses).await
+            }
             Command::Log { last } => admin::log(&self, last).await,
         }
     }
@@ -198,6 +208,21 @@ impl Session {
     async fn open_store(&self) -> Result<(Config, Store), CliError> {
         let config = self.config()?;
         let store = Store::open(&config.database, config.database_connections, false).await?;
+        // What a command writes to a database that is not to be believed would be lost.
+        let store = store.remembering(COMMANDS);
+        let storage = Storage::open(&config.ledger, beside(&config.database).as_deref());
+        let doubt = match storage {
+            Ok(storage) => belief::doubt_of(&store, &storage).await,
+            Err(_) => Ok(Some(Doubt::Unread)),
+        };
+        let doubt = match doubt {
+            Ok(doubt) => doubt,
+            Err(LedgerError::Store(error)) => return Err(error.into()),
+            Err(_) => Some(Doubt::Unread),
+        };
+        if let Some(memory) = store.memory() {
+            memory.set_doubt(doubt);
+        }
         Ok((config, store))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     admin::access::AdminTokenError,
     contracts::ContractError,
     error::{InitError, RotateError, StartError},
-    ledger::{ProveSolvencyError, VerifyError, auditors::AuditorError},
+    ledger::{LedgerError, ProveSolvencyError, VerifyError, auditors::AuditorError},
     operators::AddOperatorError,
     statements::StatementError,
     store::StoreError,
@@ -78,6 +78,8 @@ pub(super) enum CliError {
     AdminToken(#[from] AdminTokenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
@@ -156,6 +158,7 @@ impl CliError {
             | Self::Statement(_)
             | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)
+            | Self::Ledger(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,
         }

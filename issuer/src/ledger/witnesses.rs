@@ -205,8 +205,9 @@ impl Issuer {
         let storage = &self.inner.ledger.storage;
         // From the database: a file that was written late can be older than what operators were told.
         let stored = self.inner.store.ledger_state().await?.stored;
-        let Some((_, bytes)) = self.inner.store.ledger_note(stored).await? else { return Ok(None) };
-        let Some((newest, checkpoint)) = parse(&bytes) else { return Ok(None) };
+        let held = self.inner.store.ledger_note(stored).await?;
+        let held = held.as_ref().and_then(|(_, bytes)| parse(bytes));
+        let Some((newest, checkpoint)) = self.not_older(held).await? else { return Ok(None) };
         if self.inner.ledger.witnesses.all.is_empty() {
             return Ok(Some(newest.encode().into_bytes()));
         }
@@ -233,6 +234,26 @@ impl Issuer {
         };
         let cosigned = timeout(PATIENCE, cosigned).await.unwrap_or(Ok(None))?;
         Ok(Some(cosigned.unwrap_or(newest).encode().into_bytes()))
+    }
+}
+
+impl Issuer {
+    /// The published checkpoint, or what the database `held` where that is newer. A database that went back may have less, or another
+    /// tree of the same size, and nobody is shown that.
+    async fn not_older(
+        &self,
+        held: Option<(Note, Checkpoint)>,
+    ) -> Result<Option<(Note, Checkpoint)>, LedgerError> {
+        let published = match read(&self.inner.ledger.storage, CHECKPOINT).await {
+            Ok(published) => published,
+            Err(error) if self.doubt().is_some() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the published checkpoint cannot be read");
+                None
+            }
+        };
+        let size = |one: &Option<(Note, Checkpoint)>| one.as_ref().map(|(_, head)| head.size);
+        Ok(if size(&held) > size(&published) && self.doubt().is_none() { held } else { published })
     }
 }
 

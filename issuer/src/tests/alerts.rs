@@ -84,9 +84,17 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
     let find = |status: &_, sales: &[Sale], outcomes: &[OutcomeDay]| {
         let (operators, failures): (_, &[SourceFailure]) = (&operators[..], &[]);
         let schedule = &schedule;
-        let receipt_key = None;
-        let books =
-            alerts::Books { status, schedule, failures, sales, operators, outcomes, receipt_key };
+        let (receipt_key, doubt) = (None, None);
+        let books = alerts::Books {
+            status,
+            schedule,
+            failures,
+            sales,
+            operators,
+            outcomes,
+            receipt_key,
+            doubt,
+        };
         alerts::of(books, now)
     };
     let fine = [sale(50, 2, false), sale(10, 1, false), sale(1, 40, true)];
