@@ -13,13 +13,16 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use scrip_protocol::tlog::{
-    checkpoint::Checkpoint,
-    note::{KeyName, Note, NoteSignature, VerifierKey},
-    policy::{BadPolicy, WitnessPolicy},
-    tile::{TilePath, Tiles},
-    tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
-    witness::AddCheckpoint,
+use scrip_protocol::{
+    encoding::parse_decimal,
+    tlog::{
+        checkpoint::Checkpoint,
+        note::{KeyName, Note, NoteSignature, VerifierKey},
+        policy::{BadPolicy, WitnessPolicy},
+        tile::{TilePath, Tiles},
+        tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
+        witness::AddCheckpoint,
+    },
 };
 use scrip_runtime::client::{
     ClientError, ClientOptions, HttpClient, Request, Response, TransportError, check_url,
@@ -355,7 +358,7 @@ impl Asked {
 
 /// The size in a `409`.
 fn size_of(answer: &Response) -> Option<u64> {
-    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n')?.parse().ok()
+    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n').and_then(parse_decimal)
 }
 
 /// That the tree of `size` leaves begins with the first `old_size`, from the stored tiles.
