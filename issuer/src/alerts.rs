@@ -4,18 +4,15 @@ use scrip_protocol::{
     manifest::KeyUse,
     time::{Day, SECONDS_PER_DAY, UnixSeconds},
 };
+use scrip_runtime::plausible::{ClockInDoubt, Reading};
 use serde::Serialize;
 
 use crate::{
     config::Config,
     error::StartError,
-    ledger::{LedgerError, Storage, belief::doubt_of, beside},
     schedule::{self, EpochState, Schedule},
     status::{self, Status},
-    store::{
-        Action, Doubt, OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store,
-        StoreError,
-    },
+    store::{Action, OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store},
 };
 
 /// How many days back rates are taken from, today included.
@@ -63,8 +60,8 @@ pub async fn read(
     store: &Store,
     config: &Config,
     now: UnixSeconds,
+    clock: Option<ClockInDoubt>,
 ) -> Result<Vec<Alert>, StartError> {
-    let doubt = doubt(store, config).await?;
     let since = Day(now.day().0.saturating_sub(RECENT_DAYS - 1));
     let books = Books {
         status: &status::read(store, config, now).await?,
@@ -74,7 +71,7 @@ pub async fn read(
         operators: &store.operators().await?,
         outcomes: &store.outcomes_from(since).await?,
         receipt_key: store.last_done(Action::KeysReceipt).await?,
-        doubt: doubt.as_ref(),
+        clock,
     };
     Ok(of(books, now))
 }
@@ -96,37 +93,14 @@ pub struct Books<'a> {
     pub outcomes: &'a [OutcomeDay],
     /// When the receipt key was last changed, and by which version of the manifest.
     pub receipt_key: Option<(UnixSeconds, String)>,
-    /// Why all this is not to be believed.
-    pub doubt: Option<&'a Doubt>,
-}
-
-/// What the ledger's storage has against this database. Where it cannot be read, other alerts say so.
-async fn doubt(store: &Store, config: &Config) -> Result<Option<Doubt>, StoreError> {
-    if let Some(doubt) = store.doubt() {
-        return Ok(Some(doubt));
-    }
-    let Ok(storage) = Storage::open(&config.ledger, beside(&config.database).as_deref()) else {
-        return Ok(None);
-    };
-    match doubt_of(store, &storage).await {
-        Ok(doubt) => Ok(doubt),
-        Err(LedgerError::Store(error)) => Err(error),
-        Err(_) => Ok(None),
-    }
+    /// What keeps the clock from being believed.
+    pub clock: Option<ClockInDoubt>,
 }
 
 /// Everything that needs somebody, the worst first.
 pub fn of(books: Books<'_>, now: UnixSeconds) -> Vec<Alert> {
-    if let Some(doubt) = books.doubt {
-        // What else would be found in books that are not to be believed would mislead.
-        return vec![Alert::bad(
-            format!(
-                "The database is not to be believed: {doubt}. Everything but reading is refused."
-            ),
-            doubt.remedy(),
-        )];
-    }
     let mut alerts = Vec::new();
+    clock(books.clock, &mut alerts);
     over_redeemed(books.status, &mut alerts);
     keys(books.schedule, now, &mut alerts);
     receipt_key(books.receipt_key.as_ref(), now, &mut alerts);
@@ -146,6 +120,24 @@ impl Alert {
     fn warning(what: String, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, what, remedy: remedy.into() }
     }
+}
+
+/// Whoever sets the clock could have keys deleted and epochs written off.
+fn clock(doubt: Option<ClockInDoubt>, alerts: &mut Vec<Alert>) {
+    let Some(ClockInDoubt(Reading { wall, believed, other })) = doubt else { return };
+    let other = other.map(|shown| format!(", and the database server's shows {shown}"));
+    let other = other.unwrap_or_default();
+    alerts.push(Alert::bad(
+        format!(
+            "The clock of this machine shows {wall}, and the last time that an issuer believed is {believed}{other}. Nothing is              deleted, written off or dated for good meanwhile: no statement, no list of voided certificates, no keys of a new \
+             epoch; and what may have expired is not decided."
+        ),
+        format!(
+            "Where the clock is wrong, set it: nothing is lost. Where it is right, and the issuer was off or its clock wrong \
+             before, say so: `scrip-issuer clock confirm {}`. Otherwise it is believed after as long as the difference is.",
+            wall.day()
+        ),
+    ));
 }
 
 /// More came back than was ever given out: somebody else has the key.

@@ -2,7 +2,6 @@
 
 mod admin;
 mod arguments;
-mod database;
 mod error;
 mod init;
 mod keys;
@@ -16,28 +15,24 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
 #[expect(clippy::disallowed_types, reason = "this is the entry point of the program")]
 use rand_core::OsRng;
-use scrip_protocol::keys::PublicKey;
-use scrip_runtime::{clock::SharedClock, config, program, random::RngFactory, steps::Steps};
+use scrip_protocol::{keys::PublicKey, time::UnixSeconds};
+use scrip_runtime::{
+    clock::SharedClock, config, plausible::Reading, program, random::RngFactory, steps::Steps,
+};
 
 use self::{
-    arguments::{
-        AdminCommand, Arguments, Command, DatabaseCommand, ListedArguments, OperatorCommand,
-    },
+    arguments::{AdminCommand, Arguments, ClockCommand, Command, ListedArguments, OperatorCommand},
     error::CliError,
     print::Printer,
 };
 use crate::{
-    alerts,
+    alerts, belief,
     config::{Config, ENV_PREFIX, FILE_NAME},
-    ledger::{LedgerError, Storage, belief, beside},
     operators,
     sources::Sources,
     status,
-    store::{Act, Doubt, NewOperator, Store},
+    store::{Act, NewOperator, Store},
 };
-
-/// Under which name commands mark what they write.
-const COMMANDS: [u8; 16] = [1; 16];
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
 /// worked, 1 where it failed, 2 where the arguments or the configuration are wrong. `env` is the environment.
@@ -128,13 +123,11 @@ impl Session {
             Command::Statement(command) => statements::run(&self, command).await,
             Command::Keys(command) => keys::run(&self, command).await,
             Command::Status => self.status().await,
+            Command::Clock(command) => self.clock(&command).await,
             Command::Address => self.address().await,
             Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
             Command::Auditor(command) => ledger::auditors(&self, command).await,
             Command::Ledger(command) => ledger::ledger(&self, command).await,
-            Command::Database(DatabaseCommand::Accept { with_losses }) => {
-                database::accept(&self, with_losses).await
-            }
             Command::Log { last } => admin::log(&self, last).await,
         }
     }
@@ -175,9 +168,36 @@ impl Session {
         let (config, store) = self.open_store().await?;
         let now = self.clock.now();
         let status = status::read(&store, &config, now).await;
-        let alerts = alerts::read(&store, &config, now).await;
+        let doubt = belief::doubt(&store, &self.clock).await;
+        let alerts = match doubt {
+            Ok(doubt) => alerts::read(&store, &config, now, doubt).await,
+            Err(error) => Err(error.into()),
+        };
         store.close().await;
         self.printer.status(&status?, &alerts?)
+    }
+
+    async fn clock(&self, command: &ClockCommand) -> Result<(), CliError> {
+        let (_, store) = self.open_store().await?;
+        let done = self.show_or_confirm(&store, command).await;
+        store.close().await;
+        self.printer.clock(&done?)
+    }
+
+    async fn show_or_confirm(
+        &self,
+        store: &Store,
+        command: &ClockCommand,
+    ) -> Result<Reading, CliError> {
+        if let ClockCommand::Confirm { day } = command {
+            belief::confirm(store, day, &*self.clock).await?;
+        }
+        Ok(belief::of(store, &self.clock).await?.read())
+    }
+
+    /// The time, for what is signed and dated for good.
+    async fn certain(&self, store: &Store) -> Result<UnixSeconds, CliError> {
+        Ok(belief::of(store, &self.clock).await?.certain()?)
     }
 
     async fn address(&self) -> Result<(), CliError> {
@@ -208,21 +228,6 @@ impl Session {
     async fn open_store(&self) -> Result<(Config, Store), CliError> {
         let config = self.config()?;
         let store = Store::open(&config.database, config.database_connections, false).await?;
-        // What a command writes to a database that is not to be believed would be lost.
-        let store = store.remembering(COMMANDS);
-        let storage = Storage::open(&config.ledger, beside(&config.database).as_deref());
-        let doubt = match storage {
-            Ok(storage) => belief::doubt_of(&store, &storage).await,
-            Err(_) => Ok(Some(Doubt::Unread)),
-        };
-        let doubt = match doubt {
-            Ok(doubt) => doubt,
-            Err(LedgerError::Store(error)) => return Err(error.into()),
-            Err(_) => Some(Doubt::Unread),
-        };
-        if let Some(memory) = store.memory() {
-            memory.set_doubt(doubt);
-        }
         Ok((config, store))
     }
 }

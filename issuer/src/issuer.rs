@@ -1,9 +1,6 @@
 //! The running issuer: everything that its use cases need.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
@@ -15,32 +12,30 @@ use scrip_protocol::{
 use scrip_runtime::{
     clock::{Clock, SharedClock},
     passphrase::Passphrase,
+    plausible::PlausibleClock,
     random::RngFactory,
     serve::{Bound, ServeError, bind},
     steps::Steps,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 
 use crate::{
     admin::Attempts,
-    background,
+    background, belief,
     config::Config,
     epochs::check_length,
     error::{InitError, StartError},
     http,
     init::{self, InitOptions},
     keys::Vault,
-    ledger::{self, Ledger, LedgerError, Storage, Witnesses},
+    ledger::{self, Ledger, Storage, Witnesses},
     listing::Waiting,
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
     signer::{Signer, raw},
     sources::{Failing, Sources},
-    store::{Backend, Doubt, Store, StoreError},
+    store::{Store, StoreError},
 };
-
-/// How long the last work of a server may take that stops.
-const ENDING: Duration = Duration::from_secs(5);
 
 /// A vendor's server, in this process. Clones are the same issuer.
 #[derive(Clone)]
@@ -60,11 +55,11 @@ pub(crate) struct Inner {
     /// Failed attempts to log in to the admin page.
     pub(crate) attempts: Attempts,
     pub(crate) clock: SharedClock,
+    /// For what cannot be undone.
+    pub(crate) believed: PlausibleClock,
     pub(crate) sources: Sources,
     pub(crate) failing: Failing,
     pub(crate) rechecked: Rechecked,
-    /// Whether what is configured was published.
-    pub(crate) listed: AtomicBool,
     /// Products that no key of this epoch signs.
     pub(crate) waiting: Waiting,
     pub(crate) ledger: Ledger,
@@ -113,14 +108,13 @@ impl Issuer {
         more: impl FnOnce(&mut Sources, VendorId) + Send,
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.database, config.database_connections, false).await?;
-        let writer = writer(store.backend(), &rng);
-        let store = store.remembering(writer);
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
-        let ring = Ring::read(&store, &vault, None, clock.now()).await?;
+        let believed = belief::of(&store, &clock).await?;
+        let ring = Ring::read(&store, &vault, None, believed.read()).await?;
         check_length(&config.epoch)?;
         let witnesses = Witnesses::new(&config.ledger.witnesses)?;
         let storage = Storage::open(&config.ledger, ledger::beside(&config.database).as_deref())?;
-        begin_ledger(&store, &ring.manifest, clock.now(), &rng).await?;
+        begin_ledger(&store, &ring.manifest, believed.earlier(), &rng).await?;
         let threads = config.signer.thread_count();
         let signer = Signer::start(threads, config.signer.queue).map_err(StartError::Threads)?;
         let vendor_id = ring.manifest.vendor_id();
@@ -138,39 +132,19 @@ impl Issuer {
             checks: Semaphore::new(threads.get()),
             attempts: Attempts::default(),
             clock,
+            believed,
             sources,
             failing: Failing::default(),
             rechecked: Rechecked::default(),
-            listed: AtomicBool::new(false),
             waiting: Waiting::default(),
             ledger: Ledger::new(storage, witnesses, &rng),
             steps,
             rng,
         };
         let issuer = Self { inner: Arc::new(inner) };
-        issuer.begin().await?;
+        issuer.tend_clock().await?;
+        issuer.list_configured().await.map_err(StartError::from)?;
         Ok(issuer)
-    }
-
-    /// Compares the database with the ledger, and publishes what is configured. With a database that is not to be believed an issuer
-    /// runs, and refuses everything but reads until there is another.
-    async fn begin(&self) -> Result<(), StartError> {
-        if let Some(memory) = self.inner.store.memory() {
-            memory.set_doubt(Some(Doubt::Unread));
-        }
-        match self.compare_all().await {
-            Ok(()) => {}
-            Err(LedgerError::Store(error)) if !matches!(error, StoreError::Doubted(_)) => {
-                return Err(error.into());
-            }
-            Err(error) => {
-                tracing::error!(%error, "the issuer runs, and refuses everything but reads")
-            }
-        }
-        match self.doubt() {
-            None => Ok(self.list_configured().await?),
-            Some(_) => Ok(()),
-        }
     }
 
     /// The vendor's id.
@@ -234,21 +208,12 @@ impl Issuer {
         let tasks = background::start(self);
         let served = tasks.serve(bound, self.router(), self.inner.config.limits(), shutdown).await;
         self.stop_integrating().await;
-        // A database that does not answer keeps them, which costs some rows.
-        if let Ok(Err(error)) = timeout(ENDING, self.end_marks()).await {
-            tracing::debug!(%error, "the marks of this process stay in the database");
+        // So that a restart is no downtime. What is not remembered is made up for.
+        if let Err(error) = self.tend_clock().await {
+            tracing::warn!(%error, "the time is not remembered");
         }
         served
     }
-}
-
-/// Under which name this process marks what it writes.
-fn writer(backend: Backend, rng: &RngFactory) -> [u8; 16] {
-    let mut writer = [0; 16];
-    if backend == Backend::Postgres {
-        rng().fill_bytes(&mut writer);
-    }
-    writer
 }
 
 /// Begins the ledger where the database has none. What ended before it does not come into it.

@@ -1,7 +1,8 @@
 //! Dropping what is past: private keys when they sign no more, records when nobody can redeem any more.
 //!
 //! What is left of an epoch is its sums. Everything here can be cut short anywhere and done again, and by several
-//! processes at once.
+//! processes at once. It goes by the believed time, and by that three days late ([`scrip_runtime::plausible`]): one wrong clock
+//! drops nothing, and what it would have dropped is there when it is right again.
 
 use scrip_protocol::{
     manifest::{DenominationKey, Epoch, Windows},
@@ -14,8 +15,6 @@ use crate::{
 
 /// Rows of one transaction: few enough that redemptions hardly wait.
 const BATCH: u16 = 512;
-/// How long after its last signature a private key is deleted: the clocks of processes differ by less.
-const KEY_MARGIN: u64 = 86_400;
 
 /// How much was dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +36,9 @@ impl Issuer {
     /// [`StoreError`]; what was dropped before stays dropped.
     pub async fn drop_past(&self) -> Result<Dropped, StoreError> {
         let (store, steps) = (&self.inner.store, &self.inner.steps);
-        let (now, manifest) = (self.inner.clock.now(), self.manifest());
+        // What is dropped is past by what is remembered: a start after a crash does not look for it.
+        self.tend_clock().await?;
+        let (now, manifest) = (self.inner.believed.read().deletable(), self.manifest());
         let keep_for = self.inner.config.epoch.keep_for.0;
         let is_past = |windows: &Windows| windows.redeem_until.plus(keep_for) <= now;
 
@@ -90,6 +91,5 @@ impl Issuer {
 
 fn signs_no_more(key: &DenominationKey, now: UnixSeconds) -> bool {
     let windows = key.windows();
-    let before = now.minus(KEY_MARGIN);
-    !windows.signs_at(before.max(windows.issue_from))
+    !windows.signs_at(now.max(windows.issue_from))
 }

@@ -13,7 +13,7 @@ use scrip_protocol::{
     spend::SpendKind,
     time::{Day, UnixSeconds},
 };
-use scrip_runtime::random::RngFactory;
+use scrip_runtime::{plausible::Reading, random::RngFactory};
 
 use crate::{
     issuer::Issuer,
@@ -38,6 +38,9 @@ pub enum RedemptionError {
     /// The check was interrupted by the shutdown.
     #[error("the server is shutting down")]
     Interrupted,
+    /// Whether a certificate is past depends on which clock is right. Nothing final is signed then: it is decided later.
+    #[error("the clock is in doubt, and with it whether a certificate can still be redeemed")]
+    ClockInDoubt,
     /// It was decided, and is not in the ledger yet. The same batch gets the answer later.
     #[error(transparent)]
     NotPlaced(#[from] NotPlaced),
@@ -59,8 +62,9 @@ impl Issuer {
         let operator = operator.ok_or(RedemptionError::OperatorUnknown)?;
         let digest = signed.digest();
         let batch = signed.verify(&operator.key).map_err(|_| RedemptionError::SignatureInvalid)?;
-        // One moment for all: the day that is signed is that of the windows' check.
-        let now = self.inner.clock.now();
+        // One moment for all. What is signed and recorded for good is dated by the believed time.
+        let reading = self.inner.believed.read();
+        let (now, today) = (reading.wall, reading.believed.day());
         // Also for a day that is not in the key's windows: a newer manifest may let them begin earlier.
         let knows = |ring: &Ring| {
             let known = |item: &RedemptionItem| {
@@ -70,12 +74,15 @@ impl Issuer {
             batch.items.iter().all(known)
         };
         let ring = self.ring_that(knows).await;
+        if batch.items.iter().any(|item| is_undecided(&ring.manifest, item, &reading)) {
+            return Err(RedemptionError::ClockInDoubt);
+        }
         let items = self.check_batch_items(&ring, batch, now).await?;
         let record = BatchRecord {
             number: random_number(&self.inner.rng),
             digest,
             operator: operator.number,
-            day: now.day(),
+            day: today,
             manifest_version: ring.manifest.version(),
             items,
             in_line: self.inner.config.ledger.is_on(),
@@ -103,9 +110,8 @@ impl Issuer {
         // The version goes with the day: that an older one still stood today would be untrue.
         let (day, manifest_version) = match places.gone.is_empty() {
             true => (decided.day, decided.manifest_version),
-            false => (now.day(), decided.manifest_version.max(ring.manifest.version())),
+            false => (today, decided.manifest_version.max(ring.manifest.version())),
         };
-        self.vouch(&places.checkpoint).await.map_err(NotPlaced::Ledger)?;
         // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),
@@ -193,6 +199,15 @@ fn check_against_manifest(
         expired: !key.windows().redeems_at(now),
         invalid: (!day_is_possible(key, item.day)).then_some(InvalidReason::Day),
         item,
+    })
+}
+
+/// Whether a certificate is past by the clock and not by the believed time, or the reverse. `expired` is signed and final, and a
+/// credit after the end of an epoch would be a flaw of the ledger for ever.
+fn is_undecided(manifest: &Manifest, item: &RedemptionItem, now: &Reading) -> bool {
+    let key = manifest.key(&item.token.key_id);
+    key.is_some_and(|key| {
+        key.windows().redeems_at(now.wall) != key.windows().redeems_at(now.believed)
     })
 }
 

@@ -35,6 +35,9 @@ pub enum RenewalError {
     /// A certificate is outside of its renewal window.
     #[error("a certificate is outside of its renewal window")]
     Closed,
+    /// Whether it is depends on which clock is right.
+    #[error("the clock is in doubt, and with it whether a certificate can be renewed")]
+    ClockInDoubt,
     /// The new key does not issue now.
     #[error("the new key does not issue now")]
     KeyOutsideWindow,
@@ -79,7 +82,8 @@ impl Issuer {
     /// # Errors
     /// [`RenewalError`].
     pub async fn renew(&self, item: RenewalItem) -> Result<Vec<u8>, RenewalError> {
-        let now = self.inner.clock.now();
+        let reading = self.inner.believed.read();
+        let now = reading.wall;
         let knows = |ring: &Ring| {
             let old = ring.manifest.key(&item.token.key_id).is_some();
             old && ring.signs(&item.blinded.key_id, now)
@@ -91,6 +95,10 @@ impl Issuer {
         let recorded = match self.inner.store.recorded(&name).await? {
             Some(recorded) => recorded,
             None => {
+                let old = old_key(&ring.manifest, &item.token)?.windows();
+                if old.renews_at(now) != old.renews_at(reading.believed) {
+                    return Err(RenewalError::ClockInDoubt);
+                }
                 let checked = check_unrecorded(&ring, &item, now)?;
                 let recorded = self.sign_and_record(checked).await?;
                 // What was recorded a moment ago was dropped: its epoch ended meanwhile.
@@ -135,7 +143,7 @@ impl Issuer {
         let blind_signature = *signatures.first().ok_or(RenewalError::Overloaded)?;
         let renewal = NewRenewal {
             number: random_number(&self.inner.rng),
-            day: self.inner.clock.today(),
+            day: self.inner.believed.read().believed.day(),
             token: item.token.clone(),
             epoch: old.epoch(),
             new_epoch: new.epoch(),

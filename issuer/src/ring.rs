@@ -14,6 +14,8 @@ use scrip_protocol::{
     time::UnixSeconds,
 };
 
+use scrip_runtime::plausible::Reading;
+
 use crate::{
     error::StartError,
     issuer::Issuer,
@@ -36,7 +38,7 @@ impl Ring {
         store: &Store,
         vault: &Arc<Vault>,
         held: Option<Arc<Self>>,
-        now: UnixSeconds,
+        now: Reading,
     ) -> Result<Self, StartError> {
         let sealed = SealedRing::read(store).await?;
         let vault = vault.clone();
@@ -88,20 +90,23 @@ impl SealedRing {
     }
 
     /// Opens the keys and checks that they are the manifest's.
-    fn open(
-        self,
-        vault: &Vault,
-        held: Option<&Ring>,
-        now: UnixSeconds,
-    ) -> Result<Ring, StartError> {
+    fn open(self, vault: &Vault, held: Option<&Ring>, now: Reading) -> Result<Ring, StartError> {
         let manifest = Manifest::open(&self.manifest, &self.vendor_id)?;
         let receipt = Receipt::open(vault, &self.receipt, &manifest)?;
         let mut private = BTreeMap::new();
-        for key in manifest.keys().filter(|key| may_sign_from(key, now)) {
+        // A clock that is ahead is set right again some time: what will sign then is opened now.
+        for key in manifest.keys().filter(|key| may_sign_from(key, now.earlier())) {
             let id = key.id();
             let open = match held.and_then(|held| held.private(&id)) {
                 Some(open) => open.clone(),
-                None => Arc::new(self.open_denomination(vault, key)?),
+                None => match self.open_denomination(vault, key) {
+                    Ok(open) => Arc::new(open),
+                    // For a clock that is behind: this one was deleted when it was past by the believed time.
+                    Err(StartError::KeyMissing { .. }) if !may_sign_from(key, now.believed) => {
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             private.insert(id, open);
         }
@@ -188,7 +193,7 @@ impl Issuer {
         if latest <= held.manifest.version() {
             return Ok(false);
         }
-        let now = self.inner.clock.now();
+        let now = self.inner.believed.read();
         let ring = Ring::read(&self.inner.store, &self.inner.vault, Some(held), now).await?;
         tracing::info!(version = ring.manifest.version(), "using a new manifest");
         current.replace(ring);

@@ -173,7 +173,12 @@ impl Issuer {
     /// # Errors
     /// [`RotateError`]; nothing was changed then.
     pub async fn change_epochs(&self, change: Change) -> Result<bool, RotateError> {
-        let changed = self.rotation().change(change, self.inner.clock.now()).await?.is_some();
+        // What the schedule makes goes by the believed time: no clock that is ahead makes keys for another month.
+        let now = match change {
+            Change::Next => self.inner.believed.earlier(),
+            Change::Rotate | Change::Revoke { .. } => self.inner.clock.now(),
+        };
+        let changed = self.rotation().change(change, now).await?.is_some();
         self.reload().await?;
         Ok(changed)
     }
@@ -205,7 +210,7 @@ impl Issuer {
     /// [`RotateError`]; the keys that are held stay in use.
     pub async fn tend_keys(&self) -> Result<(), RotateError> {
         self.reload().await?;
-        let now = self.inner.clock.now();
+        let now = self.inner.believed.earlier();
         let manifest = self.manifest();
         let is_due = epochs::is_due(&manifest, &self.inner.config.epoch, now);
         if is_due && self.change_epochs(Change::Next).await? {

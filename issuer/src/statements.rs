@@ -22,7 +22,7 @@ use scrip_protocol::{
     solvency::{Blinding, commit},
     time::{Day, UnixSeconds},
 };
-use scrip_runtime::{clock::Clock, passphrase::Passphrase, steps::Steps};
+use scrip_runtime::{clock::Clock, passphrase::Passphrase, plausible::ClockInDoubt, steps::Steps};
 
 use crate::{
     contracts::{ContractError, operator},
@@ -66,6 +66,9 @@ pub enum StatementError {
         /// Its index.
         index: u64,
     },
+    /// It would have a wrong date for ever.
+    #[error(transparent)]
+    Clock(#[from] ClockInDoubt),
     /// It does not fit a leaf.
     #[error(transparent)]
     TooLarge(#[from] SigningError),
@@ -296,6 +299,7 @@ impl Issuer {
         &self,
         operator: &OperatorRow,
     ) -> Result<Option<SignedStatement>, StatementError> {
+        let now = self.inner.believed.certain()?;
         let ring = self.ring();
         let manifest: &Arc<Manifest> = &ring.manifest;
         let inner = &self.inner;
@@ -309,7 +313,7 @@ impl Issuer {
         };
         let mut seed = [0; 32];
         (inner.rng)().fill_bytes(&mut seed);
-        books.state(operator, Act::BY_ITSELF, inner.clock.now(), seed).await
+        books.state(operator, Act::BY_ITSELF, now, seed).await
     }
 
     /// Makes the statements of a month that is over, of every operator with a contract. What fails is logged, and tried again.
@@ -317,7 +321,9 @@ impl Issuer {
     /// # Errors
     /// [`StoreError`].
     pub async fn tend_statements(&self) -> Result<(), StoreError> {
-        let today = self.inner.clock.today();
+        // Said when it came into doubt, and not every hour for every operator.
+        let Ok(now) = self.inner.believed.certain() else { return Ok(()) };
+        let today = now.day();
         for operator in self.operators().await? {
             let Some(first) = self.inner.store.contracts(&operator).await?.into_iter().next()
             else {

@@ -3,6 +3,7 @@
 mod admin;
 mod alerts;
 mod apple;
+mod clock;
 mod issuance;
 mod ledger;
 mod listing;
@@ -19,4 +20,3 @@ mod surface;
 mod test_keys;
 mod tokens;
 pub(crate) mod two_issuers;
-mod went_back;

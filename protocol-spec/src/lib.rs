@@ -13,7 +13,6 @@ pub mod address;
 pub mod blind;
 pub mod check;
 pub mod credits;
-pub mod encoding;
 pub mod hash;
 pub mod id;
 pub mod issuance;

@@ -79,7 +79,7 @@ impl Core {
         body_digest: [u8; 32],
     ) -> Result<LeaseRow, AccessError> {
         let lease = self.authorize_ended_too(head, address, role, body_digest).await?;
-        if lease.is_live(self.now()) { Ok(lease) } else { Err(AccessError::Ended) }
+        if lease.is_live(self.believed.earlier()) { Ok(lease) } else { Err(AccessError::Ended) }
     }
 
     /// As [`Core::authorize`], also where the lease ended not long ago.
@@ -115,7 +115,7 @@ impl Core {
             true => reader.lease_of_peer(address).await?,
             false => reader.lease_of_owner(address).await?,
         };
-        let now = self.now();
+        let now = self.believed.earlier();
         Ok(found.filter(|lease| role.has_kind(&lease.kind) && !is_forgotten(lease, now)))
     }
 

@@ -1,14 +1,11 @@
 //! What runs beside the server: expiry, redemption, manifests.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use scrip_runtime::tasks::{Stopping, Tasks};
 use tokio::time::sleep;
 
-use crate::{collector::Rounds, core::Core, relay::Relay};
+use crate::{core::Core, relay::Relay};
 
 /// How soon a vendor that never answered is asked for its manifest again; each further attempt waits twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
@@ -30,17 +27,15 @@ pub(crate) fn start(relay: &Relay) -> Tasks {
 /// Collects at intervals, and takes away soon after what was ended early.
 async fn collect(core: Arc<Core>, every: Duration, stopped: Stopping) {
     let mut stop = std::pin::pin!(stopped.wait());
-    let mut rounds = Rounds::new(&core, Instant::now());
     let mut pause = std::pin::pin!(sleep(every));
     loop {
         let collected = tokio::select! {
             () = &mut stop => return,
             () = &mut pause => {
-                let collected = rounds.round(&core, Instant::now()).await;
+                let collected = core.collect().await;
                 pause.set(sleep(every));
                 collected
             }
-            // Not a round: those lie apart, so that a clock that is set right between them was believed in none.
             () = core.ended.notified() => core.take_away_content().await,
         };
         if let Err(error) = collected {

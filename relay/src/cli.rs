@@ -19,7 +19,7 @@ use scrip_runtime::{
 };
 
 use self::{
-    arguments::{Arguments, Command},
+    arguments::{Arguments, ClockCommand, Command},
     error::CliError,
     print::Printer,
 };
@@ -89,6 +89,12 @@ impl Session {
             Command::AcceptLoss => {
                 let lost = Relay::accept_loss(&self.config()?, self.clock.now()).await?;
                 self.printer.accepted_loss(&lost)
+            }
+            Command::Clock(command) => {
+                if let ClockCommand::Confirm { day } = &command {
+                    report::confirm_clock(&self.config()?, day, self.clock.now())?;
+                }
+                self.printer.clock(&report::clock(&self.config()?, self.clock.now())?)
             }
             Command::Key => self.printer.key(&report::operator_key(&self.config()?)?),
             Command::Address => self.printer.address(&report::address(&self.config()?)?),

@@ -1,9 +1,6 @@
 //! Expiry: what has ended is taken away, what a crash left behind too.
 
-use std::time::Instant;
-
 use scrip_protocol::time::{Day, UnixSeconds};
-use scrip_runtime::plausible::PlausibleClock;
 
 use crate::{
     chunk_files::{ChunkFileError, PER_DIRECTORY},
@@ -37,53 +34,19 @@ pub(crate) struct Found {
     pub(crate) lost: u64,
 }
 
-/// The collections at intervals. Those in which the clock cannot be believed are left out: one wrong reading of it must not
-/// end every lease.
-pub(crate) struct Rounds {
-    clock: PlausibleClock,
-    believed: bool,
-}
-
-impl Rounds {
-    /// Before the first round, which is not earlier than the first interval has passed; `monotonic` is the present.
-    pub(crate) fn new(core: &Core, monotonic: Instant) -> Self {
-        let mut clock = PlausibleClock::new();
-        clock.check(core.now(), monotonic); // nothing to compare with yet
-        Self { clock, believed: true }
-    }
-
-    /// Collects, unless the clock has jumped since the round before; `monotonic` is the present.
-    pub(crate) async fn round(
-        &mut self,
-        core: &Core,
-        monotonic: Instant,
-    ) -> Result<(), CollectError> {
-        let now = core.now();
-        let believed = self.clock.check(now, monotonic);
-        if self.believed && !believed {
-            tracing::warn!(
-                now = now.0,
-                "the clock jumped ahead; nothing is collected in this round; check the system's clock"
-            );
-        }
-        self.believed = believed;
-        if believed { core.collect_at(now).await } else { Ok(()) }
-    }
-}
-
 impl Core {
-    /// Ends what has expired, takes away what ended leases held, and forgets leases that ended long ago.
+    /// Ends what has expired, takes away what ended leases held, and forgets leases that ended long ago. It goes by the believed time,
+    /// and by that three days late: a lease that only a wrong clock says has ended lives again when it is right.
     pub(crate) async fn collect(&self) -> Result<(), CollectError> {
-        self.collect_at(self.now()).await
-    }
-
-    async fn collect_at(&self, now: UnixSeconds) -> Result<(), CollectError> {
+        let believed = self.believed.read();
+        let now = believed.deletable();
         while self.store.end_expired(now).await? > 0 {}
         self.take_away_content().await?;
         while self.store.drop_expired_messages(now).await? > 0 {}
         let long_ago = UnixSeconds(now.0.saturating_sub(REMEMBERED));
         while self.store.forget_leases(long_ago).await? > 0 {}
-        Ok(self.files.drop_aside(Day(now.day().0.saturating_sub(DAYS_ASIDE))).await?)
+        let today = believed.earlier().day();
+        Ok(self.files.drop_aside(Day(today.0.saturating_sub(DAYS_ASIDE))).await?)
     }
 
     /// Takes away what leases held that have ended already, whatever the time is.

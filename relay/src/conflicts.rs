@@ -102,7 +102,7 @@ impl Provisions for Core {
             certificate: *certificate,
             value,
             proof: *proof,
-            now: self.now(),
+            now: self.believed.earlier(),
         };
         self.take_back(subject).await.map_err(ProvisionsError::new)
     }

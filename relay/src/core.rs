@@ -10,7 +10,7 @@ use scrip_protocol::{
     time::UnixSeconds,
 };
 use scrip_runtime::random::RngFactory;
-use scrip_runtime::{clock::SharedClock, steps::Steps};
+use scrip_runtime::{clock::SharedClock, plausible::PlausibleClock, steps::Steps};
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) files: ChunkFiles,
     pub(crate) uploads: Uploads,
     pub(crate) clock: SharedClock,
+    /// For what cannot be undone, and for whether a lease lives: a wrong clock ends none.
+    pub(crate) believed: Arc<PlausibleClock>,
     pub(crate) steps: Steps,
     pub(crate) rng: RngFactory,
     /// Rung when something has ended, so that it is collected soon.
@@ -52,6 +54,12 @@ pub(crate) struct Statement {
 impl Core {
     pub(crate) fn now(&self) -> UnixSeconds {
         self.clock.now()
+    }
+
+    /// From when on new time of a lease counts: the later of the clock and the believed time, so that a user never gets less.
+    pub(crate) fn counts_from(&self) -> UnixSeconds {
+        let now = self.believed.read();
+        now.wall.max(now.believed)
     }
 
     /// Random bytes.

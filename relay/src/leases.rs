@@ -27,7 +27,7 @@ impl Core {
         let digest = Command::digest_of(&[]);
         let lease = self.authorize_ended_too(head, lease_id, Role::Holder, digest).await?;
         let receipts = newest_that_fit(self.store.reader().receipts(lease.number).await?);
-        let live = lease.is_live(self.now());
+        let live = lease.is_live(self.believed.earlier());
         let missing = live && matches!(&lease.kind, LeaseKind::Chunk(space) if !space.uploaded);
         Ok(LeaseStatus { live, missing, lease_until: lease.end(), receipts })
     }

@@ -54,8 +54,8 @@ impl Core {
             return Err(RequestError::WrongRoute);
         };
         let lease = self.find(lease_id, Role::Holder).await?.ok_or(RequestError::UnknownLease)?;
-        let now = self.now();
-        let (receipt, lease_until) = self.extension(provision, lease_id, now);
+        let now = self.believed.earlier();
+        let (receipt, lease_until) = self.extension(provision, lease_id, self.counts_from());
         self.steps.at("relay.revive.before");
         let revival = Revival {
             provision,
@@ -92,7 +92,7 @@ impl Core {
         let lease_id = ResourceId::from_bytes(self.random());
         let peer_id = ResourceId::from_bytes(self.random());
         let Provision { payment_id, credits, seconds_per_credit, .. } = provision;
-        let lease_until = paid_until(self.now(), credits, seconds_per_credit);
+        let lease_until = paid_until(self.counts_from(), credits, seconds_per_credit);
         let receipt = self.sign(Statement {
             payment_id,
             event: ReceiptEvent::Provisioned,

@@ -38,7 +38,11 @@ impl Core {
         let digest = Command::digest_of(&block);
         let queue = self.authorize(head, sender_id, Role::Sender, digest).await?;
         let id = MessageId::from_bytes(self.random());
-        match self.store.send(queue.number, head.auth.nonce, id, block, self.now()).await? {
+        match self
+            .store
+            .send(queue.number, head.auth.nonce, id, block, self.believed.earlier())
+            .await?
+        {
             Sent::Stored => {
                 self.steps.at("relay.message.stored");
                 Ok(())
@@ -57,7 +61,7 @@ impl Core {
     ) -> Result<Option<StoredMessage>, AccessError> {
         let digest = Command::digest_of(&[]);
         let queue = self.authorize(head, recipient_id, Role::Recipient, digest).await?;
-        Ok(self.store.reader().oldest_message(queue.number, self.now()).await?)
+        Ok(self.store.reader().oldest_message(queue.number, self.believed.earlier()).await?)
     }
 
     /// Removes a message, if it is there.

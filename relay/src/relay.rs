@@ -155,7 +155,8 @@ impl Relay {
             patience: PATIENCE,
         };
         let store: Arc<dyn SpentStore> = Arc::<SqliteStore>::clone(&spent);
-        let verifier = Verifier::with_store(verifier_config, environment, store)?;
+        let verifier =
+            Verifier::with_clock(verifier_config, environment, store, Arc::clone(&core.believed))?;
         let recovered = verifier.recover(&*core).await?;
         if recovered != Recovered::default() {
             tracing::info!(?recovered, "the payments of the last run are settled");
@@ -250,7 +251,12 @@ impl Relay {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let tasks = background::start(self);
-        tasks.serve(bound, self.router(), self.0.config.limits(), shutdown).await
+        let served = tasks.serve(bound, self.router(), self.0.config.limits(), shutdown).await;
+        // So that a restart is no downtime. What is not remembered is made up for.
+        if let Err(error) = self.0.verifier.tend_clock().await {
+            tracing::warn!(%error, "the time is not remembered");
+        }
+        served
     }
 
     /// Asks every vendor for its manifest once; what goes wrong is logged.
@@ -314,6 +320,8 @@ async fn open_core(
         store: Store::open(&config.data_dir.join(DATABASE), false).await?,
         files: ChunkFiles::open(&config.data_dir.join(CHUNKS))?,
         uploads: Uploads::default(),
+        believed: verifier::open_clock(&config.data_dir, &clock)
+            .map_err(verifier::OpenError::from)?,
         clock,
         steps,
         rng,

@@ -8,6 +8,10 @@ use scrip_protocol::{
     keys::PublicKey,
     time::{Day, UnixSeconds},
 };
+use scrip_runtime::{
+    files::FileError,
+    plausible::{OtherDay, Reading, Remembered, check_stated},
+};
 use scrip_verifier::{
     manifests::{Manifests, ManifestsError},
     spent::{StoreError as SpentError, VendorTotals, sqlite::Books},
@@ -35,9 +39,24 @@ pub enum ReportError {
     /// The spent store cannot be read.
     #[error(transparent)]
     Spent(#[from] SpentError),
+    /// The remembered time cannot be read.
+    #[error(transparent)]
+    Clock(#[from] FileError),
     /// The manifests cannot be read.
     #[error(transparent)]
     Manifests(#[from] ManifestsError),
+}
+
+/// Why the clock was not confirmed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClockError {
+    /// The clock shows another day.
+    #[error(transparent)]
+    OtherDay(#[from] OtherDay),
+    /// It could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// How the relay stands.
@@ -57,6 +76,8 @@ pub struct Status {
     pub chunk_bytes_limit: u64,
     /// How it stands with each vendor.
     pub vendors: Vec<VendorReport>,
+    /// What keeps the clock from being believed, so that nothing is taken away or refused for good because of it.
+    pub clock: Option<String>,
 }
 
 /// How the relay stands with one vendor.
@@ -173,7 +194,26 @@ pub async fn status(config: &Config, now: UnixSeconds) -> Result<Status, ReportE
         queues_limit: config.storage.queues,
         chunk_bytes_limit: config.storage.chunks.0,
         vendors: vendors(config).await?,
+        clock: clock(config, now)?.certain().err().map(|doubt| doubt.to_string()),
     })
+}
+
+/// What the clock shows, and what is believed.
+///
+/// # Errors
+/// [`FileError`].
+pub fn clock(config: &Config, now: UnixSeconds) -> Result<Reading, FileError> {
+    Ok(Reading::beside(now, Remembered::read(&config.data_dir.join(verifier::CLOCK))?))
+}
+
+/// A person says that the clock is right, and which day it is. A running relay takes it over within a minute.
+///
+/// # Errors
+/// [`ClockError`].
+pub fn confirm_clock(config: &Config, day: &str, now: UnixSeconds) -> Result<(), ClockError> {
+    check_stated(day, now)?;
+    let path = config.data_dir.join(verifier::CLOCK);
+    Ok(Remembered::confirmed(Remembered::read(&path)?, now).write(&path)?)
 }
 
 /// What was earned from each vendor, and when.

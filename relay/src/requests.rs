@@ -153,7 +153,11 @@ impl Core {
     pub(crate) async fn extensible(&self, lease_id: ResourceId) -> Result<LeaseRow, RequestError> {
         let found = self.find(lease_id, Role::Holder).await?;
         let lease = found.ok_or(RequestError::UnknownLease)?;
-        if lease.is_live(self.now()) { Ok(lease) } else { Err(RequestError::LeaseEnded) }
+        if lease.is_live(self.believed.earlier()) {
+            Ok(lease)
+        } else {
+            Err(RequestError::LeaseEnded)
+        }
     }
 
     /// Credits per 30 days.

@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use scrip_protocol::time::{Day, UnixSeconds};
@@ -22,6 +22,15 @@ pub trait Clock: Send + Sync + 'static {
     fn today(&self) -> Day {
         self.now().day()
     }
+
+    /// How much time has passed since some moment before. It never jumps, goes on where the clock is set, and says nothing
+    /// of the time of day.
+    fn monotonic(&self) -> Duration;
+
+    /// Whether the clocks of other machines show the same time, as those of tests do not.
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// The clock of the operating system.
@@ -35,35 +44,66 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixSeconds(since_epoch.as_secs())
     }
+
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that moves only when it is told to. Clones show the same time.
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    wall: AtomicU64,
+    /// Seconds that have passed.
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at `now`.
     pub fn new(now: UnixSeconds) -> Self {
-        Self(Arc::new(AtomicU64::new(now.0)))
+        Self(Arc::new(Hands { wall: AtomicU64::new(now.0), passed: AtomicU64::new(0) }))
     }
 
-    /// Moves the clock forward by `seconds`; stops at the end of time.
+    /// `seconds` pass; stops at the end of time.
     pub fn advance(&self, seconds: u64) {
-        // The closure always returns `Some`, so that the update cannot be refused.
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-            Some(now.saturating_add(seconds))
-        });
+        for hand in [&self.0.wall, &self.0.passed] {
+            // The closure always returns `Some`, so that the update cannot be refused.
+            let _ = hand.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
+                Some(now.saturating_add(seconds))
+            });
+        }
     }
 
-    /// Sets the clock to `now`, which may lie in its past.
+    /// Time passes until `now`; where that is past, the clock is set back, see [`ManualClock::jump`].
     pub fn set(&self, now: UnixSeconds) {
-        self.0.store(now.0, Ordering::SeqCst);
+        let wall = self.0.wall.load(Ordering::SeqCst);
+        match now.0.checked_sub(wall) {
+            Some(ahead) => self.advance(ahead),
+            None => self.jump(now),
+        }
+    }
+
+    /// Somebody sets the clock to `now`, and no time passes.
+    pub fn jump(&self, now: UnixSeconds) {
+        self.0.wall.store(now.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixSeconds {
-        UnixSeconds(self.0.load(Ordering::SeqCst))
+        UnixSeconds(self.0.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.passed.load(Ordering::SeqCst))
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 }
 
@@ -82,6 +122,22 @@ mod tests {
         assert_eq!(shared.now(), UnixSeconds(5));
         clock.advance(u64::MAX);
         assert_eq!(shared.now(), UnixSeconds(u64::MAX));
+    }
+
+    #[test]
+    fn time_passes_where_a_manual_clock_goes_on_and_not_where_it_is_set() {
+        let clock = ManualClock::new(UnixSeconds(100));
+        clock.advance(10);
+        clock.set(UnixSeconds(150));
+        assert_eq!(clock.monotonic(), Duration::from_secs(50));
+        clock.set(UnixSeconds(20));
+        clock.jump(UnixSeconds(1_000));
+        assert_eq!((clock.now(), clock.monotonic()), (UnixSeconds(1_000), Duration::from_secs(50)));
+    }
+
+    #[test]
+    fn the_systems_monotonic_clock_does_not_go_back() {
+        assert!(SystemClock.monotonic() <= SystemClock.monotonic());
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::sync::Arc;
 #[expect(clippy::disallowed_types, reason = "a test network is an entry point")]
 use rand_core::OsRng;
 use scrip_issuer::sources::Sources;
+use scrip_issuer::store::Store;
 use scrip_issuer::{Config as IssuerConfig, InitOptions, Issuer};
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::keys::PublicKey;
 use scrip_relay::{Config as RelayConfig, Relay};
 use scrip_runtime::clock::SharedClock;
 use scrip_runtime::passphrase::Passphrase;
+use scrip_runtime::plausible::Remembered;
 use scrip_runtime::sealed::SealParams;
 use scrip_runtime::steps::Steps;
 use tokio::sync::oneshot;
@@ -78,6 +80,8 @@ pub struct VendorNode {
     clock: SharedClock,
     steps: Steps,
     sources: Sources,
+    /// Whether somebody confirms the clock before each start: tests let years pass while a program is down.
+    pub confirms_clock: bool,
     running: Option<(Issuer, Running)>,
 }
 
@@ -94,7 +98,7 @@ impl VendorNode {
         };
         let address = Issuer::init(&options, &passphrase(), &*clock, &mut OsRng).await?;
         let (steps, sources) = (Steps::none(), Sources::default());
-        Ok(Self { config, address, clock, steps, sources, running: None })
+        Ok(Self { config, address, clock, steps, sources, confirms_clock: true, running: None })
     }
 
     /// A second process of the same vendor on the same database, listening elsewhere.
@@ -107,6 +111,7 @@ impl VendorNode {
             clock: self.clock.clone(),
             steps: Steps::none(),
             sources: self.sources.clone(),
+            confirms_clock: true,
             running: None,
         }
     }
@@ -163,6 +168,15 @@ impl VendorNode {
     /// # Errors
     /// What the issuer says.
     pub async fn start(&mut self) -> Result<(), Failure> {
+        if self.confirms_clock {
+            let store = Store::open(&self.config.database, 1, false).await?;
+            let before = store.remembered_time().await?;
+            if let Some(Remembered { confirmations, .. }) = before {
+                let believed = self.clock.now();
+                store.remember_time(Remembered { believed, confirmations }).await?;
+            }
+            store.close().await;
+        }
         let issuer = Issuer::open_with(
             self.config.clone(),
             passphrase(),
@@ -236,6 +250,8 @@ pub struct RelayNode {
     operator_key: PublicKey,
     clock: SharedClock,
     steps: Steps,
+    /// As in [`VendorNode`].
+    pub confirms_clock: bool,
     running: Option<(Relay, Running)>,
 }
 
@@ -256,6 +272,7 @@ impl RelayNode {
             operator_key: made.operator_key,
             clock,
             steps: Steps::none(),
+            confirms_clock: true,
             running: None,
         })
     }
@@ -298,6 +315,10 @@ impl RelayNode {
     /// # Errors
     /// What the relay says.
     pub async fn start(&mut self) -> Result<(), Failure> {
+        if self.confirms_clock {
+            let now = self.clock.now();
+            scrip_relay::report::confirm_clock(&self.config, &now.day().to_string(), now)?;
+        }
         let relay = Relay::open(
             self.config.clone(),
             passphrase(),

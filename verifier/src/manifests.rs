@@ -341,6 +341,18 @@ impl Manifests {
         Ok(Refreshed::Updated { version })
     }
 
+    /// A time that has come, as all of a quorum of at least two witnesses say in the newest proof: one alone must not be able to
+    /// bring the believed time forward together with a wrong clock here.
+    pub fn vouched(&self, vendor: &VendorId) -> Option<UnixSeconds> {
+        let slot = self.slots.get(vendor)?;
+        let quorum = slot.policy.quorum();
+        let proof = slot.read()?.proof.filter(|_| quorum > 1)?;
+        let mut times: Vec<UnixSeconds> =
+            slot.policy.check(&proof.checkpoint).ok()?.into_iter().map(|(_, time)| time).collect();
+        times.sort_unstable();
+        times.into_iter().rev().nth(quorum - 1)
+    }
+
     /// The day on which the version that is held was last seen to be the vendor's newest, if that is known.
     pub fn seen_on(&self, vendor: &VendorId, now: UnixSeconds) -> Option<Day> {
         let seen = self.slots.get(vendor)?.seen_by(now);

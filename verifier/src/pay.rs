@@ -176,8 +176,16 @@ async fn check<'v, P: Price>(
     let (Some(manifest), Some(policy)) = (manifest, verifier.policy(&vendor)) else {
         return Err(refused(Refusal::WrongVendor));
     };
-    let (accept_test, now) = (policy.accept_test, verifier.now());
-    let inspected = Addressed::inspect(addressed, manifest, accept_test, now).map_err(refused)?;
+    let (accept_test, now) = (policy.accept_test, verifier.believed().read());
+    let inspected = Addressed::inspect(addressed, manifest, accept_test, now.wall);
+    let inspected = inspected.map_err(|refusal| match refusal {
+        // A refusal is signed and final, and this one depends on which clock is right.
+        Refusal::DayOutOfRange | Refusal::KeyOutsideWindow if now.is_in_doubt() => {
+            let problem = Problem::new(ProblemType::Overloaded);
+            Stop::from(problem.detail("the relay's clock is in doubt"))
+        }
+        refusal => refused(refusal),
+    })?;
     let quote = price.quote(inspected.resource_request()).await;
     let quote: Quote = quote.map_err(|problem| Stop::refused(problem, Genuine::NotVerified))?;
     let priced = inspected.for_price(quote).map_err(refused)?;

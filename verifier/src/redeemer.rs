@@ -9,7 +9,6 @@
 
 mod batch;
 mod outcome;
-mod pruning;
 mod schedule;
 mod sending;
 #[cfg(test)]
@@ -27,14 +26,17 @@ use scrip_protocol::{id::VendorId, redemption::ItemResult, time::UnixSeconds};
 pub(crate) use self::{batch::new_batch, sending::exchange};
 pub use self::{outcome::Unanswered, schedule::Schedule};
 use self::{
-    pruning::Pruning,
     schedule::Timetable,
     sending::{by_vendor, send_all, take_turn},
 };
+use tokio::time::Instant;
+
 use crate::{provisions::Provisions, spent::StoreError, verifier::Verifier};
 
 /// How often the clock is looked at. The clock may jump, and in tests it does, so that nobody sleeps until a time.
 const POLL: Duration = Duration::from_millis(250);
+/// How often it is looked whether a person confirmed the clock, and whether the time has to be remembered.
+const CLOCK: Duration = Duration::from_secs(30);
 /// How many certificates are mixed at once.
 const MIXED_AT_ONCE: usize = 32 * 1_024;
 
@@ -107,10 +109,11 @@ impl<V: Provisions> Redeemer<V> {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut timetable = Timetable::new(&self.schedule, self.verifier.now());
-        let mut pruning = Pruning::default();
+        let mut clock_tended = None;
         let rounds = async {
             loop {
-                self.round(&mut timetable, &mut pruning).await;
+                self.round(&mut timetable).await;
+                self.tend_clock(&mut clock_tended).await;
                 tokio::time::sleep(POLL).await;
             }
         };
@@ -144,7 +147,7 @@ impl<V: Provisions> Redeemer<V> {
     }
 
     /// Does what is due now. What fails is logged, and keeps nothing else from being done.
-    async fn round(&self, timetable: &mut Timetable, pruning: &mut Pruning) {
+    async fn round(&self, timetable: &mut Timetable) {
         let _round = self.round.lock().await;
         let now = self.verifier.now();
         if timetable.sending_is_due(&self.schedule, now) {
@@ -153,7 +156,7 @@ impl<V: Provisions> Redeemer<V> {
             } else {
                 timetable.sending_failed(&self.schedule, now);
             }
-            self.tidy(pruning, now).await;
+            self.tidy().await;
         }
         if let Err(error) = self.send_due(timetable, now).await {
             tracing::error!(%error, "redemption waits for the spent store");
@@ -258,18 +261,26 @@ impl<V: Provisions> Redeemer<V> {
         Ok(all_done)
     }
 
-    /// Settles reservations whose clients never came back, and drops closed epochs once the clock can be relied on.
-    async fn tidy(&self, pruning: &mut Pruning, now: UnixSeconds) {
-        let until = now.minus(self.schedule.abandon_after.as_secs());
+    /// Remembers the time every now and then, by a clock that does not jump.
+    async fn tend_clock(&self, tended: &mut Option<Instant>) {
+        if tended.is_some_and(|at| at.elapsed() < CLOCK) {
+            return;
+        }
+        *tended = Some(Instant::now());
+        if let Err(error) = self.verifier.tend_clock().await {
+            tracing::warn!(%error, "the time is not remembered; it is tried again");
+        }
+    }
+
+    /// Settles reservations whose clients never came back, and drops closed epochs, both by the believed time: a wrong clock
+    /// drops nothing ([`scrip_runtime::plausible`]).
+    async fn tidy(&self) {
+        let believed = self.verifier.believed().read();
+        let until = believed.earlier().minus(self.schedule.abandon_after.as_secs());
         if let Err(error) = self.verifier.settle_reserved_until(until, &*self.provisions).await {
             tracing::error!(%error, "abandoned reservations were not settled; they are looked at again");
         }
-        let read_at = tokio::time::Instant::now().into_std();
-        if !pruning.is_safe(&self.schedule, now, read_at) {
-            tracing::info!(%now, "closed epochs are kept until a second look at the clock confirms the time");
-            return;
-        }
-        if let Err(error) = self.prune(now).await {
+        if let Err(error) = self.prune(believed.deletable()).await {
             tracing::error!(%error, "closed epochs were not dropped; it is tried again");
         }
     }

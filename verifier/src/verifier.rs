@@ -19,7 +19,11 @@ mod handout;
 mod recover;
 mod status;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use scrip_protocol::{
     address::VendorAddress,
@@ -33,6 +37,7 @@ use scrip_runtime::random::RngFactory;
 use scrip_runtime::{
     clock::SharedClock,
     files::{FileError, create_private_dir},
+    plausible::{PlausibleClock, Remembered},
     steps::Steps,
 };
 use serde::Serialize;
@@ -55,6 +60,8 @@ use crate::{
 
 /// The name of the database in the data directory.
 pub const DATABASE: &str = "spent.sqlite";
+/// The name of the file in the data directory that the time is remembered in.
+pub const CLOCK: &str = "clock";
 /// How many payments are worked on at a time; more are answered with `overloaded`.
 const PAYMENTS: usize = 1_024;
 /// The name of the directory of manifests in the data directory.
@@ -112,6 +119,9 @@ pub struct Verifier {
     pub(crate) store: Arc<dyn SpentStore>,
     pub(crate) link: Arc<dyn VendorLink>,
     clock: SharedClock,
+    believed: Arc<PlausibleClock>,
+    /// Where that is remembered.
+    clock_file: PathBuf,
     pub(crate) rng: RngFactory,
     pub(crate) steps: Steps,
     pub(crate) inflight: Arc<InFlight>,
@@ -132,6 +142,17 @@ pub struct VendorInfo {
     pub manifest: Option<(u64, ManifestDigest)>,
     /// Whether its test certificates are taken.
     pub accept_test: bool,
+}
+
+/// The clock that goes on from what is remembered in `data_dir`.
+///
+/// # Errors
+/// [`FileError`].
+pub fn open_clock(data_dir: &Path, clock: &SharedClock) -> Result<Arc<PlausibleClock>, FileError> {
+    let path = data_dir.join(CLOCK);
+    let believed = PlausibleClock::new(clock.clone(), Remembered::read(&path)?);
+    believed.remember_in(&path)?;
+    Ok(Arc::new(believed))
 }
 
 impl Verifier {
@@ -157,6 +178,20 @@ impl Verifier {
         environment: Environment,
         store: Arc<dyn SpentStore>,
     ) -> Result<Arc<Self>, OpenError> {
+        let believed = open_clock(&config.data_dir, &environment.clock)?;
+        Self::with_clock(config, environment, store, believed)
+    }
+
+    /// The same with a clock that others go by as well, of [`open_clock`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn with_clock(
+        config: VerifierConfig,
+        environment: Environment,
+        store: Arc<dyn SpentStore>,
+        believed: Arc<PlausibleClock>,
+    ) -> Result<Arc<Self>, OpenError> {
         let VerifierConfig { operator_key, vendors, data_dir, patience } = config;
         for (at, policy) in vendors.iter().enumerate() {
             if vendors[..at].iter().any(|other| other.address.id == policy.address.id) {
@@ -179,6 +214,8 @@ impl Verifier {
             store,
             link,
             clock,
+            believed,
+            clock_file: data_dir.join(CLOCK),
             rng,
             steps,
             inflight: Arc::default(),
@@ -220,7 +257,11 @@ impl Verifier {
     /// [`RefreshError`]: the manifest that is held stays in use.
     pub async fn refresh_manifest(&self, vendor: &VendorId) -> Result<Refreshed, RefreshError> {
         self.steps.at("manifests.refresh.before");
-        let refreshed = self.manifests.refresh(vendor, &*self.link, self.now()).await;
+        let now = self.believed.earlier();
+        let refreshed = self.manifests.refresh(vendor, &*self.link, now).await;
+        if let Some(vouched) = self.manifests.vouched(vendor) {
+            self.believed.not_before(vouched);
+        }
         self.steps.at("manifests.refresh.after");
         refreshed
     }
@@ -279,6 +320,23 @@ impl Verifier {
 
     pub(crate) fn now(&self) -> UnixSeconds {
         self.clock.now()
+    }
+
+    /// The time, for what cannot be undone.
+    pub fn believed(&self) -> &Arc<PlausibleClock> {
+        &self.believed
+    }
+
+    /// Takes over what a person confirmed, and remembers what is believed.
+    ///
+    /// # Errors
+    /// [`FileError`]; the time is remembered the next time.
+    pub async fn tend_clock(&self) -> Result<(), FileError> {
+        let (believed, path) = (Arc::clone(&self.believed), self.clock_file.clone());
+        let tended = tokio::task::spawn_blocking(move || believed.remember_in(&path)).await;
+        // Says where it comes into doubt. A task that did not end is the shutdown.
+        self.believed.read();
+        tended.unwrap_or(Ok(()))
     }
 
     pub(crate) fn policies(&self) -> &[VendorPolicy] {

@@ -58,6 +58,9 @@ pub(super) enum Command {
     Status,
     /// Show the vendor's address.
     Address,
+    /// Show what is believed of the time, and say that the clock is right.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Let people in to the page /admin, and out.
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -67,9 +70,6 @@ pub(super) enum Command {
     /// Show how far the ledger is, and check it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Say that a database that was moved or restored has everything.
-    #[command(subcommand)]
-    Database(DatabaseCommand),
     /// Show what was done by whom.
     Log {
         /// How many of the newest entries.
@@ -349,14 +349,14 @@ pub(super) enum LedgerCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum DatabaseCommand {
-    /// Say that the database, on a server that was promoted or restored, has everything that the one before had committed. Issuers go
-    /// on then. It is refused where the ledger's storage shows that something is missing.
-    Accept {
-        /// Accept that sales, vouchers and renewals of the last moments are lost, where nothing is lost of the ledger: what was bought
-        /// then may be bought again with the same payment, which is your loss. Stop all issuers before it.
-        #[arg(long)]
-        with_losses: bool,
+pub(super) enum ClockCommand {
+    /// Show what the clock shows, and which time is believed.
+    Show,
+    /// Say that the clock of this machine is right. What waited because it was in doubt goes on within a minute.
+    Confirm {
+        /// Today in UTC, such as 2026-01-31: what the clock has to show as well.
+        #[arg(value_name = "DATE")]
+        day: String,
     },
 }
 

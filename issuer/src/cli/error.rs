@@ -7,15 +7,17 @@ use scrip_runtime::{
     files::FileError,
     log::LogError,
     passphrase::PassphraseError,
+    plausible::ClockInDoubt,
     program::{self, RuntimeError},
     serve::ServeError,
 };
 
 use crate::{
     admin::access::AdminTokenError,
+    belief::ConfirmError,
     contracts::ContractError,
     error::{InitError, RotateError, StartError},
-    ledger::{LedgerError, ProveSolvencyError, VerifyError, auditors::AuditorError},
+    ledger::{ProveSolvencyError, VerifyError, auditors::AuditorError},
     operators::AddOperatorError,
     statements::StatementError,
     store::StoreError,
@@ -79,7 +81,9 @@ pub(super) enum CliError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Confirm(#[from] ConfirmError),
+    #[error(transparent)]
+    Clock(#[from] ClockInDoubt),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
@@ -138,6 +142,7 @@ impl CliError {
             | Self::Init(InitError::Manifest(_))
             | Self::Start(StartError::Product(_) | StartError::Witnesses(_))
             | Self::Rotate(RotateError::Change(_))
+            | Self::Confirm(ConfirmError::OtherDay(_))
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::File(_)
             | Self::Auditor(_)
@@ -158,7 +163,8 @@ impl CliError {
             | Self::Statement(_)
             | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)
-            | Self::Ledger(_)
+            | Self::Confirm(_)
+            | Self::Clock(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,
         }

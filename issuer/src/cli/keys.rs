@@ -24,13 +24,14 @@ async fn show_or_change(
     config: &Config,
     store: &Store,
 ) -> Result<Schedule, CliError> {
-    let now = session.clock.now();
     let change = match command {
-        KeysCommand::List => return Ok(schedule::read(store, config, now).await?),
+        KeysCommand::List => return Ok(schedule::read(store, config, session.clock.now()).await?),
         KeysCommand::Rotate => Some(Change::Rotate),
         KeysCommand::Revoke { epoch } => Some(Change::Revoke { epoch }),
         KeysCommand::Receipt => None,
     };
+    // What is signed here is never taken back.
+    let now = session.certain(store).await?;
     let passphrase = passphrase(ENV_PREFIX, session.env.iter().cloned(), true)?;
     let rotation = Rotation::unlock(store, config, passphrase, &session.steps, &session.rng);
     let rotation = rotation.await?;

@@ -8,7 +8,7 @@ use scrip_protocol::{
     address::VendorAddress, credits::Credits, id::OperatorId, manifest::KeyUse, time::UnixSeconds,
     tlog::note::VerifierKey,
 };
-use scrip_runtime::words::counted;
+use scrip_runtime::{plausible::Reading, words::counted};
 use serde_json::{Value, json};
 
 use super::error::CliError;
@@ -44,16 +44,25 @@ impl Printer {
         self.print(json!({ "address": address, "directory": directory.to_string() }), &text)
     }
 
-    pub(super) fn database_accepted(&self, with_losses: bool) -> Result<(), CliError> {
-        let text = match with_losses {
-            false => "the database is accepted as it is; issuers go on within seconds",
-            true => "the database is accepted as it is, without what it lost",
-        };
-        self.print(json!({ "accepted": true, "with_losses": with_losses }), text)
-    }
-
     pub(super) fn address(&self, address: &VendorAddress) -> Result<(), CliError> {
         self.print(json!({ "address": address }), &address.to_string())
+    }
+
+    pub(super) fn clock(&self, reading: &Reading) -> Result<(), CliError> {
+        let Reading { wall, believed, other } = *reading;
+        let doubt = reading.is_in_doubt();
+        let mut text = format!("the clock shows {wall}\nbelieved is     {believed}");
+        if let Some(other) = other {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\nthe database's   {other}");
+        }
+        if doubt {
+            text.push_str("\n\nThe clock is in doubt: what cannot be undone waits. See `scrip-issuer status`.");
+        }
+        let value = json!({
+            "clock": wall, "believed": believed, "database": other, "in_doubt": doubt
+        });
+        self.print(value, &text)
     }
 
     pub(super) fn listening(&self, scheme: &str, address: SocketAddr) -> Result<(), CliError> {

@@ -124,7 +124,7 @@ async fn make(
     for operator in operators {
         let mut seed = [0; 32];
         (session.rng)().fill_bytes(&mut seed);
-        let now = session.clock.now();
+        let now = session.certain(store).await?;
         match books.state(&operator, Act::COMMAND_LINE, now, seed).await {
             Ok(Some(signed)) => {
                 let number = signed.unverified().number;

@@ -11,7 +11,7 @@ use scrip_protocol::{
 use super::respond;
 use crate::{
     grants::GrantError,
-    ledger::{LedgerError, NotPlaced, OwnLeavesError},
+    ledger::{LedgerError, OwnLeavesError},
     packs::PackIssueError,
     purchases::{NotificationError, OrderError, PurchaseError},
     redemption::RedemptionError,
@@ -50,8 +50,6 @@ pub(super) enum Refusal {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     OwnLeaves(#[from] OwnLeavesError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Refusal {
@@ -115,12 +113,9 @@ impl Refusal {
                 RedemptionError::WrongVendor => ProblemType::WrongVendor,
                 RedemptionError::OperatorUnknown => ProblemType::OperatorUnknown,
                 RedemptionError::SignatureInvalid => ProblemType::OperatorSignatureInvalid,
-                RedemptionError::NotPlaced(NotPlaced::Ledger(LedgerError::Store(
-                    error @ StoreError::Doubted(_),
-                ))) => store_problem(error),
-                RedemptionError::Interrupted | RedemptionError::NotPlaced(_) => {
-                    ProblemType::Overloaded
-                }
+                RedemptionError::Interrupted
+                | RedemptionError::NotPlaced(_)
+                | RedemptionError::ClockInDoubt => ProblemType::Overloaded,
                 RedemptionError::Store(error) => store_problem(error),
             },
             Self::Renewal(error) => match error {
@@ -131,12 +126,11 @@ impl Refusal {
                 RenewalError::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
                 RenewalError::OtherDenomination => ProblemType::Malformed,
                 RenewalError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
-                RenewalError::Overloaded => ProblemType::Overloaded,
+                RenewalError::Overloaded | RenewalError::ClockInDoubt => ProblemType::Overloaded,
                 RenewalError::Signer(_) => ProblemType::Internal,
                 RenewalError::Store(error) => store_problem(error),
             },
             Self::Ledger(error) => ledger_problem(error),
-            Self::Store(error) => store_problem(error),
             Self::OwnLeaves(error) => match error {
                 OwnLeavesError::WrongVendor => ProblemType::WrongVendor,
                 OwnLeavesError::OperatorUnknown => ProblemType::OperatorUnknown,
@@ -162,6 +156,8 @@ impl Refusal {
             Self::Notification(NotificationError::Source(SourceError::NotificationUnverified(
                 detail,
             ))) => Some(detail),
+            Self::Redemption(RedemptionError::ClockInDoubt)
+            | Self::Renewal(RenewalError::ClockInDoubt) => Some("the vendor's clock is in doubt"),
             Self::Renewal(RenewalError::OtherDenomination) => {
                 Some("a new key is not that of the same denomination and use in a later epoch")
             }
@@ -199,19 +195,16 @@ fn source_problem(error: &SourceError) -> ProblemType {
 fn ledger_problem(error: &LedgerError) -> ProblemType {
     match error {
         LedgerError::Store(error) => store_problem(error),
-        LedgerError::Storage(_) | LedgerError::OtherStorage { .. } | LedgerError::Interrupted => {
-            ProblemType::Overloaded
-        }
+        LedgerError::Storage(_)
+        | LedgerError::OtherStorage { .. }
+        | LedgerError::Ahead { .. }
+        | LedgerError::Interrupted => ProblemType::Overloaded,
         LedgerError::Damaged(_) | LedgerError::Lost { .. } => ProblemType::Internal,
     }
 }
 
 fn store_problem(error: &StoreError) -> ProblemType {
-    match error {
-        StoreError::Doubted(_) => ProblemType::VendorStopped,
-        error if error.is_overload() => ProblemType::Overloaded,
-        _ => ProblemType::Internal,
-    }
+    if error.is_overload() { ProblemType::Overloaded } else { ProblemType::Internal }
 }
 
 impl IntoResponse for Refusal {
@@ -228,7 +221,7 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(problem.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = respond(status, media::PROBLEM, document.to_json());
-        if matches!(problem, ProblemType::Overloaded | ProblemType::VendorStopped) {
+        if problem == ProblemType::Overloaded {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

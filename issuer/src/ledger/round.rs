@@ -30,7 +30,7 @@ use super::{
 use crate::{
     issuer::Issuer,
     ring::Ring,
-    store::{LedgerState, LoggedRenewals, QueuedRow, Seen, Sequenced, StoreError, What},
+    store::{LedgerState, LoggedRenewals, QueuedRow, Sequenced, StoreError, What},
 };
 
 /// How long a server that stops waits for an integration.
@@ -43,9 +43,6 @@ const LEAVES: usize = 8_192;
 const RENEWALS: u64 = 8_192;
 /// Seconds after midnight until a day's renewals are taken: all of them together, those of the last request before midnight too.
 const DAY_MARGIN: u64 = 3_600;
-/// Seconds after its `redeem_until` until nothing of an epoch can come any more: the clocks of processes differ by less, and no
-/// transaction takes as long.
-const MARGIN: u64 = 86_400;
 
 /// How far an integration came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +114,6 @@ impl Issuer {
         scope: Scope,
     ) -> Result<Integrated, LedgerError> {
         loop {
-            self.compare_now().await?;
             let mut state = self.inner.store.ledger_state().await?;
             if !self.leads(rounds, &state).await? {
                 return Ok(Integrated::Elsewhere);
@@ -147,7 +143,9 @@ impl Issuer {
         rounds: &mut Rounds,
         scope: Scope,
     ) -> Result<Option<Taken>, LedgerError> {
-        let (store, today) = (&self.inner.store, self.inner.clock.today());
+        // What is over is over for good: a clock that is ahead ends neither a day nor an epoch.
+        let believed = self.inner.believed.earlier();
+        let (store, today) = (&self.inner.store, believed.day());
         let queue = store.ledger_queue(ROWS).await?;
         let ended = self.ended_epochs(rounds).await?;
         let mut line = Line::default();
@@ -169,7 +167,7 @@ impl Issuer {
             read += 1;
         }
         let mut more = read < queue.len() || queue.len() == usize::from(ROWS);
-        let closed = self.inner.clock.now().minus(DAY_MARGIN).day();
+        let closed = believed.minus(DAY_MARGIN).day();
         more |= self.take_renewals(closed, ended, &mut line, &mut rows).await?;
         let over = if more { Vec::new() } else { self.epochs_over(ended) };
         if !over.is_empty() {
@@ -264,12 +262,12 @@ impl Issuer {
         Ok(rounds.ended.get_or_insert_default())
     }
 
-    /// Epochs that end now: nobody can redeem any more.
+    /// Epochs that end now: nobody can redeem any more, and days have passed by the believed time, by which the clocks of processes
+    /// do not differ. What is written here is never taken back.
     fn epochs_over(&self, ended: &Ended) -> Vec<u32> {
-        let (manifest, now) = (self.manifest(), self.inner.clock.now());
+        let (manifest, now) = (self.manifest(), self.inner.believed.read().deletable());
         let over = manifest.epochs().iter().filter(|epoch| {
-            let until = epoch.windows.redeem_until.plus(MARGIN);
-            until <= now && !ended.epochs.contains(&epoch.number)
+            epoch.windows.redeem_until <= now && !ended.epochs.contains(&epoch.number)
         });
         over.map(|epoch| epoch.number).collect()
     }
@@ -315,7 +313,7 @@ impl Issuer {
             secret: &state.secret,
             manifest: &ring.manifest,
             operators: &operators,
-            today: self.inner.clock.today(),
+            today: self.inner.believed.earlier().day(),
             from: state.size,
             fill: self.inner.config.ledger.fill,
         };
@@ -331,7 +329,6 @@ impl Issuer {
         let sequenced = Sequenced {
             holder: self.inner.ledger.holder,
             from: state.size,
-            from_edge: state.edge.clone(),
             size,
             edge: edge.encode(),
             note: note.clone(),
@@ -344,9 +341,6 @@ impl Issuer {
         };
         if !self.inner.store.sequence(&sequenced, steps).await? {
             return Ok(false);
-        }
-        if let Some(memory) = self.inner.store.memory() {
-            memory.saw(Seen { size, root, note: note.clone() });
         }
         steps.at("issuer.ledger.sequenced");
         if let Some(known) = &mut rounds.ended {
@@ -424,8 +418,6 @@ impl Issuer {
         steps.at("issuer.ledger.tiles_partly");
         storage.put_all(rest).await?;
         steps.at("issuer.ledger.tiles");
-        // It may have taken long, and another process may have gone on in a database that lost what was sequenced here.
-        self.compare_now().await?;
         storage.put(CHECKPOINT, note).await?;
         steps.at("issuer.ledger.checkpoint");
         self.inner.store.mark_ledger_stored(size).await?;

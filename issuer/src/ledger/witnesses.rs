@@ -13,16 +13,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use scrip_protocol::{
-    encoding::parse_decimal,
-    tlog::{
-        checkpoint::Checkpoint,
-        note::{KeyName, Note, NoteSignature, VerifierKey},
-        policy::{BadPolicy, WitnessPolicy},
-        tile::{TilePath, Tiles},
-        tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
-        witness::AddCheckpoint,
-    },
+use scrip_protocol::time::UnixSeconds;
+use scrip_protocol::tlog::{
+    checkpoint::Checkpoint,
+    note::{KeyName, Note, NoteSignature, VerifierKey},
+    policy::{BadPolicy, WitnessPolicy},
+    tile::{TilePath, Tiles},
+    tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
+    witness::AddCheckpoint,
 };
 use scrip_runtime::client::{
     ClientError, ClientOptions, HttpClient, Request, Response, TransportError, check_url,
@@ -192,6 +190,9 @@ impl Issuer {
                 break;
             }
         }
+        if let Some(vouched) = vouched(&witnesses.all, &note) {
+            self.inner.believed.not_before(vouched);
+        }
         if any {
             storage.put(COSIGNED, note.encode().into_bytes()).await?;
             self.inner.steps.at("issuer.ledger.cosigned");
@@ -208,9 +209,8 @@ impl Issuer {
         let storage = &self.inner.ledger.storage;
         // From the database: a file that was written late can be older than what operators were told.
         let stored = self.inner.store.ledger_state().await?.stored;
-        let held = self.inner.store.ledger_note(stored).await?;
-        let held = held.as_ref().and_then(|(_, bytes)| parse(bytes));
-        let Some((newest, checkpoint)) = self.not_older(held).await? else { return Ok(None) };
+        let Some((_, bytes)) = self.inner.store.ledger_note(stored).await? else { return Ok(None) };
+        let Some((newest, checkpoint)) = parse(&bytes) else { return Ok(None) };
         if self.inner.ledger.witnesses.all.is_empty() {
             return Ok(Some(newest.encode().into_bytes()));
         }
@@ -240,24 +240,14 @@ impl Issuer {
     }
 }
 
-impl Issuer {
-    /// The published checkpoint, or what the database `held` where that is newer. A database that went back may have less, or another
-    /// tree of the same size, and nobody is shown that.
-    async fn not_older(
-        &self,
-        held: Option<(Note, Checkpoint)>,
-    ) -> Result<Option<(Note, Checkpoint)>, LedgerError> {
-        let published = match read(&self.inner.ledger.storage, CHECKPOINT).await {
-            Ok(published) => published,
-            Err(error) if self.doubt().is_some() => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "the published checkpoint cannot be read");
-                None
-            }
-        };
-        let size = |one: &Option<(Note, Checkpoint)>| one.as_ref().map(|(_, head)| head.size);
-        Ok(if size(&held) > size(&published) && self.doubt().is_none() { held } else { published })
-    }
+/// The time that at least two witnesses put into their cosignatures of this note, or a later one: one alone must not be able to bring
+/// the believed time forward together with a wrong clock here.
+fn vouched(witnesses: &[Asked], note: &Note) -> Option<UnixSeconds> {
+    let verified = note.open(witnesses.iter().map(|asked| &asked.config.key)).ok()?;
+    let mut times: Vec<UnixSeconds> = verified.iter().filter_map(|one| one.time).collect();
+    times.sort_unstable();
+    times.pop()?;
+    times.pop()
 }
 
 /// The newest checkpoint that witnesses have cosigned.
@@ -358,7 +348,7 @@ impl Asked {
 
 /// The size in a `409`.
 fn size_of(answer: &Response) -> Option<u64> {
-    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n').and_then(parse_decimal)
+    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 /// That the tree of `size` leaves begins with the first `old_size`, from the stored tiles.

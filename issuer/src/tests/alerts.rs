@@ -12,7 +12,8 @@ use crate::{
 
 async fn read(vendor: &TestIssuer) -> Vec<Alert> {
     let issuer = &vendor.issuer;
-    alerts::read(issuer.store(), issuer.config(), issuer.inner.clock.now()).await.unwrap()
+    let (now, doubt) = (issuer.inner.clock.now(), issuer.clock_in_doubt());
+    alerts::read(issuer.store(), issuer.config(), now, doubt).await.unwrap()
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
     let find = |status: &_, sales: &[Sale], outcomes: &[OutcomeDay]| {
         let (operators, failures): (_, &[SourceFailure]) = (&operators[..], &[]);
         let schedule = &schedule;
-        let (receipt_key, doubt) = (None, None);
+        let receipt_key = None;
         let books = alerts::Books {
             status,
             schedule,
@@ -93,7 +94,7 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
             operators,
             outcomes,
             receipt_key,
-            doubt,
+            clock: None,
         };
         alerts::of(books, now)
     };

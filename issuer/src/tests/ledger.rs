@@ -17,7 +17,7 @@ use scrip_protocol::{
         policy::WitnessPolicy,
     },
 };
-use scrip_runtime::clock::Clock;
+use scrip_runtime::{clock::Clock, plausible::KEPT};
 
 use super::support::*;
 use crate::{
@@ -175,7 +175,7 @@ async fn renewals_and_ends_are_in_the_ledger() {
     assert_eq!(sums.iter().find(|((kind, _), _)| *kind == TallyKind::Reissued).unwrap().1, &7);
 
     let end = first_windows(issuer).redeem_until;
-    vendor.clock.set(end.plus(86_400));
+    vendor.clock.set(end.plus(KEPT));
     issuer.integrate(Scope::Due).await.unwrap();
     issuer.integrate(Scope::Due).await.unwrap();
     let (_, all) = leaves(&vendor).await;

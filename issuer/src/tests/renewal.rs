@@ -201,11 +201,13 @@ async fn outside_of_the_window_nothing_is_renewed() {
     let items: Vec<_> = (0..3).map(|position| holder.item(&vendor, position).1).collect();
     for moment in [renewal_from(&vendor).minus(1), windows.spend_until, windows.redeem_until] {
         vendor.clock.set(moment);
+        believe(&vendor);
         let answer = ask(&vendor.issuer, &items[0]).await;
         assert_eq!(answer.problem(), ProblemType::RenewalClosed, "{moment:?}");
     }
     for (at, moment) in [renewal_from(&vendor), windows.spend_until.minus(1)].iter().enumerate() {
         vendor.clock.set(*moment);
+        believe(&vendor);
         let (_, item) = holder.item(&vendor, at);
         let answer = ask(&vendor.issuer, &item).await;
         renewal(&result(answer.clone()));

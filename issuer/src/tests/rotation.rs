@@ -19,7 +19,7 @@ use scrip_protocol::{
     time::UnixSeconds,
     tlog::note::{Note, VerifierKey},
 };
-use scrip_runtime::{clock::Clock, passphrase::Passphrase, steps::Steps};
+use scrip_runtime::{clock::Clock, passphrase::Passphrase, plausible::KEPT, steps::Steps};
 
 use super::support::*;
 use crate::{
@@ -295,7 +295,7 @@ async fn a_new_receipt_key_signs_and_the_ones_before_stay_in_the_manifest() {
     assert_eq!((changes.len(), changes[0].detail.as_str()), (2, "manifest version 3"));
     let alert = async || {
         let now = vendor.clock.now();
-        let all = alerts::read(issuer.store(), issuer.config(), now).await.unwrap();
+        let all = alerts::read(issuer.store(), issuer.config(), now, None).await.unwrap();
         all.iter().any(|alert| alert.what.contains("The receipt key was changed"))
     };
     assert!(alert().await);
@@ -381,7 +381,7 @@ async fn what_is_past_is_dropped_and_the_sums_stay() {
     let first = windows(issuer, 0);
     let keep_for = issuer.config().epoch.keep_for.0;
     assert_eq!(issuer.drop_past().await.unwrap(), Dropped::default());
-    vendor.clock.set(first.issue_until.plus(ISSUE_GRACE + DAY));
+    vendor.clock.set(first.issue_until.plus(ISSUE_GRACE + KEPT));
     issuer.tend_keys().await.unwrap();
     let dropped = Dropped { keys: 3, ..Dropped::default() };
     assert_eq!(issuer.drop_past().await.unwrap(), dropped, "keys that sign no more");
@@ -389,7 +389,7 @@ async fn what_is_past_is_dropped_and_the_sums_stay() {
     let item = operator.item(&vendor, &new[0], 1);
     operator.redeem(&vendor, vec![item]).await;
 
-    vendor.clock.set(UnixSeconds(first.redeem_until.0 + keep_for - 1));
+    vendor.clock.set(UnixSeconds(first.redeem_until.0 + keep_for + KEPT - 1));
     issuer.tend_keys().await.unwrap();
     let before = issuer.drop_past().await.unwrap();
     assert_eq!((before.spends, before.batches), (0, 0), "not yet");

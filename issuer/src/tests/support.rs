@@ -271,6 +271,14 @@ pub(super) fn today(vendor: &TestIssuer) -> Day {
     vendor.clock.today()
 }
 
+/// A person says that the clock is right, also where the test has set it back.
+pub(super) fn believe(vendor: &TestIssuer) {
+    use scrip_runtime::{clock::Clock, plausible::Remembered};
+    let believed = &vendor.issuer.inner.believed;
+    let said = Remembered::confirmed(believed.remember(None), vendor.clock.now());
+    assert_eq!(believed.remember(Some(said)), None);
+}
+
 /// A signature that verifies nowhere.
 pub(super) fn bad_signature() -> Signature {
     Signature::from_bytes([7; 64])

@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Go on where relay.db and spent.sqlite are not of one moment, because one of them came back from a backup and the newer one is
     /// lost for good. `start` says when that is so, and changes nothing until then.
     AcceptLoss,
+    /// Show what is believed of the time, and say that the clock is right.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Show the relay's address, which wallets need.
     Address,
     /// Show the operator's key, which vendors need.
@@ -68,6 +71,18 @@ pub(super) struct EarningsArguments {
     /// one vendor.
     #[arg(long, value_name = "FILE", requires = "check", requires = "vendor")]
     pub(super) dispute: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClockCommand {
+    /// Show what the clock shows, and which time is believed.
+    Show,
+    /// Say that the clock of this machine is right. What waited because it was in doubt goes on within a minute.
+    Confirm {
+        /// Today in UTC, such as 2026-01-31: what the clock has to show as well.
+        #[arg(value_name = "DATE")]
+        day: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

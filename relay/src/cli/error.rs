@@ -15,7 +15,7 @@ use crate::{
     config::BadConfig,
     earnings::{CheckError, dispute::VerifyError},
     error::{InitError, StartError},
-    report::ReportError,
+    report::{ClockError, ReportError},
 };
 
 /// Why a command failed.
@@ -64,6 +64,8 @@ pub(super) enum CliError {
     )]
     Differs { differences: usize },
     #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("cannot write the output: {0}")]
     Output(#[source] std::io::Error),
@@ -86,6 +88,7 @@ impl CliError {
             | Self::Check(
                 CheckError::UnknownVendor(_) | CheckError::Config(_) | CheckError::Client(_),
             )
+            | Self::Clock(ClockError::OtherDay(_))
             | Self::Serve(ServeError::PlainHttp { .. }) => 2,
             Self::Differs { .. } => 3,
             Self::File(_)
@@ -100,6 +103,7 @@ impl CliError {
             | Self::DisputeTooLarge { .. }
             | Self::Token { .. }
             | Self::Judge(_)
+            | Self::Clock(_)
             | Self::Runtime(_)
             | Self::Output(_) => 1,
         }

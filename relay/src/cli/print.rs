@@ -10,7 +10,7 @@ use scrip_protocol::{
         export::{StatementReport, pays},
     },
 };
-use scrip_runtime::{config::HumanSize, words::counted};
+use scrip_runtime::{config::HumanSize, plausible::Reading, words::counted};
 use scrip_verifier::redeemer::Redeemed;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -101,6 +101,18 @@ impl Printer {
         self.print(&json!({ "listening": url }), &format!("scrip-relay listening on {url}"))
     }
 
+    pub(super) fn clock(&self, reading: &Reading) -> Result<(), CliError> {
+        let Reading { wall, believed, .. } = *reading;
+        let mut text = format!("the clock shows {wall}\nbelieved is     {believed}");
+        if let Err(doubt) = reading.certain() {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n\n{doubt}");
+        }
+        let in_doubt = reading.is_in_doubt();
+        let value = json!({ "clock": wall, "believed": believed, "in_doubt": in_doubt });
+        self.print(&value, &text)
+    }
+
     pub(super) fn status(&self, status: &Status) -> Result<(), CliError> {
         let usage = &status.usage;
         let mut text = format!(
@@ -120,6 +132,10 @@ impl Printer {
             HumanSize(status.chunk_bytes_limit),
             usage.conflicts,
         );
+        if let Some(doubt) = &status.clock {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "! {doubt}");
+        }
         for vendor in &status.vendors {
             // Writing to a string does not fail.
             let _ = write!(text, "\n{}\n  {}\n", name_of(vendor), manifest_of(vendor));

@@ -16,6 +16,8 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 use scrip_verifier::testing::{TestVendor, rng_factory};
 
+use scrip_runtime::plausible::KEPT;
+
 use super::support::{Answer, Bench, DAY, execute, noise};
 use crate::report;
 
@@ -227,6 +229,7 @@ async fn a_lease_that_was_collected_is_revived_empty() {
     execute(&database, failing).await;
     assert_eq!(send(&bench, "/v1/extensions", &paid).await.problem(), ProblemType::Internal);
     execute(&database, "DROP TRIGGER fail").await;
+    bench.clock.advance(KEPT);
     bench.relay.collect_now().await.unwrap();
     let promised = async || {
         bench.relay.store().reader().usage(bench.now()).await.unwrap().chunk_bytes_promised

@@ -13,6 +13,8 @@ use scrip_protocol::{
 use scrip_runtime::config::HumanSize;
 use scrip_verifier::testing::TestVendor;
 
+use scrip_runtime::plausible::KEPT;
+
 use super::support::{Bench, DAY, execute};
 use crate::requests::{RequestError, Route};
 
@@ -199,7 +201,7 @@ async fn no_more_is_promised_than_there_is() {
 
     let path = format!("/v1/leases/{}", queue.lease_id);
     bench.command(&queue.recipient, Method::DELETE, &path, &[]).await;
-    bench.clock.advance(DAY);
+    bench.clock.advance(DAY + KEPT);
     for _ in 0..2 {
         bench.relay.collect_now().await.unwrap(); // twice: what is taken back is taken back once
     }

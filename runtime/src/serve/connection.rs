@@ -1,7 +1,5 @@
 //! One connection, from its handshake to its end.
 
-use std::sync::Arc;
-
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -18,50 +16,26 @@ use tower::ServiceExt;
 
 use super::{
     ConnectionLimits,
-    pace::Pace,
-    stall::{Answer, GuardedBody, StallGuard},
+    stall::{GuardedBody, StallGuard},
 };
 
-/// What every connection of a server has.
-#[derive(Clone)]
-pub(super) struct Served {
-    pub(super) router: Router,
-    pub(super) limits: ConnectionLimits,
-}
-
-/// Serves on `stream` until the client or `watcher` ends it, or its place is needed for another.
-/// What goes wrong is the client's doing or the network's, and of interest only while one looks
-/// for a fault.
+/// Serves `router` on `stream` until the client or `watcher` ends it. What goes wrong is the
+/// client's doing or the network's, and of interest only while one looks for a fault.
 pub(super) async fn run(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
-    served: Served,
-    pace: Arc<Pace>,
-    watcher: Watcher,
-) {
-    tokio::select! {
-        biased;
-        () = pace.dropped() => tracing::debug!("a connection made room for another"),
-        () = secured(stream, acceptor, served, Arc::clone(&pace), watcher) => {}
-    }
-}
-
-async fn secured(
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    served: Served,
-    pace: Arc<Pace>,
+    router: Router,
+    limits: ConnectionLimits,
     watcher: Watcher,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
-    let stream = StallGuard::new(stream, Arc::clone(&pace));
-    let patience = served.limits.tls_handshake;
+    let stream = StallGuard::new(stream, limits.stall);
     match acceptor {
-        None => http(stream, served, pace, watcher).await,
-        Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, served, pace, watcher).await,
+        None => http(stream, router, limits, watcher).await,
+        Some(acceptor) => match timeout(limits.tls_handshake, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => http(stream, router, limits, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
@@ -70,21 +44,13 @@ async fn secured(
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    served: Served,
-    pace: Arc<Pace>,
+    router: Router,
+    limits: ConnectionLimits,
     watcher: Watcher,
 ) {
-    let Served { router, limits } = served;
     let service = service_fn(move |request: Request<Incoming>| {
-        pace.begin();
-        let pace = Arc::clone(&pace);
-        let body = Arc::clone(&pace);
-        let request = request.map(|incoming| Body::new(GuardedBody::new(incoming, body)));
-        let answering = router.clone().oneshot(request);
-        async move {
-            let Ok(answer) = answering.await;
-            Ok::<_, std::convert::Infallible>(answer.map(|body| Answer::new(body, pace)))
-        }
+        let request = request.map(|body| Body::new(GuardedBody::new(body, limits.stall)));
+        router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

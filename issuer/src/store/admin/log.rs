@@ -47,6 +47,8 @@ pub enum Action {
     VoucherCreate,
     /// The unused vouchers of a batch were cancelled.
     VoucherCancel,
+    /// A person said that the clock is right.
+    ClockConfirm,
     /// The keys of the next epoch were made.
     KeysMake,
     /// The products or operators of the manifest changed.
@@ -81,6 +83,7 @@ impl Action {
             Self::StatementAdjust => "statement adjust",
             Self::VoucherCreate => "voucher create",
             Self::VoucherCancel => "voucher cancel",
+            Self::ClockConfirm => "clock confirm",
             Self::KeysMake => "keys make",
             Self::ManifestList => "manifest list",
             Self::KeysRotate => "keys rotate",

@@ -191,7 +191,7 @@ async fn a_storage_that_fails_delays_and_loses_nothing() {
     }
     let alert = async || {
         let now = issuer.inner.clock.now();
-        let all = alerts::read(issuer.store(), issuer.config(), now).await.unwrap();
+        let all = alerts::read(issuer.store(), issuer.config(), now, None).await.unwrap();
         all.into_iter().find(|alert| alert.what.contains("ledger does not grow"))
     };
     let told = tokio::time::timeout(std::time::Duration::from_secs(20), async {

@@ -137,7 +137,7 @@ async fn a_list_a_day_has_all_from_before_the_day() {
     }
     assert!(all_are_true(&vendor).await >= 3);
     // When nothing can be redeemed any more there is none.
-    vendor.clock.set(first_windows(issuer).redeem_until.plus(86_400 + 7_200));
+    vendor.clock.set(first_windows(issuer).redeem_until.plus(KEPT + 7_200));
     issuer.publish_voided().await.unwrap();
     assert_eq!(newest(&vendor).await.unwrap().edition, 3);
 }
@@ -166,6 +166,7 @@ async fn no_step_of_a_publication_leaves_two_lists_or_none() {
         });
         let vendor = setup.open().await.unwrap();
         later(&vendor, 1);
+        vendor.issuer.tend_clock().await.unwrap();
         let dying = vendor.issuer.clone();
         let died = tokio::spawn(async move { dying.publish_voided().await }).await;
         assert!(died.is_err() && !armed.load(Ordering::SeqCst), "{step} was not reached");
