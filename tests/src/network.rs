@@ -55,6 +55,9 @@ pub struct Plan {
     pub start: UnixSeconds,
     /// Whether the vendor has test keys.
     pub test_keys: bool,
+    /// Whether its files lie in memory, where the system has a folder for that: for tests that are about what is sent, where
+    /// waiting for the disk is most of what takes time.
+    pub in_memory: bool,
     /// What else is changed of the vendor's configuration.
     pub vendor: fn(&mut IssuerConfig),
 }
@@ -67,6 +70,7 @@ impl Default for Plan {
             vendor_seen_at: None,
             start: START,
             test_keys: false,
+            in_memory: false,
             vendor: |_| {},
         }
     }
@@ -97,7 +101,11 @@ impl Network {
     /// # Errors
     /// Where a part does not start.
     pub async fn planned(plan: Plan) -> Result<Self, Failure> {
-        let dir = tempfile::tempdir()?;
+        let memory = Path::new("/dev/shm");
+        let dir = match plan.in_memory && memory.is_dir() {
+            true => tempfile::tempdir_in(memory)?,
+            false => tempfile::tempdir()?,
+        };
         let clock = ManualClock::new(plan.start);
         let issuer_dir = dir.path().join("issuer");
         std::fs::create_dir(&issuer_dir)?;

@@ -29,8 +29,8 @@ async fn a_month(stage: &Stage, wallet: &Wallet) {
     }
 }
 
-/// The vendor signs, and says that the grant was used before by somebody else. It saw all 36 certificates of a pack, one minute later,
-/// over the way for buying.
+/// The vendor signs, and says that the grant was used before by somebody else. Before, it saw all ten certificates of the pack, with the
+/// wallet's next command, over the way for buying.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_calls_a_fresh_grant_used_sees_no_certificate() {
     let stage = Stage::set(Plan::default()).await.unwrap();
@@ -66,8 +66,8 @@ async fn a_vendor_that_calls_a_new_grant_minted_sees_no_certificate() {
     assert_eq!(stage.keys_at_the_vendor(0).unwrap(), BTreeSet::new());
 }
 
-/// The vendor renews each certificate, refuses all the same, and shows later what it had recorded. It saw all certificates that came of
-/// a renewal, and could tie old and new.
+/// The vendor renews each certificate, refuses all the same, and shows later what it had recorded. Before, one false day in its answers was
+/// enough: of ten certificates that were renewed it saw all ten that came of them a day later, and could tie old and new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_denies_what_it_renewed_sees_no_new_certificate() {
     let stage = Stage::set(Plan::default()).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_vendor_that_denies_what_it_renewed_sees_no_new_certificate() {
     assert!(!paid.is_empty() && paid.is_disjoint(&old));
 }
 
-/// A relay says, without a proof, that a certificate was spent before. The wallet asked the vendor about just these certificates, over the
+/// A relay says, without a proof, that a certificate was spent before. Before, the wallet asked the vendor about just these certificates, over the
 /// way for buying: relay and vendor together had the buyer of a payment that came over Tor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_calls_certificates_spent_makes_the_wallet_ask_nobody() {

@@ -334,7 +334,8 @@ impl Operator {
 
 /// An operator that is its own payer signs one binding twice with two nonces, and has one certificate key certified under 1 credit and
 /// under 16, and sends the second of each in a second batch. Before, the vendor answered `already_accepted` for both, with the leaf of the
-/// first, and the operator's tool called three claims proven: that other leaves are there, and that a statement says 16 credits too little.
+/// first, and the operator's tool called three claims proven: that other leaves are there, and that a statement says too little, by
+/// 128 credits or by 4,096 where there are such denominations. The auditor found nothing.
 /// Now the second signature is the same redemption, which nothing is wrong with, and the second denomination a double spend, which credits
 /// nothing: forged claims of both are unfounded, and the auditor who gets the receipts finds nothing.
 #[tokio::test(flavor = "multi_thread")]

@@ -82,7 +82,7 @@ async fn relays_that_wait_for_an_empty_purse_hear_nothing() {
 }
 
 /// Relays that compare who was asked when somebody paid. Before, each payment asked all relays of the wallet within three
-/// milliseconds: 53 of 54 sessions showed the whole list. Now the list is shown to nobody: only the relay that is paid is called.
+/// milliseconds, five of five: 53 of 54 sessions showed the whole list. Now the list is shown to nobody: only the relay that is paid is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_that_compare_notes_about_a_payment_find_that_one_of_them_was_called() {
     let stage = stage(4).await;

@@ -1,7 +1,7 @@
 //! A vendor that wants to know its buyers again by what it sells them, and wallets by the relays that they know.
 //!
-//! Before products stood in the manifest, a wallet took whatever pack a grant named: one buyer with a coin that nobody else has
-//! was known at every redemption of it. Now nothing is blinded for a grant that is not the product that was ordered.
+//! Before products stood in the manifest, a wallet had blinded whatever a grant named, 17 certificates in the place of ten: one buyer
+//! with a coin that nobody else has was known at every redemption of it. Now nothing is blinded for a grant that is not the product that was ordered.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use scrip_issuer::Config;

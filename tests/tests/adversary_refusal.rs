@@ -97,7 +97,8 @@ async fn export_receipts(network: &Network, relay: &str, to: &Path) {
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
 }
 
-/// Before: the wallet spent the same certificates at the honest relay, which lost its money and ended the lease. Now an unsigned
+/// Before: the wallet spent the same certificates at the honest relay, for which they were double spent: it lost its money and ended the
+/// lease, while the operator that lied was credited, and the wallet held no evidence. Now an unsigned
 /// "nothing taken" is no answer: the operator has the payment open, and keeps nobody else from anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_says_nothing_was_taken_and_does_not_sign_it_gets_no_second_spend() {

@@ -229,7 +229,10 @@ pub(super) async fn add_relay(session: &Session, address: &RelayAddress) -> Resu
             }
         };
         let name = relay.name.as_deref().unwrap_or("a relay");
-        format!("Added {name} ({}).{shows}", relay.address)
+        format!(
+            "Added {name} ({}).{shows} It was called just now: leave a day before you buy, or it and the vendor see both at one time.",
+            relay.address
+        )
     })
 }
 
