@@ -28,3 +28,13 @@ pub const LEDGER_STEPS: [&str; 9] = [
     "issuer.ledger.checkpoint",
     "issuer.ledger.stored",
 ];
+
+/// The same while it publishes a list of voided certificates.
+pub const VOIDED_STEPS: [&str; 6] = [
+    "issuer.voided.listed",
+    "issuer.voided.in_transaction",
+    "issuer.voided.recorded",
+    "issuer.voided.buckets",
+    "issuer.voided.newest",
+    "issuer.voided.published",
+];

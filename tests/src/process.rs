@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use scrip_protocol::time::UnixSeconds;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -19,6 +20,7 @@ pub struct Launcher {
     binary: PathBuf,
     marks: PathBuf,
     app_store: Option<PathBuf>,
+    stopped_at: Option<UnixSeconds>,
     standard_error: Option<File>,
 }
 
@@ -35,6 +37,7 @@ impl Launcher {
             binary: binary.into(),
             marks: marks.to_owned(),
             app_store: None,
+            stopped_at: None,
             standard_error: None,
         }
     }
@@ -43,6 +46,13 @@ impl Launcher {
     #[must_use]
     pub fn with_standard_error(mut self, file: File) -> Self {
         self.standard_error = Some(file);
+        self
+    }
+
+    /// The clock of what is started always says `moment`.
+    #[must_use]
+    pub fn at(mut self, moment: UnixSeconds) -> Self {
+        self.stopped_at = Some(moment);
         self
     }
 
@@ -108,6 +118,9 @@ impl Launcher {
             .kill_on_drop(true);
         if let Some(root) = &self.app_store {
             command.env("SCRIP_CRASH_APP_STORE", root);
+        }
+        if let Some(moment) = self.stopped_at {
+            command.env("SCRIP_CRASH_CLOCK", moment.0.to_string());
         }
         command
     }

@@ -183,6 +183,47 @@ async fn relays_that_look_for_copies_in_step_find_none() {
     }
 }
 
+/// Relays that compare who asked about leases at one moment. `scrip leases --check` asks one of them, in turn, also of those with the parts
+/// of one file; one that does not answer does not keep the others from being asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_that_compare_who_asks_about_leases_find_one_of_them_asked() {
+    let stage = stage(3).await;
+    let wallet = funded(&stage, "alice", 4, Privacy::Normal).await;
+    let options = PutOptions { copies: 3, when: When::Now, ..PutOptions::default() };
+    let stored = wallet.put_file(&file(&stage, 100_000), options).await.unwrap();
+    let name = stored.upload.to_string();
+    stage.relays[1].lie(|request| match request.path.starts_with("/v1/leases/") {
+        true => Act::LoseRequest,
+        false => Act::Honest,
+    });
+    let asked = async |target: Option<&str>, relay: Option<usize>| {
+        stage.network.clock.advance(HOUR);
+        let mark = stage.recording.mark();
+        let relay = relay.map(|at| stage.network.relays[at].address().clone());
+        let (_, others) = wallet.check_one_relay(target, relay.as_ref()).await.unwrap();
+        assert_eq!(others, 2);
+        let called = parties(&stage.recording.since(mark));
+        assert_eq!(called.len(), 1, "{called:?}");
+        called.into_iter().next().unwrap()
+    };
+    for target in [None, Some(name.as_str())] {
+        let mut turn = BTreeSet::new();
+        for _ in 0..3 {
+            turn.insert(asked(target, None).await);
+        }
+        assert_eq!(turn.len(), 3, "each in its turn: {turn:?}");
+    }
+    // The one that the user names, and then again the one whose turn it is.
+    let first = asked(None, Some(2)).await;
+    assert_eq!((first.as_str(), asked(None, Some(2)).await.as_str()), ("relay-2", "relay-2"));
+    let rest: BTreeSet<String> = [asked(None, None).await, asked(None, None).await].into();
+    assert_eq!(rest, ["relay-0".to_owned(), "relay-1".to_owned()].into());
+    // All at once is a choice of the user's.
+    let mark = stage.recording.mark();
+    wallet.check_leases(Some(&name)).await.unwrap();
+    assert_eq!(parties(&stage.recording.since(mark)).len(), 3);
+}
+
 /// Relays that look for a file's copies when they are paid for again, and find the one for now.
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_that_look_for_extensions_in_step_find_none() {

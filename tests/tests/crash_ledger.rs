@@ -1,4 +1,4 @@
-//! `kill -9` at every step of sequencing, then a restart, the batch again, and the whole ledger checked from its files: each accepted
+//! `kill -9` at every step of sequencing, and of publishing lists of voided certificates. Of sequencing: then a restart, the batch again, and the whole ledger checked from its files: each accepted
 //! certificate has one leaf, every tile is what the leaves say, and the root is the checkpoint's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use scrip_issuer::ledger::verify;
-use scrip_issuer::testing::LEDGER_STEPS;
+use scrip_issuer::testing::{LEDGER_STEPS, VOIDED_STEPS};
 use scrip_protocol::ledger::Leaf;
 use scrip_protocol::redemption::{RedemptionOutcome, SignedBatch};
+use scrip_protocol::voided::{ProvenIndex, SignedVoidedIndex, Voided};
 use scrip_runtime::clock::{Clock, SystemClock};
 use scrip_tests::network::{Network, Plan};
 use scrip_tests::process::Launcher;
@@ -92,5 +93,53 @@ async fn dies_at(step: &str) {
     for (position, index) in outcome.credited() {
         let key = items.items()[position].token.nonce;
         assert!(leaves.contains(&(index, key)), "{step}: leaf {index}");
+    }
+}
+
+/// The same at every step of the publication of a list of voided certificates: after the restart there is one edition, it is proven to be
+/// in the ledger, and it has what was redeemed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_dies_while_it_publishes_a_list() {
+    for step in VOIDED_STEPS {
+        dies_while_it_publishes(step).await;
+    }
+}
+
+async fn dies_while_it_publishes(step: &str) {
+    let mut network = Network::planned(Plan { relays: 1, ..Plan::default() }).await.unwrap();
+    let wallet = network.funded_wallet("alice", 1).await.unwrap();
+    let relay = Some(network.relays[0].address().clone());
+    wallet.create_queue(NewQueue { relay, days: 30, ..NewQueue::default() }).await.unwrap();
+    network.redeem_all().await.unwrap();
+    let redeemed = redeemed_leaves(&network, step).await;
+    assert!(!redeemed.is_empty());
+    network.vendor.stop().await.unwrap();
+    // Two in the morning of the next day: the list is due when the issuer starts.
+    let tomorrow = network.clock.now().plus(86_400).day().start().plus(7_200);
+    network.clock.set(tomorrow);
+    let launcher =
+        Launcher::new(env!("CARGO_BIN_EXE_scrip-crash-node"), network.dir()).at(tomorrow);
+    let directory: PathBuf = network.issuer_dir();
+    let arguments = ["--dir".into(), directory.into_os_string(), "start".into()];
+    let issuer = launcher.start("issuer", arguments, Some(step)).unwrap();
+    issuer.killed_at_its_step().await.unwrap_or_else(|error| panic!("{step}: {error}"));
+
+    network.vendor.start().await.unwrap();
+    let issuer = network.vendor.issuer().unwrap();
+    issuer.publish_voided().await.unwrap();
+    assert_eq!(redeemed_leaves(&network, step).await, redeemed, "{step}");
+    let storage = issuer.ledger_storage();
+    let newest = storage.get("voided/1/newest").await.unwrap().expect(step);
+    let proven = ProvenIndex::decode(&newest).unwrap();
+    let key = issuer.manifest().receipt_keys().newest().key;
+    let signed = SignedVoidedIndex::decode(&proven.index).unwrap();
+    let index = signed.verify(&key).unwrap();
+    assert_eq!(index.edition, 1, "{step}: one edition");
+    for (_, key) in &redeemed {
+        let place = index.place(key);
+        let name = format!("voided/1/{}/{}", index.edition, place.bucket);
+        let bucket = storage.get(&name).await.unwrap().expect(step);
+        let bucket = index.open_bucket(place.bucket, &bucket).unwrap();
+        assert_eq!(bucket.find(&place), Some(Voided::Redeemed), "{step}");
     }
 }

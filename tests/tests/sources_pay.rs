@@ -17,6 +17,7 @@ use scrip_runtime::client::{ClientOptions, HttpClient, Request, TransportError};
 use scrip_runtime::clock::{Clock, SystemClock};
 use scrip_tests::network::{Network, PRODUCT, PRODUCT_CREDITS, Plan};
 use scrip_tests::process::{Launcher, Process};
+use scrip_tests::wire::{Wire, requests};
 use scrip_wallet::{Bought, Doubtful, NewQueue, Wallet, WalletError};
 use serde_json::{Value, json};
 
@@ -214,6 +215,36 @@ async fn spends(shop: &Shop, wallet: &Wallet) {
     let status = shop.network.vendor.issuer().unwrap().status().await.unwrap();
     assert!(status.credits_redeemed.0 > 0);
     assert_eq!(left + status.credits_redeemed.0, status.credits_issued.0);
+}
+
+/// An order that is asked for again is shown as a purchase is: nothing is asked beside it. Paid meanwhile, it is bought, and a new one made.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_open_is_asked_for_without_a_request_beside_it() {
+    let mut shop = Shop::open().await;
+    let wire = Wire::to(shop.network.vendor.listens_at()).await.unwrap();
+    shop.network.vendor.seen_at(wire.address());
+    let alice = shop.wallet("alice").await;
+    let order = alice.order(PRODUCT).await.unwrap().order;
+    let since = |before: usize| -> Vec<String> {
+        let sent = requests(&wire.sent());
+        let asked = sent.iter().filter(|one| !one.head.contains("/v1/manifest"));
+        asked.skip(before).map(|one| one.head.lines().next().unwrap().to_owned()).collect()
+    };
+    let of = |lines: &[String]| -> Vec<String> {
+        let route = |line: &String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        lines.iter().map(route).collect()
+    };
+    let before = since(0).len();
+    assert_eq!(alice.order(PRODUCT).await.unwrap().order, order, "the same one");
+    assert_eq!(of(&since(before)), ["POST /v1/grants", "POST /v1/orders"]);
+    let before = since(0).len();
+    shop.paid_at_stripe(&order).await.unwrap();
+    assert_ne!(alice.order(PRODUCT).await.unwrap().order, order, "another one");
+    assert_eq!(of(&since(before)), ["POST /v1/grants", "POST /v1/issuance", "POST /v1/orders"]);
+    assert_eq!(alice.balance().await.unwrap().spendable.0, PRODUCT_CREDITS);
+    // Where nothing is known of it, nobody is led to pay.
+    shop.network.vendor.stop().await.unwrap();
+    assert!(matches!(alice.order(PRODUCT).await, Err(WalletError::PurchaseOpen { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

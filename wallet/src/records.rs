@@ -478,7 +478,7 @@ pub(crate) struct LeaseRecord {
     pub(crate) wanted: Option<WantedTime>,
     /// When its relay was last asked about it.
     #[serde(default)]
-    pub(crate) checked: Option<UnixSeconds>,
+    pub(crate) asked: Option<UnixSeconds>,
     /// Signed, oldest first.
     pub(crate) receipts: Vec<Blob>,
 }

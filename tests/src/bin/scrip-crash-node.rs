@@ -3,7 +3,7 @@
 //! With `SCRIP_CRASH_AT=STEP` it stops for good when it reaches the step (every `SCRIP_CRASH_SKIP` + 1st time), after it has written a line
 //! to the file `SCRIP_CRASH_MARK`; the test then sends SIGKILL. With `SCRIP_CRASH_PANIC` what takes the step panics instead. The programs themselves have no such switch: they take an observer of
 //! their durable steps, and only this binary gives them one. In the same way `SCRIP_CRASH_APP_STORE` names the root certificate of an App
-//! Store of tests, which the issuer trusts.
+//! Store of tests, which the issuer trusts, and with `SCRIP_CRASH_CLOCK` it is always that second since 1970.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use scrip_issuer::sources::Sources;
-use scrip_runtime::clock::SystemClock;
+use scrip_protocol::time::UnixSeconds;
+use scrip_runtime::clock::{ManualClock, SharedClock, SystemClock};
 use scrip_runtime::config::environment;
 use scrip_runtime::steps::Steps;
 use scrip_tests::network::app_store;
@@ -22,7 +23,11 @@ fn main() -> ExitCode {
     let role = args.next().unwrap_or_default();
     let program: Vec<OsString> = std::iter::once(role.clone()).chain(args).collect();
     let env: Vec<(String, String)> = environment().collect();
-    let clock = Arc::new(SystemClock);
+    let stopped = std::env::var("SCRIP_CRASH_CLOCK").ok().and_then(|n| n.parse().ok());
+    let clock: SharedClock = match stopped {
+        Some(second) => Arc::new(ManualClock::new(UnixSeconds(second))),
+        None => Arc::new(SystemClock),
+    };
     match role.to_str() {
         Some("issuer") => {
             scrip_issuer::cli::main_with_sources(program, env, clock, steps(), sources())

@@ -395,9 +395,12 @@ pub(super) struct LeasesArguments {
     /// A queue's name, a file's name or id, or the beginning of a lease [default: all]
     #[arg(allow_hyphen_values = true)]
     pub(super) lease: Option<String>,
-    /// Ask the relay that was asked the longest ago, or that of the lease
+    /// Ask one relay of them: the one that was asked the longest ago
     #[arg(long)]
     pub(super) check: bool,
+    /// With --check: ask this relay [default: the one that was asked the longest ago]
+    #[arg(long, requires = "check", conflicts_with = "all", allow_hyphen_values = true)]
+    pub(super) relay: Option<String>,
     /// With --check: ask all relays at once, which shows whoever compares that these leases are one wallet's
     #[arg(long, requires = "check")]
     pub(super) all: bool,

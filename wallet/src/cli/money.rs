@@ -151,9 +151,14 @@ pub(super) async fn resume(session: &Session) -> Result<(), CliError> {
 pub(super) async fn leases(session: &Session, arguments: LeasesArguments) -> Result<(), CliError> {
     let leases = if arguments.check {
         let wallet = session.open_online().await?;
-        let (leases, others) = match &arguments.lease {
-            None if !arguments.all => wallet.check_next_relay().await?,
-            lease => (wallet.check_leases(lease.as_deref()).await?, 0),
+        let target = arguments.lease.as_deref();
+        let relay = match &arguments.relay {
+            Some(relay) => Some(wallet.find_relay(relay).await?),
+            None => None,
+        };
+        let (leases, others) = match arguments.all {
+            true => (wallet.check_leases(target).await?, 0),
+            false => wallet.check_one_relay(target, relay.as_ref()).await?,
         };
         wallet.close().await?;
         if others > 0 {

@@ -105,21 +105,28 @@ impl Wallet {
         self.check_all(leases).await
     }
 
-    /// Asks one relay about its leases: the one that was asked the longest ago. Also says at how many others there are leases. Who asks all
-    /// at one moment shows all that compare which leases are one wallet's.
+    /// Asks one relay about its leases among those that `target` means: `relay`, or else the one that was asked the longest ago, whether
+    /// or not it answered then. Also says at how many others there are such leases. Who asks all at one moment shows all that compare
+    /// which leases are one wallet's; the relays of one file, too.
     ///
     /// # Errors
     /// As [`Wallet::check_leases`].
-    pub async fn check_next_relay(&self) -> Result<(Vec<LeaseReport>, usize), WalletError> {
-        let leases = self.meant(None).await?;
+    pub async fn check_one_relay(
+        &self,
+        target: Option<&str>,
+        relay: Option<&RelayAddress>,
+    ) -> Result<(Vec<LeaseReport>, usize), WalletError> {
+        let leases = self.meant(target).await?;
         let mut relays: BTreeMap<RelayAddress, Option<UnixSeconds>> = BTreeMap::new();
         for lease in leases.iter().filter(|lease| lease.live) {
-            let oldest = relays.entry(lease.relay.clone()).or_insert(lease.checked);
-            *oldest = (*oldest).min(lease.checked);
+            let oldest = relays.entry(lease.relay.clone()).or_insert(lease.asked);
+            *oldest = (*oldest).min(lease.asked);
         }
-        let next = relays.iter().min_by_key(|(_, checked)| **checked).map(|(relay, _)| relay);
+        let oldest = relays.iter().min_by_key(|(_, asked)| **asked).map(|(relay, _)| relay);
+        let next = relay.or(oldest);
+        let others = relays.keys().filter(|relay| Some(*relay) != next).count();
         let of_next = leases.into_iter().filter(|lease| Some(&lease.relay) == next).collect();
-        Ok((self.check_all(of_next).await?, relays.len().saturating_sub(1)))
+        Ok((self.check_all(of_next).await?, others))
     }
 
     async fn check_all(
@@ -128,6 +135,8 @@ impl Wallet {
     ) -> Result<Vec<LeaseReport>, WalletError> {
         let mut clients = BTreeMap::new();
         for lease in leases.iter_mut().filter(|lease| lease.live) {
+            let asked = Some(self.now());
+            *lease = self.change_lease(&lease.id, |lease| lease.asked = asked).await?;
             let client = self.client_for(lease, &mut clients).await?;
             let status = match client.lease(&lease.id, &lease.owner_key()).await {
                 Ok(status) => Some(status),
@@ -139,13 +148,9 @@ impl Wallet {
             };
             let mut valid = Ok(());
             let asked_at = lease.until;
-            let now = self.now();
-            let take = |lease: &mut LeaseRecord| {
-                lease.checked = Some(now);
-                match status {
-                    Some(status) => valid = take_over(lease, status, asked_at),
-                    None => lease.live = false,
-                }
+            let take = |lease: &mut LeaseRecord| match status {
+                Some(status) => valid = take_over(lease, status, asked_at),
+                None => lease.live = false,
             };
             *lease = self.change_lease(&lease.id, take).await?;
             self.at("wallet.lease.checked");
@@ -168,7 +173,7 @@ impl Wallet {
         let mut lease = self.lease(id).await?.ok_or_else(unknown)?;
         let state = |lease: &LeaseRecord| {
             let (receipts, uploaded) = (lease.receipts.len(), is_uploaded(lease));
-            (lease.until, lease.live, receipts, uploaded, lease.wanted, lease.checked)
+            (lease.until, lease.live, receipts, uploaded, lease.wanted, lease.asked)
         };
         let before = state(&lease);
         change(&mut lease);

@@ -109,17 +109,18 @@ impl Wallet {
         let same =
             open.clone().find(|one| one.order.as_ref().is_some_and(|of| of.product == product));
         if let Some(purchase) = same {
-            let secret = self.secret_of(purchase);
-            match client.grant(&secret).await {
-                // It is paid meanwhile: to pay it again would buy nothing.
-                Ok(_) => drop(self.finish_purchase(purchase.clone()).await?),
-                Err(error) if is(&error, ProblemType::PurchasePending) => {
-                    let answer = client.order(&secret, product).await;
+            match self.finish_purchase(purchase.clone()).await {
+                // It is paid meanwhile, and now bought: to pay it again would buy nothing.
+                Ok(_) => {}
+                Err(WalletError::PurchaseOpen { error, .. })
+                    if is(&error, ProblemType::PurchasePending) =>
+                {
+                    let answer = client.order(&self.secret_of(purchase), product).await;
                     let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
                     return Ok(OrderAnswer { pay: presentable(answer.pay), ..answer });
                 }
                 // Whether it is paid is not known, so that nobody is led to pay it.
-                Err(error) => return Err(WalletError::call(&self.vendor.authority)(error)),
+                Err(error) => return Err(error),
             }
         }
         let ordering = |one: &&Purchase| matches!(&one.state, PurchaseState::Ordering { product: of } if of == product);

@@ -262,7 +262,7 @@ impl Wallet {
             until: receipt.lease_until,
             live: true,
             wanted: None,
-            checked: None,
+            asked: None,
             receipts: vec![Blob(bytes.to_vec())],
         })
     }

@@ -2,8 +2,11 @@
 
 use futures_util::future::join_all;
 use scrip_protocol::{
+    id::ManifestDigest,
+    ledger::{Leaf, ManifestVersion},
     redemption::{InvalidReason, RedemptionItem},
     time::Day,
+    voided::Voided,
 };
 use scrip_runtime::steps::Steps;
 
@@ -11,8 +14,8 @@ use super::{Store, TODAY, batch, record, spend};
 use crate::{
     redemption::evidence,
     store::{
-        Decision, EvidenceRow, IssuedRow, LedgerState, QueuedRow, RangeRow, SalesRow, Sequenced,
-        SpendRecord, StoreError, What,
+        Decision, EditionRow, EvidenceRow, IssuedRow, LedgerState, QueuedRow, RangeRow, SalesRow,
+        Sequenced, SpendRecord, StoreError, What,
     },
 };
 
@@ -27,6 +30,8 @@ pub(super) async fn conforms(stores: &[Store]) {
     leaves_keep_the_order_in_which_they_came(stores).await;
     whoever_does_not_hold_the_lease_changes_nothing(store).await;
     what_is_handed_on_is_what_is_recorded(store).await;
+    a_version_of_the_manifest_has_one_leaf(stores).await;
+    an_edition_is_recorded_once(stores).await;
 }
 
 async fn a_ledger_is_begun_once(stores: &[Store]) {
@@ -216,4 +221,103 @@ async fn what_is_handed_on_is_what_is_recorded(store: &Store) {
     assert_eq!(handed.iter().map(|row| row.0).collect::<Vec<_>>(), [0, 3, 8]);
     let recorded = store.evidence(252).await.unwrap();
     assert_eq!(handed, recorded.iter().map(fields).collect::<Vec<_>>());
+}
+
+/// Gives what is in line its places and marks them stored; returns the size before.
+async fn sequence_all(store: &Store) -> u64 {
+    let state = store.ledger_state().await.unwrap();
+    let (queue, issued, sales) = line(store).await;
+    let new = sequenced(&state, &queue, issued, sales);
+    assert!(store.sequence(&new, &Steps::none()).await.unwrap());
+    store.mark_ledger_stored(new.size).await.unwrap();
+    state.size
+}
+
+async fn a_version_of_the_manifest_has_one_leaf(stores: &[Store]) {
+    let store = &stores[0];
+    sequence_all(store).await;
+    let leaf = |version, byte| {
+        Leaf::Manifest(ManifestVersion { version, digest: ManifestDigest::from_bytes([byte; 32]) })
+    };
+    let other = Leaf::Cover([3; 32]).encode();
+    for leaf in [other, leaf(801, 1).encode(), leaf(802, 2).encode()] {
+        store.enqueue_leaf(TODAY, None, &[], &leaf).await.unwrap();
+    }
+    for store in stores {
+        assert_eq!(store.manifest_leaf(801).await.unwrap(), None, "it has no place yet");
+    }
+    let from = sequence_all(store).await;
+    for store in stores {
+        assert_eq!(store.manifest_leaf(801).await.unwrap(), Some(from + 1));
+        assert_eq!(store.manifest_leaf(802).await.unwrap(), Some(from + 2));
+        assert_eq!(store.manifest_leaf(803).await.unwrap(), None);
+    }
+    // The same version again, with another content: the ledger refuses it, and nothing is changed.
+    store.enqueue_leaf(TODAY, None, &[], &leaf(802, 9).encode()).await.unwrap();
+    let state = store.ledger_state().await.unwrap();
+    let (queue, issued, sales) = line(store).await;
+    let again = sequenced(&state, &queue, issued, sales);
+    let refused = store.sequence(&again, &Steps::none()).await;
+    assert!(matches!(refused, Err(StoreError::Contention { .. })), "{refused:?}");
+    assert!(store.ledger_state().await.unwrap() == state);
+    assert_eq!(store.manifest_leaf(802).await.unwrap(), Some(from + 2));
+    store.execute_raw("DELETE FROM ledger_queue").await.unwrap();
+}
+
+/// Of editions with one number one is recorded, with its leaves in line; it covers what has its place, and nothing of what waits.
+async fn an_edition_is_recorded_once(stores: &[Store]) {
+    let store = &stores[0];
+    record(store, &batch(253, vec![spend(9_201, 1), spend(9_200, 1)])).await;
+    let epoch = spend(9_200, 1).epoch;
+    let tomorrow = Day(TODAY.0 + 1);
+    for store in stores {
+        assert!(store.waits_from_before(tomorrow).await.unwrap(), "a batch waits");
+        assert!(!store.waits_from_before(TODAY).await.unwrap(), "not of days before today");
+    }
+    let key = |n| spend(n, 1).item.token.nonce;
+    let from = sequence_all(store).await;
+    assert!(!store.waits_from_before(tomorrow).await.unwrap());
+    let size = store.ledger_state().await.unwrap().size;
+    let without = store.voided_before(epoch, from).await.unwrap();
+    let with = store.voided_before(epoch, size).await.unwrap();
+    let has = |list: &[([u8; 32], Voided)], n| list.contains(&(key(n), Voided::Redeemed));
+    assert!(has(&with, 9_200) && has(&with, 9_201) && !has(&without, 9_200));
+    assert_eq!(with.len(), without.len() + 2);
+
+    assert_eq!(store.newest_edition(epoch).await.unwrap(), None);
+    let attempts = (1..=6_u8).map(|n| {
+        let store = &stores[usize::from(n) % stores.len()];
+        let commitment = Leaf::Cover([n; 32]).encode();
+        let row = EditionRow {
+            epoch,
+            number: 1,
+            day: TODAY,
+            covered: size,
+            commitment,
+            published: false,
+        };
+        async move {
+            let salt = Leaf::Cover([100 + n; 32]).encode();
+            let recorded = store.record_edition(&row, &salt, TODAY, || ()).await.unwrap();
+            recorded.then_some((row, salt))
+        }
+    });
+    let recorded: Vec<_> = join_all(attempts).await.into_iter().flatten().collect();
+    let [(row, salt)] = &recorded[..] else { panic!("{} were recorded", recorded.len()) };
+    for store in stores {
+        assert_eq!(store.newest_edition(epoch).await.unwrap().as_ref(), Some(row));
+    }
+    let queue = store.ledger_queue(100).await.unwrap();
+    let [line] = &queue[..] else { panic!("{queue:?}") };
+    assert_eq!(
+        (&line.commitments, &line.body),
+        (&vec![row.commitment.clone()], &Some(salt.clone()))
+    );
+    assert_eq!(store.place_of_leaf(salt, 0).await.unwrap(), None);
+    let from = sequence_all(store).await;
+    assert_eq!(store.place_of_leaf(salt, 0).await.unwrap(), Some(from));
+    assert_eq!(store.place_of_leaf(salt, from + 1).await.unwrap(), None);
+    store.mark_edition_published(row).await.unwrap();
+    let published = stores[stores.len() - 1].newest_edition(epoch).await.unwrap().unwrap();
+    assert_eq!(published, EditionRow { published: true, ..row.clone() });
 }

@@ -12,16 +12,11 @@ use scrip_protocol::{
 use scrip_runtime::steps::Steps;
 
 use super::{super::renewal, *};
-use crate::{config::LedgerConfig, ledger::Fault, testing::s3::FakeS3};
-
-const STEPS: [&str; 6] = [
-    "issuer.voided.listed",
-    "issuer.voided.in_transaction",
-    "issuer.voided.recorded",
-    "issuer.voided.buckets",
-    "issuer.voided.newest",
-    "issuer.voided.published",
-];
+use crate::{
+    config::LedgerConfig,
+    ledger::Fault,
+    testing::{VOIDED_STEPS, s3::FakeS3},
+};
 
 /// Two in the morning, some days later.
 fn later(vendor: &TestIssuer, days: u64) {
@@ -155,7 +150,7 @@ async fn due(setup: Setup) -> [u8; 32] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_step_of_a_publication_leaves_two_lists_or_none() {
-    for step in STEPS {
+    for step in VOIDED_STEPS {
         let directory = tempfile::tempdir().unwrap();
         let key = due(Setup::sqlite(directory.path()).unwrap()).await;
         let mut setup = Setup::sqlite(directory.path()).unwrap();
