@@ -10,9 +10,13 @@ use serde::Serialize;
 use crate::{
     config::Config,
     error::StartError,
+    ledger::{LedgerError, Storage, belief::doubt_of, beside},
     schedule::{self, EpochState, Schedule},
     status::{self, Status},
-    store::{Action, OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store},
+    store::{
+        Action, Doubt, OperatorRow, OutcomeCounts, OutcomeDay, Sale, SourceFailure, Store,
+        StoreError,
+    },
 };
 
 /// How many days back rates are taken from, today included.
@@ -62,6 +66,7 @@ pub async fn read(
     now: UnixSeconds,
     clock: Option<ClockInDoubt>,
 ) -> Result<Vec<Alert>, StartError> {
+    let doubt = doubt(store, config).await?;
     let since = Day(now.day().0.saturating_sub(RECENT_DAYS - 1));
     let books = Books {
         status: &status::read(store, config, now).await?,
@@ -71,6 +76,7 @@ pub async fn read(
         operators: &store.operators().await?,
         outcomes: &store.outcomes_from(since).await?,
         receipt_key: store.last_done(Action::KeysReceipt).await?,
+        doubt: doubt.as_ref(),
         clock,
     };
     Ok(of(books, now))
@@ -93,12 +99,38 @@ pub struct Books<'a> {
     pub outcomes: &'a [OutcomeDay],
     /// When the receipt key was last changed, and by which version of the manifest.
     pub receipt_key: Option<(UnixSeconds, String)>,
+    /// Why all this is not to be believed.
+    pub doubt: Option<&'a Doubt>,
     /// What keeps the clock from being believed.
     pub clock: Option<ClockInDoubt>,
 }
 
+/// What the ledger's storage has against this database. Where it cannot be read, other alerts say so.
+async fn doubt(store: &Store, config: &Config) -> Result<Option<Doubt>, StoreError> {
+    if let Some(doubt) = store.doubt() {
+        return Ok(Some(doubt));
+    }
+    let Ok(storage) = Storage::open(&config.ledger, beside(&config.database).as_deref()) else {
+        return Ok(None);
+    };
+    match doubt_of(store, &storage).await {
+        Ok(doubt) => Ok(doubt),
+        Err(LedgerError::Store(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Everything that needs somebody, the worst first.
 pub fn of(books: Books<'_>, now: UnixSeconds) -> Vec<Alert> {
+    if let Some(doubt) = books.doubt {
+        // What else would be found in books that are not to be believed would mislead.
+        return vec![Alert::bad(
+            format!(
+                "The database is not to be believed: {doubt}. Everything but reading is refused."
+            ),
+            doubt.remedy(),
+        )];
+    }
     let mut alerts = Vec::new();
     clock(books.clock, &mut alerts);
     over_redeemed(books.status, &mut alerts);

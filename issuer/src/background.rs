@@ -10,7 +10,7 @@ use crate::{
     config::Statements,
     issuer::Issuer,
     ledger::{Integrated, LedgerError, ProveSolvencyError, Scope},
-    store::Backend,
+    store::{Backend, StoreError},
 };
 
 /// How often the database is asked for a newer manifest: one small query.
@@ -29,6 +29,8 @@ const LISTS: Duration = Duration::from_secs(60);
 const WITNESSES: Duration = Duration::from_secs(1);
 /// From one look whether a month is over to the next.
 const STATEMENTS: Duration = Duration::from_secs(3_600);
+/// From one comparison of the whole database with the ledger's storage to the next.
+const COMPARE: Duration = Duration::from_secs(1);
 /// From one comparison of the clock to the next.
 const CLOCK: Duration = Duration::from_secs(30);
 /// How long the ledger is left alone where it failed.
@@ -54,6 +56,10 @@ pub(crate) fn start(issuer: &Issuer) -> Tasks {
 async fn keys(issuer: Issuer) -> Infallible {
     let (mut pause, mut until_drop) = (0_u32, PAUSE);
     loop {
+        if issuer.doubt().is_some() {
+            sleep(ROUND).await;
+            continue;
+        }
         let tended = match pause {
             0 => issuer.tend_keys().await,
             _ => issuer.reload().await.map(drop).map_err(Into::into),
@@ -94,7 +100,9 @@ async fn clock(issuer: Issuer) -> Infallible {
 
 async fn sources(issuer: Issuer) -> Infallible {
     loop {
-        if let Err(error) = issuer.tend_sources().await {
+        if issuer.doubt().is_none()
+            && let Err(error) = issuer.tend_sources().await
+        {
             tracing::error!(%error, "the sources were not looked after; trying again in a minute");
         }
         sleep(SOURCES).await;
@@ -106,6 +114,7 @@ async fn statements(issuer: Issuer) -> Infallible {
     sleep(SOURCES).await;
     loop {
         if issuer.config().ledger.statements == Statements::Monthly
+            && issuer.doubt().is_none()
             && let Err(error) = issuer.tend_statements().await
         {
             tracing::error!(%error, "no statements were made; trying again in an hour");
@@ -117,12 +126,18 @@ async fn statements(issuer: Issuer) -> Infallible {
 /// Integrates what is in line, and shows others that somebody does.
 async fn ledger(issuer: Issuer) -> Infallible {
     // Nothing is known of it at the start: a failure of before is over, or comes again.
-    let (mut failing, mut beaten) = (None, Instant::now());
+    let (mut failing, mut beaten, mut compared) = (None, Instant::now(), Instant::now());
     let shared = issuer.store().backend() != Backend::Sqlite;
     let beat_every = issuer.config().ledger.lease / 3;
     loop {
+        if compared.elapsed() >= COMPARE {
+            compared = Instant::now();
+            compare(&issuer).await;
+        }
         let integrated = issuer.integrate(Scope::Due).await;
         match &integrated {
+            // It was said, and is an alert of its own.
+            Err(_) if issuer.doubt().is_some() => failing = None,
             Ok(Integrated::Everything) if failing != Some(false) => {
                 failing = Some(false);
                 ledger_works(&issuer).await;
@@ -146,6 +161,14 @@ async fn ledger(issuer: Issuer) -> Infallible {
     }
 }
 
+/// Where it does not come about, it is the database or the storage that fails, and what needs these says so.
+async fn compare(issuer: &Issuer) {
+    match issuer.compare_all().await {
+        Ok(()) | Err(LedgerError::Store(StoreError::Doubted(_))) => {}
+        Err(error) => tracing::warn!(%error, "the database and the ledger could not be compared"),
+    }
+}
+
 /// For `status` and the page. Where the database does not take it, it is the database that fails, and the log says so.
 async fn ledger_failed(issuer: &Issuer, error: &LedgerError) {
     let now = issuer.inner.clock.now();
@@ -163,7 +186,7 @@ async fn proofs(issuer: Issuer) -> Infallible {
     let mut proven = None;
     loop {
         let today = issuer.inner.clock.today();
-        if proven != Some(today) && issuer.sequences().await {
+        if proven != Some(today) && issuer.doubt().is_none() && issuer.sequences().await {
             // Tried once a day: books that do not add up today are looked into by people.
             proven = Some(today);
             match issuer.prove_solvency().await {

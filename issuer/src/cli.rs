@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod database;
 mod error;
 mod init;
 mod keys;
@@ -21,18 +22,25 @@ use scrip_runtime::{
 };
 
 use self::{
-    arguments::{AdminCommand, Arguments, ClockCommand, Command, ListedArguments, OperatorCommand},
+    arguments::{
+        AdminCommand, Arguments, ClockCommand, Command, DatabaseCommand, ListedArguments,
+        OperatorCommand,
+    },
     error::CliError,
     print::Printer,
 };
 use crate::{
-    alerts, belief,
+    alerts, believed,
     config::{Config, ENV_PREFIX, FILE_NAME},
+    ledger::{LedgerError, Storage, belief, beside},
     operators,
     sources::Sources,
     status,
-    store::{Act, NewOperator, Store},
+    store::{Act, Doubt, NewOperator, Store},
 };
+
+/// Under which name commands mark what they write.
+const COMMANDS: [u8; 16] = [1; 16];
 
 /// Runs the program: parses `args` (the program's name first), does what they say and returns the exit code: 0 where it
 /// worked, 1 where it failed, 2 where the arguments or the configuration are wrong. `env` is the environment.
@@ -128,6 +136,9 @@ impl Session {
             Command::Admin(AdminCommand::Token(command)) => admin::run(&self, command).await,
             Command::Auditor(command) => ledger::auditors(&self, command).await,
             Command::Ledger(command) => ledger::ledger(&self, command).await,
+            Command::Database(DatabaseCommand::Accept { with_losses }) => {
+                database::accept(&self, with_losses).await
+            }
             Command::Log { last } => admin::log(&self, last).await,
         }
     }
@@ -168,7 +179,7 @@ impl Session {
         let (config, store) = self.open_store().await?;
         let now = self.clock.now();
         let status = status::read(&store, &config, now).await;
-        let doubt = belief::doubt(&store, &self.clock).await;
+        let doubt = believed::doubt(&store, &self.clock).await;
         let alerts = match doubt {
             Ok(doubt) => alerts::read(&store, &config, now, doubt).await,
             Err(error) => Err(error.into()),
@@ -190,14 +201,14 @@ impl Session {
         command: &ClockCommand,
     ) -> Result<Reading, CliError> {
         if let ClockCommand::Confirm { day } = command {
-            belief::confirm(store, day, &*self.clock).await?;
+            believed::confirm(store, day, &*self.clock).await?;
         }
-        Ok(belief::of(store, &self.clock).await?.read())
+        Ok(believed::of(store, &self.clock).await?.read())
     }
 
     /// The time, for what is signed and dated for good.
     async fn certain(&self, store: &Store) -> Result<UnixSeconds, CliError> {
-        Ok(belief::of(store, &self.clock).await?.certain()?)
+        Ok(believed::of(store, &self.clock).await?.certain()?)
     }
 
     async fn address(&self) -> Result<(), CliError> {
@@ -228,6 +239,21 @@ impl Session {
     async fn open_store(&self) -> Result<(Config, Store), CliError> {
         let config = self.config()?;
         let store = Store::open(&config.database, config.database_connections, false).await?;
+        // What a command writes to a database that is not to be believed would be lost.
+        let store = store.remembering(COMMANDS);
+        let storage = Storage::open(&config.ledger, beside(&config.database).as_deref());
+        let doubt = match storage {
+            Ok(storage) => belief::doubt_of(&store, &storage).await,
+            Err(_) => Ok(Some(Doubt::Unread)),
+        };
+        let doubt = match doubt {
+            Ok(doubt) => doubt,
+            Err(LedgerError::Store(error)) => return Err(error.into()),
+            Err(_) => Some(Doubt::Unread),
+        };
+        if let Some(memory) = store.memory() {
+            memory.set_doubt(doubt);
+        }
         Ok((config, store))
     }
 }

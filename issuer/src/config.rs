@@ -48,6 +48,9 @@ pub struct Config {
     /// Connections from clients at one time.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
+    /// Connections from one address at one time, where clients are seen and no proxy is in front.
+    #[serde(default = "default_max_connections_per_address")]
+    pub max_connections_per_address: usize,
     /// The signer.
     #[serde(default)]
     pub signer: SignerConfig,
@@ -188,6 +191,10 @@ fn default_max_connections() -> usize {
     ConnectionLimits::default().max_connections
 }
 
+fn default_max_connections_per_address() -> usize {
+    ConnectionLimits::default().max_connections_per_address
+}
+
 /// `starter`: 36 certificates worth 536 credits, most of them of four credits and less, so that small prices are paid
 /// exactly and no payment stands out by its coins.
 fn default_products() -> BTreeMap<String, Product> {
@@ -256,6 +263,7 @@ impl Config {
             tls: None,
             behind_tls_proxy: false,
             max_connections: default_max_connections(),
+            max_connections_per_address: default_max_connections_per_address(),
             signer: SignerConfig::default(),
             epoch: EpochConfig::default(),
             products: default_products(),
@@ -312,7 +320,11 @@ impl Config {
 
     /// What clients can tie up.
     pub fn limits(&self) -> ConnectionLimits {
-        ConnectionLimits { max_connections: self.max_connections, ..ConnectionLimits::default() }
+        ConnectionLimits {
+            max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            ..ConnectionLimits::default()
+        }
     }
 }
 

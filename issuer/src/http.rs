@@ -14,7 +14,8 @@ mod request;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::Response,
     routing::{get, post},
 };
@@ -23,6 +24,9 @@ use scrip_protocol::{media, problem::ProblemType};
 
 use self::refusal::Refusal;
 use crate::{admin, issuer::Issuer};
+
+/// Where operators ask for their own leaves, which changes nothing.
+const OWN_LEAVES: &str = "/v1/ledger/own";
 
 /// All routes of an issuer.
 pub fn router(issuer: Issuer) -> Router {
@@ -43,11 +47,25 @@ pub fn router(issuer: Issuer) -> Router {
         .route("/ledger/solvency", get(ledger::solvency))
         .route("/ledger/voided/{epoch}/newest", get(ledger::voided))
         .route("/ledger/voided/{epoch}/{edition}/{bucket}", get(ledger::voided_bucket))
-        .route("/v1/ledger/own", post(ledger::own))
+        .route(OWN_LEAVES, post(ledger::own))
+        .layer(from_fn_with_state(issuer.clone(), believing))
         .merge(admin::router(&issuer))
         .fallback(async || Refusal::Surface(ProblemType::NotFound))
         .method_not_allowed_fallback(async || Refusal::Surface(ProblemType::MethodNotAllowed))
         .with_state(issuer)
+}
+
+/// Nothing that may bind the vendor is begun in a database that is not to be believed (ledger.md, "A database that went back").
+async fn believing(
+    State(issuer): State<Issuer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let only_reads = request.method().is_safe() || request.uri().path() == OWN_LEAVES;
+    if !only_reads {
+        issuer.believe().await?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// `GET /v1/manifest`

@@ -1,6 +1,9 @@
 //! The running issuer: everything that its use cases need.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use rand_core::{CryptoRng, RngCore};
 use scrip_protocol::{
@@ -17,25 +20,28 @@ use scrip_runtime::{
     serve::{Bound, ServeError, bind},
     steps::Steps,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     admin::Attempts,
-    background, belief,
+    background, believed,
     config::Config,
     epochs::check_length,
     error::{InitError, StartError},
     http,
     init::{self, InitOptions},
     keys::Vault,
-    ledger::{self, Ledger, Storage, Witnesses},
+    ledger::{self, Ledger, LedgerError, Storage, Witnesses},
     listing::Waiting,
     purchases::Rechecked,
     ring::{CurrentRing, Ring},
     signer::{Signer, raw},
     sources::{Failing, Sources},
-    store::{Store, StoreError},
+    store::{Backend, Doubt, Store, StoreError},
 };
+
+/// How long the last work of a server may take that stops.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// A vendor's server, in this process. Clones are the same issuer.
 #[derive(Clone)]
@@ -60,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) sources: Sources,
     pub(crate) failing: Failing,
     pub(crate) rechecked: Rechecked,
+    /// Whether what is configured was published.
+    pub(crate) listed: AtomicBool,
     /// Products that no key of this epoch signs.
     pub(crate) waiting: Waiting,
     pub(crate) ledger: Ledger,
@@ -108,8 +116,10 @@ impl Issuer {
         more: impl FnOnce(&mut Sources, VendorId) + Send,
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.database, config.database_connections, false).await?;
+        let writer = writer(store.backend(), &rng);
+        let store = store.remembering(writer);
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
-        let believed = belief::of(&store, &clock).await?;
+        let believed = believed::of(&store, &clock).await?;
         let ring = Ring::read(&store, &vault, None, believed.read()).await?;
         check_length(&config.epoch)?;
         let witnesses = Witnesses::new(&config.ledger.witnesses)?;
@@ -136,15 +146,40 @@ impl Issuer {
             sources,
             failing: Failing::default(),
             rechecked: Rechecked::default(),
+            listed: AtomicBool::new(false),
             waiting: Waiting::default(),
             ledger: Ledger::new(storage, witnesses, &rng),
             steps,
             rng,
         };
         let issuer = Self { inner: Arc::new(inner) };
-        issuer.tend_clock().await?;
-        issuer.list_configured().await.map_err(StartError::from)?;
+        // A database that is not to be believed takes nothing, and is read all the same.
+        if let Err(error) = issuer.tend_clock().await {
+            tracing::warn!(%error, "the time is not remembered");
+        }
+        issuer.begin().await?;
         Ok(issuer)
+    }
+
+    /// Compares the database with the ledger, and publishes what is configured. With a database that is not to be believed an issuer
+    /// runs, and refuses everything but reads until there is another.
+    async fn begin(&self) -> Result<(), StartError> {
+        if let Some(memory) = self.inner.store.memory() {
+            memory.set_doubt(Some(Doubt::Unread));
+        }
+        match self.compare_all().await {
+            Ok(()) => {}
+            Err(LedgerError::Store(error)) if !matches!(error, StoreError::Doubted(_)) => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::error!(%error, "the issuer runs, and refuses everything but reads")
+            }
+        }
+        match self.doubt() {
+            None => Ok(self.list_configured().await?),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The vendor's id.
@@ -212,8 +247,21 @@ impl Issuer {
         if let Err(error) = self.tend_clock().await {
             tracing::warn!(%error, "the time is not remembered");
         }
+        // A database that does not answer keeps them, which costs some rows.
+        if let Ok(Err(error)) = timeout(ENDING, self.end_marks()).await {
+            tracing::debug!(%error, "the marks of this process stay in the database");
+        }
         served
     }
+}
+
+/// Under which name this process marks what it writes.
+fn writer(backend: Backend, rng: &RngFactory) -> [u8; 16] {
+    let mut writer = [0; 16];
+    if backend == Backend::Postgres {
+        rng().fill_bytes(&mut writer);
+    }
+    writer
 }
 
 /// Begins the ledger where the database has none. What ended before it does not come into it.

@@ -24,6 +24,7 @@
 
 mod answer;
 pub mod auditors;
+pub(crate) mod belief;
 mod edge;
 pub(crate) mod entries;
 mod files;
@@ -72,6 +73,8 @@ pub(crate) struct Ledger {
     /// How many have asked for an integration.
     pub(crate) arrivals: AtomicU64,
     pub(crate) rounds: tokio::sync::Mutex<Rounds>,
+    /// Comparisons of the database with the storage.
+    pub(crate) comparisons: belief::Comparisons,
     /// Who cosigns.
     pub(crate) witnesses: Witnesses,
     /// The manifest with its proof, as it was shown last.
@@ -122,19 +125,6 @@ pub enum LedgerError {
         /// Its index.
         index: u64,
     },
-    /// The storage has a newer tree than the database.
-    #[error(
-        "the ledger's storage {place} has {stored} leaves, and the database knows of {known}: it was restored from an older backup. \
-         Nothing is appended, since that would be a second history; restore a database that is at least as new as the ledger"
-    )]
-    Ahead {
-        /// The storage.
-        place: String,
-        /// Leaves in it.
-        stored: u64,
-        /// Leaves that the database knows of.
-        known: u64,
-    },
     /// The storage is not the one that the ledger was written to.
     #[error(
         "{place} does not have the ledger, of which {stored} leaves were stored; issuers of one database share one storage: \
@@ -162,6 +152,7 @@ impl Ledger {
             fresh: Fresh::default(),
             arrivals: AtomicU64::new(0),
             rounds: tokio::sync::Mutex::default(),
+            comparisons: belief::Comparisons::default(),
             shown: proven::Shown::default(),
         }
     }

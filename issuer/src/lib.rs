@@ -28,7 +28,7 @@ mod rotation;
 
 pub mod admin;
 pub mod alerts;
-pub mod belief;
+pub mod believed;
 pub mod cli;
 pub mod config;
 pub mod contracts;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
 };
 
 use scrip_protocol::{
@@ -157,11 +157,16 @@ impl Issuer {
             );
         }
         self.inner.waiting.set(waiting);
+        self.inner.listed.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     /// Publishes operators that were added, changed or taken off, and products whose keys issue now.
     pub(crate) async fn tend_lists(&self) -> Result<(), crate::RotateError> {
+        if !self.inner.listed.load(Ordering::SeqCst) {
+            // It could not be published at the start.
+            return self.list_configured().await;
+        }
         let (now, waiting) = (self.inner.clock.now(), self.inner.waiting.names());
         let held = self.manifest();
         let listed = operators(self.inner.store.operators().await?);

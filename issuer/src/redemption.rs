@@ -112,6 +112,7 @@ impl Issuer {
             true => (decided.day, decided.manifest_version),
             false => (today, decided.manifest_version.max(ring.manifest.version())),
         };
+        self.vouch(&places.checkpoint).await.map_err(NotPlaced::Ledger)?;
         // Ed25519 is deterministic: a repeated batch gets the same results, leaves and checkpoint, and so the same bytes.
         let outcome = RedemptionOutcome {
             vendor_id: self.vendor_id(),

@@ -2,7 +2,8 @@
 //!
 //! Both speak the same SQL here, through `sqlx::Any`. What the issuer relies on, and all that it relies on:
 //!
-//! - a transaction is atomic, and durable when `commit` returns;
+//! - a transaction is atomic, and durable when `commit` returns ([`durable`]); that it still is there later is looked after by
+//!   [`memory`];
 //! - primary keys and uniqueness constraints hold between all processes;
 //! - after `INSERT … ON CONFLICT DO NOTHING` a later statement of the same transaction sees the row that was there
 //!   first, or the transaction fails and is tried again;
@@ -15,13 +16,16 @@
 mod admin;
 mod clock;
 mod contracts;
+mod doubt;
 mod dropping;
+mod durable;
 mod error;
 mod grants;
 mod health;
 mod keys;
 mod ledger;
 mod many;
+pub(crate) mod memory;
 mod migrations;
 mod operators;
 mod orders;
@@ -30,6 +34,7 @@ mod purchases;
 mod redemptions;
 mod renewals;
 mod rows;
+mod standing;
 mod statements;
 mod status;
 mod tokens;
@@ -49,12 +54,12 @@ use sqlx::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-pub(crate) use self::error::TxError;
 pub use self::{
     admin::{
         Act, Action, AddedToken, AdminTokenRow, LogEntry, NewSession, SessionLimits, SessionRow,
     },
     contracts::{NewContract, RecordedContract},
+    doubt::{Doubt, Server},
     error::StoreError,
     grants::{GrantRow, Minted},
     health::SourceFailure,
@@ -78,6 +83,11 @@ pub use self::{
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,
     vouchers::{AddedBatch, NewVoucher, NewVoucherBatch, VoucherBatchRow, VoucherRow},
+};
+pub(crate) use self::{
+    error::TxError,
+    memory::{Memory, Seen},
+    standing::Tally,
 };
 
 /// How often a transaction is tried before [`StoreError::Contention`].
@@ -106,6 +116,8 @@ pub struct Store {
     /// Where writers stand in line for that one connection; nothing for PostgreSQL. Who does not stand here waits for one transaction,
     /// or two where one has just ended.
     line: Option<Arc<Mutex<()>>>,
+    /// What this process remembers of the database; nothing where it does not bind the vendor.
+    memory: Option<Arc<Memory>>,
 }
 
 /// How a transaction uses the database.
@@ -117,6 +129,8 @@ enum Access {
     Writes,
     /// It may write, and others wait for it: it goes before those that stand in line.
     WritesNext,
+    /// It writes what binds nobody: who is logged in, who is alive. It carries no mark, and is not refused in doubt.
+    WritesMinor,
 }
 
 /// A transaction that is under way. `'e` is what its closure may borrow from.
@@ -143,6 +157,9 @@ impl Store {
     /// [`StoreError`].
     pub async fn open(url: &str, connections: u32, create: bool) -> Result<Self, StoreError> {
         install_default_drivers();
+        if url.starts_with("postgres") {
+            durable::check(&connect_options(url).map_err(StoreError::Open)?).await?;
+        }
         let store = if url.starts_with("sqlite:") {
             Self::open_sqlite(url, create).await
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -170,6 +187,23 @@ impl Store {
         self.writer.execute(sqlx::raw_sql(sql)).await.map(drop)
     }
 
+    /// Runs statements that a test has put together, on one connection of its own.
+    #[cfg(test)]
+    pub(crate) async fn execute_text(&self, sql: &str) {
+        let mut connection = self.writer.acquire().await.unwrap();
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        sql.execute(&mut *connection).await.unwrap();
+    }
+
+    /// The names of all tables of a SQLite database.
+    #[cfg(test)]
+    pub(crate) async fn tables(&self) -> Vec<String> {
+        let sql =
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let found = sqlx::query_scalar(sql).fetch_all(&self.reader).await;
+        found.unwrap()
+    }
+
     async fn open_sqlite(url: &str, create: bool) -> Result<Self, sqlx::Error> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let mode = if create { "rwc" } else { "rw" };
@@ -188,16 +222,33 @@ impl Store {
             pool(1).after_connect(|connection, _| Box::pin(prepare_sqlite_writer(connection)));
         let writer = writer.connect_with(options.clone()).await?; // first: it makes the file and sets WAL
         let reader = pool(SQLITE_READERS).connect_with(options).await?;
-        Ok(Self { backend: Backend::Sqlite, writer, reader, line: Some(Arc::default()) })
+        Ok(Self {
+            backend: Backend::Sqlite,
+            writer,
+            reader,
+            line: Some(Arc::default()),
+            memory: None,
+        })
     }
 
     async fn open_postgres(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| Box::pin(durable::prepare(connection)))
             .connect_with(connect_options(url)?)
             .await?;
-        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool, line: None })
+        let (writer, reader) = (pool.clone(), pool);
+        Ok(Self { backend: Backend::Postgres, writer, reader, line: None, memory: None })
+    }
+
+    /// The same database, written to by `writer`, who remembers what it has committed.
+    pub(crate) fn remembering(self, writer: memory::Writer) -> Self {
+        Self { memory: Some(Arc::new(Memory::new(writer))), ..self }
+    }
+
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_deref()
     }
 
     /// Which engine this is.
@@ -225,7 +276,20 @@ impl Store {
         self.attempt(Access::Writes, name, body).await
     }
 
-    /// The same; on SQLite, before those that stand in line: for what many of them wait for.
+    /// The same, of what binds nobody and is no loss: also in a database that is not to be believed.
+    pub(crate) async fn run_tx_minor<'e, T, F>(
+        &self,
+        name: &'static str,
+        body: F,
+    ) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T> + Send + Sync,
+        T: Send,
+    {
+        self.attempt(Access::WritesMinor, name, body).await
+    }
+
+    /// The same as [`Store::run_tx`]; on SQLite, before those that stand in line: for what many of them wait for.
     pub(crate) async fn run_tx_next<'e, T, F>(
         &self,
         name: &'static str,
@@ -284,7 +348,7 @@ impl Store {
         F: for<'t> Fn(&'t mut Tx<'e>) -> TxFuture<'t, T>,
     {
         let _turn = match &self.line {
-            Some(line) if access == Access::Writes => {
+            Some(line) if matches!(access, Access::Writes | Access::WritesMinor) => {
                 let turn = timeout(ACQUIRE_TIMEOUT, line.lock()).await;
                 Some(turn.map_err(|_| sqlx::Error::PoolTimedOut)?)
             }
@@ -298,9 +362,21 @@ impl Store {
         };
         let transaction = pool.begin_with(begin).await?;
         let mut tx = Tx { transaction, backend: self.backend, environment: PhantomData };
-        match body(&mut tx).await {
-            Ok(value) => {
+        let memory = self.memory.as_deref();
+        let marks = matches!(access, Access::Writes | Access::WritesNext);
+        let done = async {
+            let held = match memory.filter(|_| marks) {
+                Some(memory) => Some(tx.mark(memory).await?),
+                None => None,
+            };
+            Ok((body(&mut tx).await?, held))
+        };
+        match done.await {
+            Ok((value, held)) => {
                 tx.transaction.commit().await?;
+                if let Some(held) = held {
+                    held.committed();
+                }
                 Ok(value)
             }
             Err(error) => {

@@ -20,3 +20,4 @@ mod surface;
 mod test_keys;
 mod tokens;
 pub(crate) mod two_issuers;
+mod went_back;

@@ -1,7 +1,6 @@
 //! Identifiers: fixed-size byte strings, each with a type of its own, base64url as text.
 
-use data_encoding::BASE64URL_NOPAD;
-
+pub use crate::encoding::{decode_base64url, encode_base64url};
 use crate::hash::{Label, hash};
 use crate::keys::PublicKey;
 
@@ -11,17 +10,6 @@ use crate::keys::PublicKey;
 pub struct ParseIdError {
     /// How many bytes the identifier has.
     pub bytes: usize,
-}
-
-/// base64url without padding (RFC 4648, section 5).
-pub fn encode_base64url(bytes: &[u8]) -> String {
-    BASE64URL_NOPAD.encode(bytes)
-}
-
-/// The bytes of base64url text. Padding, foreign characters and non-zero trailing bits give `None`, so that each
-/// value has one form.
-pub fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
 pub(crate) fn parse<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {

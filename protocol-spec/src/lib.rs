@@ -13,6 +13,7 @@ pub mod address;
 pub mod blind;
 pub mod check;
 pub mod credits;
+pub mod encoding;
 pub mod hash;
 pub mod id;
 pub mod issuance;

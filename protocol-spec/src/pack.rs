@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::credits::{Credits, Exponent};
+use crate::encoding::parse_decimal;
 use crate::limits::MAX_PACK;
 
 /// How many certificates of a denomination a pack holds.
@@ -148,11 +149,11 @@ impl FromStr for Pack {
     fn from_str(text: &str) -> Result<Self, PackError> {
         let entries = text.split(',').map(|entry| {
             let (exponent, count) = entry.split_once(':').ok_or(PackError::BadEntry)?;
-            let exponent = exponent.parse().ok().and_then(Exponent::new);
-            let count = count.parse().map_err(|_| PackError::BadEntry)?;
-            Ok((exponent.ok_or(PackError::BadEntry)?, count))
+            let exponent = parse_decimal(exponent).and_then(Exponent::new);
+            let count = parse_decimal(count).ok_or(PackError::BadEntry)?;
+            Ok(PackEntry { exponent: exponent.ok_or(PackError::BadEntry)?, count })
         });
-        Self::new(entries.collect::<Result<Vec<_>, PackError>>()?)
+        Self::try_from(entries.collect::<Result<Vec<_>, PackError>>()?)
     }
 }
 
@@ -206,7 +207,9 @@ mod tests {
         assert_eq!(Pack::new([]), Err(PackError::BadSize));
         assert_eq!(Pack::new([(k(0), MAX_PACK as u16 + 1)]), Err(PackError::BadSize));
         assert_eq!(Pack::new([(k(0), u16::MAX), (k(0), 1)]), Err(PackError::BadSize));
-        for text in ["", "0", "32:1", "0:-1", "0:1;1:1"] {
+        for text in
+            ["", "0", "32:1", "0:-1", "0:1;1:1", "0:07", "0:+7", "1:1,0:1", "0:0,1:1", "00:1"]
+        {
             assert!(text.parse::<Pack>().is_err(), "{text}");
         }
     }

@@ -118,6 +118,7 @@ problems! {
     DigestMismatch = "digest-mismatch", 422, Client, free, "The bytes are not those that were paid for.";
     ChunkNotUploaded = "chunk-not-uploaded", 404, Client, free, "The chunk's bytes were not uploaded yet.";
     StorageFull = "storage-full", 507, Server, free, "The relay has no space left.";
+    VendorStopped = "vendor-stopped", 503, Server, unknown, "The vendor has stopped, because its database is not the newest; ask again later.";
     Overloaded = "overloaded", 503, Server, unknown, "The server has too much to do; try again later.";
     Internal = "internal", 500, Server, unknown, "The server failed; its operator finds more in its log.";
 }

@@ -154,6 +154,7 @@ impl fmt::Display for OrderId {
 }
 
 /// Upper or lower case: Apple returns upper.
+/// Upper case is taken as well: payment services hand an order back as they like. In JSON it has the one form that is written.
 impl FromStr for OrderId {
     type Err = ParseOrderError;
 
@@ -184,7 +185,9 @@ impl Serialize for OrderId {
 impl<'de> Deserialize<'de> for OrderId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        let order: Self = text.parse().map_err(de::Error::custom)?;
+        let is_own_form = order.to_string() == text;
+        is_own_form.then_some(order).ok_or_else(|| de::Error::custom("not in lower case"))
     }
 }
 
@@ -284,6 +287,9 @@ mod tests {
         let order = OrderId::from_random([0xff; 16]);
         assert_eq!(order.to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(order.to_string().to_uppercase().parse(), Ok(order));
+        let json = format!("\"{order}\"");
+        assert_eq!(serde_json::from_str::<OrderId>(&json).unwrap(), order);
+        assert!(serde_json::from_str::<OrderId>(&json.to_uppercase()).is_err());
         let text = order.to_string();
         let all = [&text[1..], "", &text.replace('-', "f"), &text.replacen('f', "g", 1)];
         for wrong in all

@@ -19,9 +19,5 @@ pub const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// A decimal number without sign or leading zeros, as every text format here writes sizes and indexes; at most [`MAX_SIZE`].
 pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
-    let canonical = text == "0" || !text.starts_with('0');
-    if !canonical || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok().filter(|n| *n <= MAX_SIZE)
+    crate::encoding::parse_decimal(text).filter(|n| *n <= MAX_SIZE)
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use data_encoding::BASE64;
 use scrip_protocol::id::VendorId;
 use scrip_protocol::keys::SigningKey;
 use scrip_protocol::time::UnixSeconds;
@@ -72,6 +73,20 @@ fn signed(text: &str) -> String {
     note.encode()
 }
 
+/// The base64 of a line's end.
+fn last_word(line: &str) -> &str {
+    line.rsplit(' ').next().unwrap()
+}
+
+/// The same bytes as two padded pieces of base64, as lenient decoders take them.
+fn in_pieces(text: &str) -> String {
+    let bytes = BASE64.decode(text.as_bytes()).unwrap();
+    let (first, rest) = bytes.split_at(1);
+    let pieces = format!("{}{}", BASE64.encode(first), BASE64.encode(rest));
+    assert_eq!(BASE64.decode(pieces.as_bytes()).unwrap(), bytes);
+    pieces
+}
+
 fn checkpoints() -> Vec<Case> {
     let good = note().encode();
     let text = checkpoint().encode();
@@ -96,6 +111,21 @@ fn checkpoints() -> Vec<Case> {
             true,
         ),
         ("with the log's line twice", format!("{good}{log_line}\n"), true),
+        (
+            "a signature in two pieces of base64",
+            format!("{good}\u{2014} x.example AAAAAAA=AAA=\n"),
+            false,
+        ),
+        (
+            "the log's line twice in one",
+            format!("{good}{log_line}{}\n", last_word(log_line)),
+            false,
+        ),
+        (
+            "a root in two pieces of base64",
+            signed(&format!("{name}\n3\n{}\n", in_pieces(&root))),
+            false,
+        ),
         ("no signature", format!("{text}\n"), false),
         ("cosigned only", format!("{text}\n{witness_line}\n"), false),
         ("by another key under the log's name", by([3; 32]), false),
@@ -201,7 +231,13 @@ fn proofs() -> Vec<Case> {
             false,
         ),
         ("extra data that is no base64", with_extra.replacen("ZXh0cmE=", "ZXh0cmE", 1), false),
+        (
+            "extra data in two pieces of base64",
+            with_extra.replacen("ZXh0cmE=", &in_pieces("ZXh0cmE="), 1),
+            false,
+        ),
         ("a leading zero", good.replacen("index 2", "index 02", 1), false),
+        ("a sign", good.replacen("index 2", "index +2", 1), false),
         ("no index", good.replacen("index 2\n", "", 1), false),
         ("a blank line at the end", format!("{good}\n"), false),
         ("the checkpoint of another tree", good.replacen("\n3\n", "\n5\n", 1), false),
@@ -254,6 +290,7 @@ fn keys() -> Vec<Case> {
         ("no hash", format!("{}+{key}", log_vkey().name()), false),
         ("no key", head.to_owned(), false),
         ("a byte more", format!("{head}+{key}AAAA"), false),
+        ("in two pieces of base64", format!("{head}+{}", in_pieces(key)), false),
         ("a space in the name", good.replacen("scrip", "scr p", 1), false),
     ]
 }

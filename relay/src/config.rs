@@ -60,6 +60,9 @@ pub struct Config {
     /// Connections from clients at one time.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
+    /// Connections from one address at one time, where clients are seen and no proxy is in front.
+    #[serde(default = "default_max_connections_per_address")]
+    pub max_connections_per_address: usize,
     /// The most days that a request may ask for.
     #[serde(default = "default_max_days")]
     pub max_days: u16,
@@ -233,6 +236,10 @@ fn default_max_connections() -> usize {
     ConnectionLimits::default().max_connections
 }
 
+fn default_max_connections_per_address() -> usize {
+    ConnectionLimits::default().max_connections_per_address
+}
+
 fn default_max_days() -> u16 {
     400
 }
@@ -288,6 +295,7 @@ impl Config {
             tls: None,
             behind_tls_proxy: false,
             max_connections: default_max_connections(),
+            max_connections_per_address: default_max_connections_per_address(),
             max_days: default_max_days(),
             prices: Prices::default(),
             storage: StorageConfig::default(),
@@ -374,7 +382,11 @@ impl Config {
 
     /// What clients can tie up.
     pub fn limits(&self) -> ConnectionLimits {
-        ConnectionLimits { max_connections: self.max_connections, ..ConnectionLimits::default() }
+        ConnectionLimits {
+            max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            ..ConnectionLimits::default()
+        }
     }
 }
 

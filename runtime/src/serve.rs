@@ -2,6 +2,8 @@
 //! can tie up.
 
 mod connection;
+mod pace;
+mod places;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -12,12 +14,16 @@ use std::{io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duratio
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use self::tls::Tls;
+use self::{
+    connection::Served,
+    pace::Pace,
+    places::{Place, Places, Source},
+    tls::Tls,
+};
 
 /// The pause after the first failure to accept a connection; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -50,9 +56,14 @@ pub struct TlsFiles {
 /// What one client, and all of them together, can tie up.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at one time; more wait in the system's queue. The default of 512 leaves
-    /// half of the usual 1,024 file descriptors to the rest of the program.
+    /// Connections at one time. Where there are as many, a new one takes the place of the one
+    /// whose client has been waited for the longest; it waits itself only where every other
+    /// request has come as a whole. The default of 512 leaves half of the usual 1,024 file
+    /// descriptors to the rest of the program.
     pub max_connections: usize,
+    /// Connections from one IPv4 address or one /64 of IPv6 addresses. Connections from this
+    /// machine, and all where a proxy stands in front, are not counted so.
+    pub max_connections_per_address: usize,
     /// From the start of a connection, or the end of an answer, to the end of the next
     /// request's header. Also ends idle connections.
     pub header_read: Duration,
@@ -60,6 +71,9 @@ pub struct ConnectionLimits {
     pub header_bytes: usize,
     /// The longest pause within a request's body, or while a client does not take an answer.
     pub stall: Duration,
+    /// Bytes per second. All pauses of a body together, and of an answer, may take as long as
+    /// `stall` and, besides, as the bytes take at this rate.
+    pub least_rate: u64,
     /// The whole TLS handshake.
     pub tls_handshake: Duration,
     /// How long requests that are under way may take after shutdown begins.
@@ -70,9 +84,11 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             max_connections: 512,
+            max_connections_per_address: 64,
             header_read: Duration::from_secs(30),
             header_bytes: 32 * 1024,
             stall: Duration::from_secs(30),
+            least_rate: 4 * 1024,
             tls_handshake: Duration::from_secs(10),
             shutdown: Duration::from_secs(10),
         }
@@ -139,6 +155,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
+    behind_proxy: bool,
 }
 
 /// Starts to listen and reads the certificate.
@@ -155,7 +172,7 @@ pub async fn bind(listen: &Listen) -> Result<Bound, ServeError> {
     let bind_error = |source| ServeError::Bind { address, source };
     let listener = TcpListener::bind(address).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    Ok(Bound { listener, address, tls })
+    Ok(Bound { listener, address, tls, behind_proxy: listen.behind_tls_proxy })
 }
 
 impl Bound {
@@ -179,24 +196,30 @@ impl Bound {
         limits: ConnectionLimits,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let permits = Arc::new(Semaphore::new(limits.max_connections));
+        let places = Arc::new(Places::new(&limits));
+        let served = Served { router, limits };
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
-            let (stream, permit) = tokio::select! {
+            let next = async {
+                let (stream, peer) = next_connection(&self.listener).await;
+                let source = if self.behind_proxy { None } else { Source::of(peer.ip()) };
+                let pace = Arc::new(Pace::new(&limits, Instant::now()));
+                let place = places.take(source, &pace).await;
+                (stream, pace, place)
+            };
+            let (stream, pace, place) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(_) = connections.join_next() => continue, // reaps what has ended
-                accepted = next_connection(&self.listener, &permits) => accepted,
+                next = next => next,
             };
+            while connections.try_join_next().is_some() {} // reaps what has ended
+            let Some(place) = place else { continue };
             let acceptor = self.tls.as_mut().map(Tls::acceptor);
             let connection =
-                connection::run(stream, acceptor, router.clone(), limits, graceful.watcher());
-            connections.spawn(async move {
-                connection.await;
-                drop(permit);
-            });
+                connection::run(stream, acceptor, served.clone(), pace, graceful.watcher());
+            connections.spawn(holding(place, connection));
         }
         drop(self.listener);
         if timeout(limits.shutdown, graceful.shutdown()).await.is_err() {
@@ -207,19 +230,19 @@ impl Bound {
     }
 }
 
-/// The next connection that there is room for. Errors, such as having run out of file
-/// descriptors, pass: they are waited out and do not end the server.
-async fn next_connection(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let Ok(permit) = permits.clone().acquire_owned().await else {
-        return std::future::pending().await; // the semaphore is never closed
-    };
+/// A connection, and its place for as long as it is there.
+async fn holding(place: Place, connection: impl Future<Output = ()>) {
+    connection.await;
+    drop(place);
+}
+
+/// The next connection. Errors, such as having run out of file descriptors, pass: they are
+/// waited out and do not end the server.
+async fn next_connection(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut pause = FIRST_PAUSE;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok(accepted) => return accepted,
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections for now; raise the limit of open files if this stays");

@@ -149,6 +149,7 @@ pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
     };
     let failures = store.source_failures().await?;
     let receipt_key = store.last_done(Action::KeysReceipt).await?;
+    let doubt = issuer.doubt();
     let alerts = alerts::of(
         alerts::Books {
             status: &status,
@@ -158,6 +159,7 @@ pub(super) async fn read(issuer: &Issuer) -> Result<Books, StartError> {
             operators: &rows,
             outcomes: &outcomes,
             receipt_key,
+            doubt: doubt.as_ref(),
             clock: issuer.clock_in_doubt(),
         },
         now,

@@ -70,6 +70,9 @@ pub(super) enum Command {
     /// Show how far the ledger is, and check it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Say that a database that was moved or restored has everything.
+    #[command(subcommand)]
+    Database(DatabaseCommand),
     /// Show what was done by whom.
     Log {
         /// How many of the newest entries.
@@ -346,6 +349,18 @@ pub(super) enum LedgerCommand {
     /// Publish a proof that the books add up, which everybody can check without learning how much was sold. An issuer that runs does so
     /// once a day.
     Prove,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DatabaseCommand {
+    /// Say that the database, on a server that was promoted or restored, has everything that the one before had committed. Issuers go
+    /// on then. It is refused where the ledger's storage shows that something is missing.
+    Accept {
+        /// Accept that sales, vouchers and renewals of the last moments are lost, where nothing is lost of the ledger: what was bought
+        /// then may be bought again with the same payment, which is your loss. Stop all issuers before it.
+        #[arg(long)]
+        with_losses: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,10 +14,10 @@ use scrip_runtime::{
 
 use crate::{
     admin::access::AdminTokenError,
-    belief::ConfirmError,
+    believed::ConfirmError,
     contracts::ContractError,
     error::{InitError, RotateError, StartError},
-    ledger::{ProveSolvencyError, VerifyError, auditors::AuditorError},
+    ledger::{LedgerError, ProveSolvencyError, VerifyError, auditors::AuditorError},
     operators::AddOperatorError,
     statements::StatementError,
     store::StoreError,
@@ -80,6 +80,8 @@ pub(super) enum CliError {
     AdminToken(#[from] AdminTokenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
     #[error(transparent)]
@@ -163,6 +165,7 @@ impl CliError {
             | Self::Statement(_)
             | Self::AdminToken(AdminTokenError::Store(_))
             | Self::Store(_)
+            | Self::Ledger(_)
             | Self::Confirm(_)
             | Self::Clock(_)
             | Self::Runtime(_)

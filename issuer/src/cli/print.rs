@@ -44,6 +44,14 @@ impl Printer {
         self.print(json!({ "address": address, "directory": directory.to_string() }), &text)
     }
 
+    pub(super) fn database_accepted(&self, with_losses: bool) -> Result<(), CliError> {
+        let text = match with_losses {
+            false => "the database is accepted as it is; issuers go on within seconds",
+            true => "the database is accepted as it is, without what it lost",
+        };
+        self.print(json!({ "accepted": true, "with_losses": with_losses }), text)
+    }
+
     pub(super) fn address(&self, address: &VendorAddress) -> Result<(), CliError> {
         self.print(json!({ "address": address }), &address.to_string())
     }

@@ -6,6 +6,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use scrip_protocol::{
+    encoding::parse_decimal,
     ledger::SignedLedgerQuery,
     limits::LEDGER_QUERY,
     media,
@@ -62,7 +63,7 @@ pub(super) async fn voided_bucket(
 
 /// A number in its one form.
 fn decimal(text: &str) -> Result<u32, Refusal> {
-    text.parse::<u32>().ok().filter(|number| number.to_string() == text).ok_or(NOT_FOUND)
+    parse_decimal(text).ok_or(NOT_FOUND)
 }
 
 /// `GET /ledger/tile/…`
@@ -94,8 +95,7 @@ pub(super) async fn manifest(
     State(issuer): State<Issuer>,
     Path(version): Path<String>,
 ) -> Result<Response, Refusal> {
-    let number = version.parse::<u64>().ok().filter(|number| number.to_string() == version);
-    let number = number.ok_or(NOT_FOUND)?;
+    let number = parse_decimal::<u64>(&version).ok_or(NOT_FOUND)?;
     let found = issuer.store().manifest_of(number).await.map_err(LedgerError::Store)?;
     Ok(cached(OCTETS, found.ok_or(NOT_FOUND)?, FOR_EVER))
 }

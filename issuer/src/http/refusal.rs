@@ -11,7 +11,7 @@ use scrip_protocol::{
 use super::respond;
 use crate::{
     grants::GrantError,
-    ledger::{LedgerError, OwnLeavesError},
+    ledger::{LedgerError, NotPlaced, OwnLeavesError},
     packs::PackIssueError,
     purchases::{NotificationError, OrderError, PurchaseError},
     redemption::RedemptionError,
@@ -50,6 +50,8 @@ pub(super) enum Refusal {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     OwnLeaves(#[from] OwnLeavesError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Refusal {
@@ -113,6 +115,9 @@ impl Refusal {
                 RedemptionError::WrongVendor => ProblemType::WrongVendor,
                 RedemptionError::OperatorUnknown => ProblemType::OperatorUnknown,
                 RedemptionError::SignatureInvalid => ProblemType::OperatorSignatureInvalid,
+                RedemptionError::NotPlaced(NotPlaced::Ledger(LedgerError::Store(
+                    error @ StoreError::Doubted(_),
+                ))) => store_problem(error),
                 RedemptionError::Interrupted
                 | RedemptionError::NotPlaced(_)
                 | RedemptionError::ClockInDoubt => ProblemType::Overloaded,
@@ -131,6 +136,7 @@ impl Refusal {
                 RenewalError::Store(error) => store_problem(error),
             },
             Self::Ledger(error) => ledger_problem(error),
+            Self::Store(error) => store_problem(error),
             Self::OwnLeaves(error) => match error {
                 OwnLeavesError::WrongVendor => ProblemType::WrongVendor,
                 OwnLeavesError::OperatorUnknown => ProblemType::OperatorUnknown,
@@ -195,16 +201,19 @@ fn source_problem(error: &SourceError) -> ProblemType {
 fn ledger_problem(error: &LedgerError) -> ProblemType {
     match error {
         LedgerError::Store(error) => store_problem(error),
-        LedgerError::Storage(_)
-        | LedgerError::OtherStorage { .. }
-        | LedgerError::Ahead { .. }
-        | LedgerError::Interrupted => ProblemType::Overloaded,
+        LedgerError::Storage(_) | LedgerError::OtherStorage { .. } | LedgerError::Interrupted => {
+            ProblemType::Overloaded
+        }
         LedgerError::Damaged(_) | LedgerError::Lost { .. } => ProblemType::Internal,
     }
 }
 
 fn store_problem(error: &StoreError) -> ProblemType {
-    if error.is_overload() { ProblemType::Overloaded } else { ProblemType::Internal }
+    match error {
+        StoreError::Doubted(_) => ProblemType::VendorStopped,
+        error if error.is_overload() => ProblemType::Overloaded,
+        _ => ProblemType::Internal,
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -221,7 +230,7 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(problem.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = respond(status, media::PROBLEM, document.to_json());
-        if problem == ProblemType::Overloaded {
+        if matches!(problem, ProblemType::Overloaded | ProblemType::VendorStopped) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -5,14 +5,10 @@
 
 use std::time::Duration;
 
-use scrip_protocol::tlog::{
-    checkpoint::Checkpoint,
-    note::Note,
-    tile::{TILE_WIDTH, TileKind, TilePath},
-};
+use scrip_protocol::tlog::tile::{TILE_WIDTH, TileKind, TilePath};
 use tokio::time::Instant;
 
-use super::{LedgerError, Rounds, files::CHECKPOINT};
+use super::{LedgerError, Rounds};
 use crate::{
     issuer::Issuer,
     store::{Backend, LedgerState},
@@ -56,17 +52,9 @@ impl Issuer {
     }
 
     /// Whether the storage of this process is the one that the others wrote to: whoever sequences must have all that is before.
-    /// What is there must not be more than the database knows of either: a database from an old backup would sign a second history.
+    /// That the database is as new as it was found out before.
     async fn has_the_files(&self, stored: u64) -> Result<(), LedgerError> {
         let storage = &self.inner.ledger.storage;
-        let size = self.inner.store.ledger_state().await?.size;
-        let newest = storage.get(CHECKPOINT).await?;
-        let newest = newest.and_then(|bytes| Note::parse(&bytes).ok());
-        let newest = newest.and_then(|note| Checkpoint::parse(note.text()).ok());
-        if let Some(newest) = newest.filter(|newest| newest.size > size) {
-            let place = storage.place().to_owned();
-            return Err(LedgerError::Ahead { place, stored: newest.size, known: size });
-        }
         let Some(last) = stored.checked_sub(1) else { return Ok(()) };
         let path = TilePath::at(TileKind::Hash(0), last / TILE_WIDTH, stored);
         for path in path.iter().flat_map(|path| [*path, path.full()]) {

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     issuer::Issuer,
     ring::Ring,
-    store::{LedgerState, LoggedRenewals, QueuedRow, Sequenced, StoreError, What},
+    store::{LedgerState, LoggedRenewals, QueuedRow, Seen, Sequenced, StoreError, What},
 };
 
 /// How long a server that stops waits for an integration.
@@ -114,6 +114,7 @@ impl Issuer {
         scope: Scope,
     ) -> Result<Integrated, LedgerError> {
         loop {
+            self.compare_now().await?;
             let mut state = self.inner.store.ledger_state().await?;
             if !self.leads(rounds, &state).await? {
                 return Ok(Integrated::Elsewhere);
@@ -329,6 +330,7 @@ impl Issuer {
         let sequenced = Sequenced {
             holder: self.inner.ledger.holder,
             from: state.size,
+            from_edge: state.edge.clone(),
             size,
             edge: edge.encode(),
             note: note.clone(),
@@ -341,6 +343,9 @@ impl Issuer {
         };
         if !self.inner.store.sequence(&sequenced, steps).await? {
             return Ok(false);
+        }
+        if let Some(memory) = self.inner.store.memory() {
+            memory.saw(Seen { size, root, note: note.clone() });
         }
         steps.at("issuer.ledger.sequenced");
         if let Some(known) = &mut rounds.ended {
@@ -418,6 +423,8 @@ impl Issuer {
         steps.at("issuer.ledger.tiles_partly");
         storage.put_all(rest).await?;
         steps.at("issuer.ledger.tiles");
+        // It may have taken long, and another process may have gone on in a database that lost what was sequenced here.
+        self.compare_now().await?;
         storage.put(CHECKPOINT, note).await?;
         steps.at("issuer.ledger.checkpoint");
         self.inner.store.mark_ledger_stored(size).await?;

@@ -164,6 +164,7 @@ impl Issuer {
         steps.at("issuer.voided.buckets");
         let inclusion = self.inclusion(index, size).await?;
         let proof = LogProof { extra: None, index, inclusion, checkpoint: note }.encode();
+        self.compare_now().await?;
         let index = signed.sign(&self.newest_ring().await.receipt.newest);
         let proven = ProvenIndex { index, proof: proof.into_bytes() };
         storage.put(&format!("voided/{}/newest", row.epoch), proven.encode()).await?;

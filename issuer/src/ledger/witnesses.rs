@@ -13,14 +13,17 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use scrip_protocol::time::UnixSeconds;
-use scrip_protocol::tlog::{
-    checkpoint::Checkpoint,
-    note::{KeyName, Note, NoteSignature, VerifierKey},
-    policy::{BadPolicy, WitnessPolicy},
-    tile::{TilePath, Tiles},
-    tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
-    witness::AddCheckpoint,
+use scrip_protocol::{
+    encoding::parse_decimal,
+    time::UnixSeconds,
+    tlog::{
+        checkpoint::Checkpoint,
+        note::{KeyName, Note, NoteSignature, VerifierKey},
+        policy::{BadPolicy, WitnessPolicy},
+        tile::{TilePath, Tiles},
+        tree::{BuildError, ConsistencyProof, consistency_proof, consistency_tiles},
+        witness::AddCheckpoint,
+    },
 };
 use scrip_runtime::client::{
     ClientError, ClientOptions, HttpClient, Request, Response, TransportError, check_url,
@@ -209,8 +212,9 @@ impl Issuer {
         let storage = &self.inner.ledger.storage;
         // From the database: a file that was written late can be older than what operators were told.
         let stored = self.inner.store.ledger_state().await?.stored;
-        let Some((_, bytes)) = self.inner.store.ledger_note(stored).await? else { return Ok(None) };
-        let Some((newest, checkpoint)) = parse(&bytes) else { return Ok(None) };
+        let held = self.inner.store.ledger_note(stored).await?;
+        let held = held.as_ref().and_then(|(_, bytes)| parse(bytes));
+        let Some((newest, checkpoint)) = self.not_older(held).await? else { return Ok(None) };
         if self.inner.ledger.witnesses.all.is_empty() {
             return Ok(Some(newest.encode().into_bytes()));
         }
@@ -237,6 +241,26 @@ impl Issuer {
         };
         let cosigned = timeout(PATIENCE, cosigned).await.unwrap_or(Ok(None))?;
         Ok(Some(cosigned.unwrap_or(newest).encode().into_bytes()))
+    }
+}
+
+impl Issuer {
+    /// The published checkpoint, or what the database `held` where that is newer. A database that went back may have less, or another
+    /// tree of the same size, and nobody is shown that.
+    async fn not_older(
+        &self,
+        held: Option<(Note, Checkpoint)>,
+    ) -> Result<Option<(Note, Checkpoint)>, LedgerError> {
+        let published = match read(&self.inner.ledger.storage, CHECKPOINT).await {
+            Ok(published) => published,
+            Err(error) if self.doubt().is_some() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the published checkpoint cannot be read");
+                None
+            }
+        };
+        let size = |one: &Option<(Note, Checkpoint)>| one.as_ref().map(|(_, head)| head.size);
+        Ok(if size(&held) > size(&published) && self.doubt().is_none() { held } else { published })
     }
 }
 
@@ -348,7 +372,7 @@ impl Asked {
 
 /// The size in a `409`.
 fn size_of(answer: &Response) -> Option<u64> {
-    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n')?.parse().ok()
+    std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n').and_then(parse_decimal)
 }
 
 /// That the tree of `size` leaves begins with the first `old_size`, from the stored tiles.

@@ -1,6 +1,7 @@
 //! What every database must do, run on each: SQLite, and PostgreSQL with one pool and with two.
 
 mod ledger;
+mod marks;
 mod purchases;
 mod settlement;
 mod sqlite;

@@ -1,5 +1,7 @@
 //! What can go wrong with the database.
 
+use super::Doubt;
+
 /// Why the database did not do what it should. Never the fault of a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +68,20 @@ pub enum StoreError {
         found: i64,
         /// The latest that this program knows.
         known: i64,
+    },
+    /// It is not to be believed, so that nothing is written to it.
+    #[error("the database is not to be believed: {0}. Everything but reading is refused. {remedy}", remedy = .0.remedy())]
+    Doubted(Doubt),
+    /// Its commits may be lost.
+    #[error(
+        "the PostgreSQL server runs with `{setting} = {value}`: what it has committed can be lost, and so be sold or credited twice; \
+         set `{setting} = on`"
+    )]
+    NotDurable {
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
     },
     /// `init` was not run.
     #[error("the database has no issuer in it; run `scrip-issuer init` first")]

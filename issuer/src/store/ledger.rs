@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn beat_ledger_lease(&self, holder: &[u8; 16]) -> Result<bool, StoreError> {
-        self.run_tx("beat_ledger_lease", |tx| {
+        self.run_tx_minor("beat_ledger_lease", |tx| {
             Box::pin(async move {
                 let sql = "-- beat_ledger_lease()
                     UPDATE ledger_state SET beat = beat + 1 WHERE id = 1 AND holder = $1";
@@ -114,7 +114,7 @@ impl Tx<'_> {
 }
 
 /// An index or a size as a column holds it. Sizes fit by the format's own limit.
-fn column(number: u64) -> i64 {
+pub(in crate::store) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

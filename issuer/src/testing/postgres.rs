@@ -11,6 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
+mod replicas;
+
 /// Set to 1, a machine without server binaries fails the tests that need them.
 pub const REQUIRE: &str = "SCRIP_REQUIRE_POSTGRES";
 /// Where Debian and others keep the binaries, by version.
@@ -62,25 +64,30 @@ impl Cluster {
             "--no-locale",
             "--no-sync",
         ]))?;
+        cluster.serve()?;
+        Ok(cluster)
+    }
+
+    /// Starts the server on the data that there is.
+    fn serve(&self) -> io::Result<()> {
         // A socket in the cluster's own directory: no port that another test could take.
         let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200 -c fsync=off",
-            cluster.directory.path().display()
+            "-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=200",
+            self.directory.path().display()
         );
-        let log = cluster.directory.path().join("log");
+        let log = self.directory.path().join("log");
         succeed(
-            cluster
-                .command("pg_ctl")
+            self.command("pg_ctl")
                 .arg("start")
                 .arg("--wait")
                 .arg("--pgdata")
-                .arg(&data)
+                .arg(self.data())
                 .arg("--log")
                 .arg(log)
                 .arg("--options")
                 .arg(options),
         )?;
-        Ok(cluster)
+        Ok(())
     }
 
     /// Makes a new database and returns its URL.
@@ -95,6 +102,35 @@ impl Cluster {
         )?;
         let socket = socket.to_string_lossy().replace('/', "%2F");
         Ok(format!("postgres://scrip@localhost/{name}?host={socket}"))
+    }
+
+    /// Adds a line to the server's configuration and lets it read it.
+    ///
+    /// # Errors
+    /// Where that fails.
+    pub fn configure(&self, line: &str) -> io::Result<()> {
+        let data = self.data();
+        let mut file = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"))?;
+        io::Write::write_all(&mut file, format!("\n{line}\n").as_bytes())?;
+        drop(file);
+        succeed(self.command("pg_ctl").args(["reload", "--pgdata"]).arg(&data))?;
+        // The server reads it when it gets to it; a new session has what it read.
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        let sql = format!("SHOW {}", name.trim());
+        for _ in 0..500 {
+            let shown = succeed(self.psql().args(["-d", "postgres", "-c", &sql]))?;
+            if shown.stdout.trim_ascii() == value.trim().trim_matches('\'').as_bytes() {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Err(io::Error::other(format!("the server does not take over `{line}`")))
+    }
+
+    fn psql(&self) -> Command {
+        let mut psql = self.command("psql");
+        psql.args(["--username=scrip", "-At", "--host"]).arg(self.directory.path());
+        psql
     }
 
     /// A directory for the ledger of the databases of this cluster.
@@ -123,6 +159,9 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let data = self.data();
+        if !data.join("postmaster.pid").exists() {
+            return; // it was killed
+        }
         let mut stop = self.command("pg_ctl");
         stop.args(["stop", "--wait", "--mode=immediate", "--pgdata"]).arg(data);
         if let Err(error) = succeed(&mut stop) {

@@ -85,7 +85,7 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
     let find = |status: &_, sales: &[Sale], outcomes: &[OutcomeDay]| {
         let (operators, failures): (_, &[SourceFailure]) = (&operators[..], &[]);
         let schedule = &schedule;
-        let receipt_key = None;
+        let (receipt_key, doubt) = (None, None);
         let books = alerts::Books {
             status,
             schedule,
@@ -94,6 +94,7 @@ async fn theft_refunds_and_double_spends_are_told_from_their_rates_on() {
             operators,
             outcomes,
             receipt_key,
+            doubt,
             clock: None,
         };
         alerts::of(books, now)

@@ -171,10 +171,10 @@ async fn after_a_downtime_a_person_or_time_lets_it_go_on() {
         let command = format!("clock confirm {}", now.day());
         assert!(all.iter().any(|alert| alert.remedy.contains(&command)), "{all:?}");
         if by_command {
-            let other = crate::belief::confirm(issuer.store(), "2026-02-30", &vendor.clock).await;
+            let other = crate::believed::confirm(issuer.store(), "2026-02-30", &vendor.clock).await;
             assert!(other.unwrap_err().to_string().contains("set the clock"));
             let day = now.day().to_string();
-            crate::belief::confirm(issuer.store(), &day, &vendor.clock).await.unwrap();
+            crate::believed::confirm(issuer.store(), &day, &vendor.clock).await.unwrap();
         } else {
             for _ in 0..down_for / 600 {
                 vendor.clock.advance(600);

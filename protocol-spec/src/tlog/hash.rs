@@ -1,8 +1,10 @@
 //! The hashes of the Merkle tree (RFC 6962, section 2.1): SHA-256 with one prefix for leaves and one for nodes, so that no node
 //! can pass for a leaf.
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+
+use crate::encoding::{decode_base64, encode_base64};
 
 /// A hash of the tree: of a leaf, of a node, or the root. As text it is standard base64 with padding, as in the C2SP formats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +52,7 @@ pub fn node_hash(left: &TreeHash, right: &TreeHash) -> TreeHash {
 
 impl std::fmt::Display for TreeHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        f.write_str(&encode_base64(&self.0))
     }
 }
 
@@ -63,7 +65,7 @@ impl std::fmt::Debug for TreeHash {
 impl std::str::FromStr for TreeHash {
     type Err = ParseTreeHashError;
     fn from_str(text: &str) -> Result<Self, ParseTreeHashError> {
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|_| ParseTreeHashError)?;
+        let bytes = decode_base64(text).ok_or(ParseTreeHashError)?;
         bytes.try_into().map(Self).map_err(|_| ParseTreeHashError)
     }
 }

@@ -8,8 +8,7 @@ mod key;
 
 pub use key::{Algorithm, KeyName, KeyNameError, ParseVerifierKeyError, VerifierKey};
 
-use data_encoding::BASE64;
-
+use crate::encoding::{decode_base64, encode_base64};
 use crate::keys::{Signature, SigningKey};
 use crate::time::UnixSeconds;
 use crate::tlog::cosignature;
@@ -239,7 +238,7 @@ impl NoteSignature {
 impl std::fmt::Display for NoteSignature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = [&self.key_id.to_be_bytes(), self.bytes.as_slice()].concat();
-        write!(f, "\u{2014} {} {}", self.name, BASE64.encode(&bytes))
+        write!(f, "\u{2014} {} {}", self.name, encode_base64(&bytes))
     }
 }
 
@@ -249,7 +248,7 @@ impl std::str::FromStr for NoteSignature {
     fn from_str(line: &str) -> Result<Self, NoteError> {
         let parse = || {
             let (name, text) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
-            let bytes = BASE64.decode(text.as_bytes()).ok()?;
+            let bytes = decode_base64(text)?;
             let (key_id, rest) = bytes.split_first_chunk::<4>()?;
             let name = name.parse().ok()?;
             (!rest.is_empty()).then(|| Self::new(name, u32::from_be_bytes(*key_id), rest.to_vec()))

@@ -1,7 +1,6 @@
 //! Proofs that stand alone (C2SP `tlog-proof`): a leaf's place, the hashes up to the root, and a checkpoint with that root.
 
-use data_encoding::BASE64;
-
+use crate::encoding::{decode_base64, encode_base64};
 use crate::tlog::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::tlog::hash::TreeHash;
 use crate::tlog::note::{KeyName, MAX_NOTE, Note, NoteError, VerifierKey};
@@ -57,7 +56,7 @@ pub enum LogProofError {
 impl LogProof {
     /// The proof as text.
     pub fn encode(&self) -> String {
-        let extra = self.extra.as_ref().map(|extra| format!("extra {}\n", BASE64.encode(extra)));
+        let extra = self.extra.as_ref().map(|extra| format!("extra {}\n", encode_base64(extra)));
         format!(
             "{FIRST_LINE}\n{}index {}\n{}\n{}",
             extra.unwrap_or_default(),
@@ -83,7 +82,7 @@ impl LogProof {
             return Err(E::Head);
         }
         let extra = head.next_if(|line| line.starts_with("extra ")).map(|line| {
-            let extra = BASE64.decode(&line.as_bytes()["extra ".len()..]).map_err(|_| E::Head)?;
+            let extra = decode_base64(&line["extra ".len()..]).ok_or(E::Head)?;
             if extra.len() > MAX_EXTRA { Err(E::TooLarge) } else { Ok(extra) }
         });
         let extra = extra.transpose()?;

@@ -42,8 +42,13 @@ listen = "{listen}"
 # Set this where a proxy in front of this program speaks TLS, to serve plain HTTP to it.
 # behind_tls_proxy = false
 
-# Connections from clients at one time.
+# Connections from clients at one time. Where all are taken, a new one takes the place of the client that
+# has been waited for the longest.
 # max_connections = 512
+
+# Connections from one IPv4 address or one /64 of IPv6 addresses. Where behind_tls_proxy is set, and for
+# connections from this machine, nothing is counted: such clients are the proxy's to count.
+# max_connections_per_address = 64
 
 # The most days that a request may ask for. Who pays more than he must gets more.
 # max_days = 400

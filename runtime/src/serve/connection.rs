@@ -1,5 +1,7 @@
 //! One connection, from its handshake to its end.
 
+use std::sync::Arc;
+
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -16,26 +18,50 @@ use tower::ServiceExt;
 
 use super::{
     ConnectionLimits,
-    stall::{GuardedBody, StallGuard},
+    pace::Pace,
+    stall::{Answer, GuardedBody, StallGuard},
 };
 
-/// Serves `router` on `stream` until the client or `watcher` ends it. What goes wrong is the
-/// client's doing or the network's, and of interest only while one looks for a fault.
+/// What every connection of a server has.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) router: Router,
+    pub(super) limits: ConnectionLimits,
+}
+
+/// Serves on `stream` until the client or `watcher` ends it, or its place is needed for another.
+/// What goes wrong is the client's doing or the network's, and of interest only while one looks
+/// for a fault.
 pub(super) async fn run(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
-    router: Router,
-    limits: ConnectionLimits,
+    served: Served,
+    pace: Arc<Pace>,
+    watcher: Watcher,
+) {
+    tokio::select! {
+        biased;
+        () = pace.dropped() => tracing::debug!("a connection made room for another"),
+        () = secured(stream, acceptor, served, Arc::clone(&pace), watcher) => {}
+    }
+}
+
+async fn secured(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    served: Served,
+    pace: Arc<Pace>,
     watcher: Watcher,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
-    let stream = StallGuard::new(stream, limits.stall);
+    let stream = StallGuard::new(stream, Arc::clone(&pace));
+    let patience = served.limits.tls_handshake;
     match acceptor {
-        None => http(stream, router, limits, watcher).await,
-        Some(acceptor) => match timeout(limits.tls_handshake, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, router, limits, watcher).await,
+        None => http(stream, served, pace, watcher).await,
+        Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => http(stream, served, pace, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
@@ -44,13 +70,21 @@ pub(super) async fn run(
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    router: Router,
-    limits: ConnectionLimits,
+    served: Served,
+    pace: Arc<Pace>,
     watcher: Watcher,
 ) {
+    let Served { router, limits } = served;
     let service = service_fn(move |request: Request<Incoming>| {
-        let request = request.map(|body| Body::new(GuardedBody::new(body, limits.stall)));
-        router.clone().oneshot(request)
+        pace.begin();
+        let pace = Arc::clone(&pace);
+        let body = Arc::clone(&pace);
+        let request = request.map(|incoming| Body::new(GuardedBody::new(incoming, body)));
+        let answering = router.clone().oneshot(request);
+        async move {
+            let Ok(answer) = answering.await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Answer::new(body, pace)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

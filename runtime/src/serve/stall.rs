@@ -1,55 +1,38 @@
-//! Clients that stop in the middle: guards that turn a stall into an error.
+//! Clients that are too slow: guards that turn waiting for them into an error.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
+use axum::body::Body as AnswerBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::Instant,
 };
 
-/// Counts the time since something was first waited for.
-struct Patience {
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+use super::pace::{Pace, Patience, Way};
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
 }
 
-impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { limit, waiting: None }
-    }
-
-    /// Something moved: the next wait starts anew.
-    fn reset(&mut self) {
-        self.waiting = None;
-    }
-
-    /// Nothing moved. Ready when the limit has passed.
-    fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client stalled"))
-    }
-}
-
-/// A connection whose writes fail when the client takes nothing for too long. Reads may
+/// A connection whose writes fail when the client takes too little for too long. Reads may
 /// wait: a handler that takes its time leaves the client with nothing to send.
 pub(super) struct StallGuard<S> {
     inner: S,
+    pace: Arc<Pace>,
     patience: Patience,
 }
 
 impl<S> StallGuard<S> {
-    pub(super) fn new(inner: S, limit: Duration) -> Self {
-        Self { inner, patience: Patience::new(limit) }
+    pub(super) fn new(inner: S, pace: Arc<Pace>) -> Self {
+        Self { inner, pace, patience: Patience::new(Way::Answer) }
     }
 }
 
@@ -64,16 +47,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
 }
 
 impl<S: AsyncWrite + Unpin> StallGuard<S> {
-    fn guarded<T>(
+    fn guarded(
         &mut self,
         cx: &mut Context<'_>,
-        poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let result = poll(Pin::new(&mut self.inner), cx);
-        if result.is_pending() {
-            return self.patience.poll_exhausted(cx).map(Err);
+        match &result {
+            Poll::Pending => {
+                return self.patience.poll_exhausted(&self.pace, cx).map(|()| Err(too_slow()));
+            }
+            Poll::Ready(Ok(bytes)) => self.patience.moved(&self.pace, *bytes),
+            Poll::Ready(Err(_)) => {}
         }
-        self.patience.reset();
         result
     }
 }
@@ -108,16 +94,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     }
 }
 
-/// A request body that fails when the client sends nothing for too long while a handler
+/// A request body that fails when the client sends too little for too long while a handler
 /// waits for more of it.
 pub(super) struct GuardedBody {
     inner: Incoming,
+    pace: Arc<Pace>,
     patience: Patience,
 }
 
 impl GuardedBody {
-    pub(super) fn new(inner: Incoming, limit: Duration) -> Self {
-        Self { inner, patience: Patience::new(limit) }
+    pub(super) fn new(inner: Incoming, pace: Arc<Pace>) -> Self {
+        Self { inner, pace, patience: Patience::new(Way::Body) }
+    }
+}
+
+impl Drop for GuardedBody {
+    fn drop(&mut self) {
+        self.pace.body_is_over();
     }
 }
 
@@ -130,12 +123,55 @@ impl Body for GuardedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        let polled = Pin::new(&mut this.inner).poll_frame(cx);
-        if polled.is_pending() {
-            return this.patience.poll_exhausted(cx).map(|error| Some(Err(error.into())));
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Pending => {
+                let exhausted = this.patience.poll_exhausted(&this.pace, cx);
+                exhausted.map(|()| Some(Err(too_slow().into())))
+            }
+            Poll::Ready(frame) => {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                this.patience.moved(&this.pace, data.map_or(0, Bytes::len));
+                Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+            }
         }
-        this.patience.reset();
-        polled.map(|frame| frame.map(|result| result.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer that tells when it has been handed over.
+pub(super) struct Answer {
+    inner: AnswerBody,
+    pace: Arc<Pace>,
+}
+
+impl Answer {
+    pub(super) fn new(inner: AnswerBody, pace: Arc<Pace>) -> Self {
+        Self { inner, pace }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.pace.end(Instant::now());
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

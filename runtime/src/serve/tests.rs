@@ -9,7 +9,7 @@ use axum::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinHandle,
     time::Instant,
 };
@@ -29,8 +29,17 @@ fn router() -> Router {
         .route("/hello", get(|| async { "hello" }))
         .route("/slow", get(|| async { sleep(SOON).await }))
         .route("/endless", get(std::future::pending::<()>))
+        .route("/held", get(held))
         .route("/large", get(|| async { vec![0_u8; 64 << 20] }))
         .route("/echo", post(|body: Bytes| async { body }))
+}
+
+/// Told when a request to `/held` is being worked on; one test uses it.
+static HELD: Notify = Notify::const_new();
+
+async fn held() {
+    HELD.notify_one();
+    sleep(SOON).await;
 }
 
 struct Running {
@@ -158,24 +167,117 @@ async fn slow_headers_handshakes_and_bodies_are_cut_off() {
     assert_eq!(raw(tls.address, b"").await, "");
 }
 
-#[tokio::test]
-async fn a_client_that_takes_nothing_is_cut_off() {
-    let limits =
-        ConnectionLimits { stall: SOON, max_connections: 1, ..ConnectionLimits::default() };
-    let running = start(local(None), limits).await;
-    let mut greedy = TcpStream::connect(running.address).await.unwrap();
-    greedy.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    // The only place is taken until the guard frees it.
-    let answer = raw(running.address, b"GET /hello HTTP/1.0\r\n\r\n").await;
-    assert!(answer.ends_with("hello"), "{answer}");
+/// Waits until the server has closed, without reading anything from it.
+async fn until_closed(stream: &mut TcpStream) {
+    let closed = async {
+        while stream.write_all(b"x").await.is_ok() {
+            sleep(SOON / 10).await;
+        }
+    };
+    timeout(LONG, closed).await.expect("the server closes");
 }
 
 #[tokio::test]
-async fn connections_beyond_the_cap_wait() {
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let limits = ConnectionLimits { stall: SOON, ..ConnectionLimits::default() };
+    let running = start(local(None), limits).await;
+    let mut greedy = TcpStream::connect(running.address).await.unwrap();
+    greedy.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until_closed(&mut greedy).await;
+}
+
+const HALF: &[u8] = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nhalf";
+
+/// A byte every now and then, until the server closes.
+async fn trickle(stream: &mut TcpStream) {
+    while stream.write_all(b"x").await.is_ok() {
+        sleep(SOON / 30).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_cut_off() {
+    let limits = ConnectionLimits { stall: SOON, ..ConnectionLimits::default() };
+    let running = start(local(None), limits).await;
+    let mut slow = TcpStream::connect(running.address).await.unwrap();
+    slow.write_all(HALF).await.unwrap();
+    timeout(LONG, trickle(&mut slow)).await.expect("no byte buys another pause");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_in_sips_is_cut_off() {
+    let limits =
+        ConnectionLimits { stall: SOON, least_rate: 1 << 30, ..ConnectionLimits::default() };
+    let running = start(local(None), limits).await;
+    let mut sipping = TcpStream::connect(running.address).await.unwrap();
+    sipping.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let sips = async {
+        // 64 MiB last for minutes; what waits in the system's buffers does not.
+        let (mut all, mut sip) = (0, vec![0; 64 * 1024]);
+        while let Ok(count @ 1..) = sipping.read(&mut sip).await {
+            all += count;
+            sleep(SOON / 10).await;
+        }
+        all
+    };
+    assert!(timeout(2 * LONG, sips).await.expect("it is cut off") < 64 << 20);
+}
+
+#[tokio::test]
+async fn bytes_earn_time() {
+    let limits =
+        ConnectionLimits { stall: 2 * SOON, least_rate: 1_000, ..ConnectionLimits::default() };
+    let running = start(local(None), limits).await;
+    let mut steady = TcpStream::connect(running.address).await.unwrap();
+    let head =
+        b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 80000\r\n\r\n";
+    steady.write_all(head).await.unwrap();
+    for _ in 0..8 {
+        steady.write_all(&[b'x'; 10_000]).await.unwrap();
+        sleep(SOON).await;
+    }
+    let answer = rest_of(&mut steady).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:.100}");
+}
+
+/// More slow clients than there are places, of each kind, and honest ones between them.
+#[tokio::test]
+async fn slow_clients_shut_nobody_out() {
+    let limits = ConnectionLimits { max_connections: 8, ..ConnectionLimits::default() };
+    let running = start(local(None), limits).await;
+    let address = running.address;
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    HELD.notified().await;
+    let mut crowd = JoinSet::new();
+    let large: &[u8] = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+    for kind in [HALF, b"POST /echo HTTP/1.1\r\nhos", large, b""].repeat(6) {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(kind).await.unwrap();
+        crowd.spawn(async move {
+            match kind {
+                b"" => std::future::pending().await,
+                _ if kind == large => until_closed(&mut slow).await,
+                _ => trickle(&mut slow).await,
+            }
+        });
+    }
+    assert!(rest_of(&mut busy).await.starts_with("HTTP/1.1 200"), "it was worked on");
+    let body = "x".repeat(10_000);
+    let whole = format!("POST /echo HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    for _ in 0..20 {
+        assert!(raw(address, b"GET /hello HTTP/1.0\r\n\r\n").await.ends_with("hello"));
+        assert!(raw(address, whole.as_bytes()).await.ends_with(&body));
+    }
+}
+
+#[tokio::test]
+async fn where_every_request_is_worked_on_a_new_connection_waits() {
     let limits = ConnectionLimits { max_connections: 1, ..ConnectionLimits::default() };
     let running = start(local(None), limits).await;
-    let holder = TcpStream::connect(running.address).await.unwrap();
-    sleep(SOON).await; // the holder has been accepted by now
+    let mut holder = TcpStream::connect(running.address).await.unwrap();
+    holder.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    sleep(SOON).await; // it is being worked on by now
     let mut waiting =
         tokio::spawn(async move { raw(running.address, b"GET /hello HTTP/1.0\r\n\r\n").await });
     assert!(timeout(SOON, &mut waiting).await.is_err());

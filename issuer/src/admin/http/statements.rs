@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use scrip_protocol::id::OperatorId;
+use scrip_protocol::{encoding::parse_decimal, id::OperatorId};
 
 use super::{handlers::frame, refusal::Refusal, request::Visitor, response::html};
 use crate::{
@@ -49,7 +49,7 @@ pub(super) async fn show(
     Path((operator, number)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let operator: OperatorId = operator.parse().map_err(|_| Refusal::NotFound)?;
-    let number: u32 = number.parse().map_err(|_| Refusal::NotFound)?;
+    let number: u32 = parse_decimal(&number).ok_or(Refusal::NotFound)?;
     let operator = issuer.store().operator(&operator).await?.ok_or(Refusal::NotFound)?;
     let shown = statements::one(issuer.store(), &operator, number).await.map_err(refusal)?;
     let frame = frame(&issuer, &visitor, Place::Statements);

@@ -4,8 +4,8 @@
 //! after the signature was checked. The one exception is the time of signing, at which the certificates must be valid.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use data_encoding::{BASE64, BASE64URL_NOPAD};
-use scrip_protocol::time::UnixSeconds;
+use data_encoding::BASE64URL_NOPAD;
+use scrip_protocol::{encoding::decode_base64, time::UnixSeconds};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{chain::Root, untrusted::Untrusted};
@@ -83,5 +83,5 @@ fn base64url(part: &str) -> Result<Vec<u8>, Untrusted> {
 
 /// Certificates are in plain base64 (RFC 7515, 4.1.6).
 fn certificate(text: &str) -> Result<Vec<u8>, Untrusted> {
-    BASE64.decode(text.as_bytes()).map_err(|_| Untrusted::Header)
+    decode_base64(text).ok_or(Untrusted::Header)
 }

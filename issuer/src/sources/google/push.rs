@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, header};
-use scrip_protocol::time::UnixSeconds;
+use scrip_protocol::{encoding::decode_base64, time::UnixSeconds};
 use scrip_runtime::client::{HttpClient, Request};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -178,7 +178,7 @@ impl PushReader {
 
     /// What was signed and cannot be understood concerns nobody, and must not come again for days.
     fn hinted(&self, data: &str) -> Hinted {
-        let json = BASE64.decode(data.as_bytes()).ok();
+        let json = decode_base64(data);
         let developer: Option<Developer> = json.and_then(|json| serde_json::from_slice(&json).ok());
         match developer {
             Some(Developer { package_name, .. }) if package_name != self.package => Hinted::Nothing,

@@ -54,7 +54,7 @@ impl Store {
         now: UnixSeconds,
         limits: SessionLimits,
     ) -> Result<Option<String>, StoreError> {
-        self.run_tx("begin_session", |tx| {
+        self.run_tx_minor("begin_session", |tx| {
             Box::pin(async move {
                 let token = tx.admin_token(new.token_hash).await?;
                 let Some(token) = token.filter(|token| token.is_good_at(now)) else {
@@ -122,7 +122,7 @@ impl Store {
         session_hash: &[u8; 32],
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
-        self.run_tx("note_session", |tx| {
+        self.run_tx_minor("note_session", |tx| {
             Box::pin(async move {
                 let sql = "-- note_session()
                     UPDATE admin_sessions SET seen_at = $2
@@ -143,7 +143,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn end_session(&self, session_hash: &[u8; 32]) -> Result<(), StoreError> {
-        self.run_tx("end_session", |tx| {
+        self.run_tx_minor("end_session", |tx| {
             Box::pin(async move {
                 let sql = "-- end_session()
                     DELETE FROM admin_sessions WHERE session_hash = $1";

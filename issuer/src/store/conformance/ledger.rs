@@ -89,6 +89,7 @@ fn sequenced(
     Sequenced {
         holder: state.holder,
         from: state.size,
+        from_edge: state.edge.clone(),
         size,
         edge: vec![1, 2, 3],
         note: format!("note of {size}").into_bytes(),

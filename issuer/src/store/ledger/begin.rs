@@ -19,7 +19,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn begin_ledger(&self, secret: &[u8; 32], ended: &[u32]) -> Result<(), StoreError> {
-        self.run_tx("begin_ledger", |tx| {
+        // Before anything is compared, and so without a mark.
+        self.run_tx_minor("begin_ledger", |tx| {
             Box::pin(async move {
                 if tx.insert_ledger_state(secret).await? {
                     for epoch in ended {

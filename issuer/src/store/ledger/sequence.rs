@@ -12,6 +12,8 @@ pub struct Sequenced {
     pub holder: [u8; 16],
     /// The size before.
     pub from: u64,
+    /// The unfinished tiles of the tree before.
+    pub from_edge: Vec<u8>,
     /// The size after.
     pub size: u64,
     /// The unfinished tiles of the new tree.
@@ -109,12 +111,13 @@ impl Tx<'_> {
     async fn advance_ledger(&mut self, new: &Sequenced) -> Result<bool, TxError> {
         let sql = "-- advance_ledger()
             UPDATE ledger_state SET size = $1, edge = $2, beat = beat + 1
-            WHERE id = 1 AND size = $3 AND stored = $3 AND holder = $4";
+            WHERE id = 1 AND size = $3 AND stored = $3 AND holder = $4 AND edge = $5";
         let advanced = sqlx::query(sql)
             .bind(column(new.size))
             .bind(new.edge.as_slice())
             .bind(column(new.from))
             .bind(new.holder.as_slice())
+            .bind(new.from_edge.as_slice())
             .execute(self.connection())
             .await?;
         Ok(advanced.rows_affected() == 1)

@@ -49,6 +49,15 @@ CREATE TABLE ledger_state (
     beat BIGINT NOT NULL
 );
 
+-- How many transactions each writer has committed, by the slots in which it runs them at the same time. A writer remembers its numbers
+-- and finds a database that has gone back by them.
+CREATE TABLE marks (
+    writer BYTEA NOT NULL,
+    slot BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (writer, slot)
+) /* clustered */;
+
 -- What lies where, without gaps: `leaves` leaves from `first` on. `what` is as in the queue, and 5 for covers; `body` is the leaf, or,
 -- for a batch of which not all evidence was there any more, the positions of that which was.
 CREATE TABLE ledger_ranges (

@@ -95,32 +95,6 @@ async fn another_storage_is_refused() {
     setup.open().await.unwrap().issuer.integrate(Scope::Due).await.unwrap();
 }
 
-/// A database from an old backup, beside a ledger that has grown since: what it would append would be a second history.
-#[tokio::test]
-async fn a_database_that_is_older_than_its_ledger_appends_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let setup = Setup::sqlite(directory.path()).unwrap();
-    let vendor = setup.init().await.unwrap();
-    vendor.issuer.integrate(Scope::Due).await.unwrap();
-    vendor.issuer.store().close().await;
-    drop(vendor);
-    let database = directory.path().join("issuer.db");
-    let backup = std::fs::read(&database).unwrap();
-    let vendor = setup.open().await.unwrap();
-    let certificates = Wallet::new(1).buy(&vendor.issuer).await;
-    let mut operator = Operator::new(&vendor, 1).await;
-    let items: Vec<_> = certificates.iter().map(|c| operator.item(&vendor, c, 1)).collect();
-    operator.redeem(&vendor, items).await;
-    let newest = vendor.issuer.ledger_file("checkpoint").await.unwrap().unwrap();
-    vendor.issuer.store().close().await;
-    drop(vendor);
-    std::fs::write(&database, backup).unwrap();
-    let vendor = setup.open().await.unwrap();
-    let refused = vendor.issuer.integrate(Scope::Due).await.unwrap_err();
-    assert!(refused.to_string().contains("a second history"), "{refused}");
-    assert_eq!(vendor.issuer.ledger_file("checkpoint").await.unwrap().unwrap(), newest);
-}
-
 #[test]
 fn a_server_database_needs_a_place_for_its_ledger() {
     let refused = Storage::open(&LedgerConfig::default(), None).unwrap_err();

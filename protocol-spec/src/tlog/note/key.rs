@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
+use crate::encoding::{decode_base64, encode_base64};
 use crate::id::{VendorId, serde_as_text};
 use crate::keys::{BadKey, PublicKey};
 
@@ -153,7 +153,7 @@ impl std::fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut key = vec![self.algorithm.byte()];
         key.extend_from_slice(self.key.as_bytes());
-        write!(f, "{}+{:08x}+{}", self.name, self.id, BASE64.encode(&key))
+        write!(f, "{}+{:08x}+{}", self.name, self.id, encode_base64(&key))
     }
 }
 
@@ -173,7 +173,7 @@ impl std::str::FromStr for VerifierKey {
         let mut part = || parts.next().ok_or(E::Form);
         let (name, hash, key) = (part()?, part()?, part()?);
         let name: KeyName = name.parse().map_err(|_| E::Form)?;
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| E::Form)?;
+        let key = decode_base64(key).ok_or(E::Form)?;
         let (algorithm, key) = key.split_first().ok_or(E::Form)?;
         let algorithm = match algorithm {
             1 => Algorithm::Ed25519,
