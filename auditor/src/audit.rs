@@ -16,6 +16,7 @@ mod proofs;
 mod reader;
 mod receipts;
 mod refusals;
+mod renewals;
 mod spent;
 mod state;
 mod tree;
@@ -147,7 +148,7 @@ pub enum AuditError {
     },
     /// The refusals cannot be read, or the receipts beside them.
     #[error(
-        "cannot read the refusals in {path}: {source}; give a directory with what `scrip relay evidence` wrote"
+        "cannot read the refusals in {path}: {source}; give a directory with what `scrip relay evidence` and `scrip evidence` wrote"
     )]
     Refusals {
         /// The directory.
@@ -342,24 +343,28 @@ async fn prepare(
     let refuted = history.check(ledger, &now, books.tree.frontier.size()).await?;
     let mut findings = Findings::default();
     let receipt_keys = manifests.receipt_keys.clone();
+    let mut known = Some(manifests);
     let receipts = match &options.receipts {
         Some(directory) => {
-            let work = state.path();
-            Some(Receipts::read(directory, vendor, manifests, work, &mut findings)?)
+            let (work, known) = (state.path(), known.take().unwrap_or_default());
+            Some(Receipts::read(directory, vendor, known, work, &mut findings)?)
         }
         None => None,
     };
-    let refusals = match &options.refusals {
-        Some(directory) => {
+    // With what receipts say of how long a version stood.
+    let known = receipts.as_ref().map(Receipts::manifests).or(known.as_ref());
+    let refusals = match (&options.refusals, known) {
+        (Some(directory), Some(known)) => {
             let failed = |source| AuditError::Refusals { path: directory.clone(), source };
-            let refusals = Refusals::read(directory, vendor, &mut findings).map_err(failed)?;
+            let read = Refusals::read(directory, vendor, known, &mut findings);
+            let refusals = read.map_err(failed)?;
             if let Some(receipts) = &options.receipts {
                 let checked = refusals.check_receipts(receipts, &receipt_keys, &mut findings);
                 checked.map_err(failed)?;
             }
             Some(refusals)
         }
-        None => None,
+        _ => None,
     };
     let start = books.tree.frontier.size();
     let mut audit = Audit {
@@ -469,14 +474,14 @@ impl Audit {
         self.keyring = bundle.keyring.clone();
         for (index, leaf) in (start..).zip(&mut bundle.leaves).skip(known) {
             self.check_trees()?;
+            let spent = match &leaf.what {
+                What::Spent(spent) => Some(spent),
+                _ => None,
+            };
             if let Some(receipts) = &mut self.receipts {
-                let spent = match &leaf.what {
-                    What::Spent(spent) => Some(spent),
-                    _ => None,
-                };
                 receipts.check_leaf(index, spent, &mut self.findings)?;
             }
-            if let (Some(refusals), What::Spent(spent)) = (&self.refusals, &leaf.what) {
+            if let Some(refusals) = &self.refusals {
                 refusals.check_leaf(index, spent, &mut self.findings);
             }
             let Books { accounts, findings, earned, lists, spent: keys, tree, .. } =
@@ -666,6 +671,7 @@ impl Audit {
 
     fn verdict(&self, options: &AuditOptions, check: Check, all: &Findings) -> Verdict {
         let unknown_receipts = self.receipts.as_ref().map_or(0, |held| held.summary.unknown);
+        let unknown_refusals = self.refusals.as_ref().map_or(0, Refusals::unknown);
         if all.of_check(check) > 0 {
             return Verdict::Fail;
         }
@@ -702,6 +708,9 @@ impl Audit {
             Check::Refusals if self.start > 0 => Verdict::NotChecked(format!(
                 "the first {} leaves were read by an earlier audit; give no --state, or another one, to look through all",
                 self.start
+            )),
+            Check::Refusals if unknown_refusals > 0 => Verdict::NotChecked(format!(
+                "{unknown_refusals} refusals rest on manifests that are missing"
             )),
             Check::Receipts if unknown_receipts > 0 => Verdict::NotChecked(format!(
                 "for {unknown_receipts} of what receipts say, hash tiles, manifests or ended epochs are missing"

@@ -53,7 +53,7 @@ checks! {
     Expiry "expiry" "Nothing of an epoch follows its end";
     Lists "lists" "Lists of voided certificates are complete and true";
     Receipts "receipts" "What operators were credited is in the ledger, and what they were refused was no good";
-    Refusals "refusals" "No operator was credited for what it had refused";
+    Refusals "refusals" "Nobody used what it had refused, and what wallets were told of renewals is true";
 }
 
 macro_rules! kinds {
@@ -234,9 +234,18 @@ kinds! {
     RefusedAndRedeemed "refused-and-redeemed" Refusals "An operator redeemed a payment that it had refused",
         "The operator: its signature is on the refusal and on the batch",
         "Keep both files: together they are the proof. Whoever was paid with the certificate after the refusal lost by it.";
+    RefusedAndRenewed "refused-and-renewed" Refusals "The vendor used a renewal that it had refused",
+        "The vendor: it signed the refusal, and the ledger or the answer to an operator in which the renewal is",
+        "Keep the refusal with the leaf or the receipt: together they are the proof. The certificate's holder lost by it what it had paid for.";
+    RenewalRefusalUntrue "renewal-refusal-untrue" Refusals "The vendor refused a renewal that it had to take",
+        "The vendor: it signed that a window was closed, or that the request was no good",
+        "Keep the refusal: with the vendor's own manifest it shows that a certificate's holder was refused what it was sold.";
+    SpentMissing "spent-missing" Refusals "A certificate that was to be renewed was said to be spent, and was not",
+        "The vendor: it signed that it was, and where",
+        "Keep the answer: with this ledger it shows that the certificate's holder was robbed of it.";
     RefusalInvalid "refusal-invalid" Refusals "A refusal is none",
         "Whoever handed it in",
-        "Ask for it again (`scrip relay evidence`). As it is, nothing follows from it.";
+        "Ask for it again (`scrip relay evidence`, `scrip evidence`). As it is, nothing follows from it.";
 }
 
 /// Something that is not as it must be.

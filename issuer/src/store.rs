@@ -78,7 +78,7 @@ pub use self::{
     redemptions::{
         BatchRecord, Decided, Decision, OutcomeCounts, OutcomeDay, RecordedSpend, SpendRecord,
     },
-    renewals::{NewRenewal, Recorded},
+    renewals::{NewRenewal, Recorded, RefusedRenewal},
     statements::{AdjustmentRow, NewStatement, Unstated},
     status::{DenominationCount, RedeemedCount, StatusRows},
     tokens::TokenTaken,

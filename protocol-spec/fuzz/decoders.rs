@@ -16,7 +16,9 @@ use scrip_protocol::problem::Problem;
 use scrip_protocol::receipt::Receipt;
 use scrip_protocol::redemption::{ConflictProof, RedemptionOutcome, SignedBatch};
 use scrip_protocol::refusal::{Accusation, Refusal};
-use scrip_protocol::renewal::{RenewalItem, RenewalResult};
+use scrip_protocol::renewal::{
+    Complaint, RenewalItem, RenewalRefusal, RenewalResult, SignedRenewalSpent,
+};
 use scrip_protocol::resource::{CommandAuth, LeaseStatus, RelayInfo, ResourceRequest};
 #[cfg(feature = "solvency")]
 use scrip_protocol::solvency::Solvency;
@@ -65,7 +67,12 @@ pub fn decode(input: &[u8]) {
         }
         11 => drop(Manifest::open(bytes, &VendorId::from_bytes([1; 32]))),
         13 => same(RenewalItem::decode(bytes).ok().map(|r| r.encode()), bytes),
-        14 => same(RenewalResult::decode(bytes).ok().map(|r| r.encode()), bytes),
+        14 => {
+            same(RenewalResult::decode(bytes).ok().map(|r| r.encode()), bytes);
+            same(SignedRenewalSpent::decode(bytes).ok().map(|s| s.encode()), bytes);
+            drop(RenewalRefusal::open(bytes, &key()));
+            drop(Complaint::from_json(bytes).map(|complaint| complaint.open(&[key()]).is_ok()));
+        }
         15 => {
             same(SignedVoidedIndex::decode(bytes).ok().map(|i| i.encode()), bytes);
             same(ProvenIndex::decode(bytes).ok().map(|p| p.encode()), bytes);

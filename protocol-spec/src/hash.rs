@@ -49,6 +49,8 @@ labels! {
     GrantId => "scrip/v1 grant id",
     Renewal => "scrip/v1 renewal",
     RenewalSpend => "scrip/v1 renewal spend",
+    RenewalRefusal => "scrip/v1 renewal refusal",
+    RenewalSpent => "scrip/v1 renewal spent",
     Voided => "scrip/v1 voided",
     VoidedKey => "scrip/v1 voided key",
     VoidedPadding => "scrip/v1 voided padding",

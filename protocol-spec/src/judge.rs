@@ -1,5 +1,5 @@
-//! Judging what a vendor answered to a batch by what it signed itself (redemption.md, "Judging an outcome"). Relays, auditors and
-//! whoever reads a dispute file judge by this alone, so that they convict the same.
+//! Judging what a vendor answered to a batch or to a renewal by what it signed itself (redemption.md, "Judging an outcome"; renewal.md,
+//! "Judging an answer"). Relays, auditors and whoever reads a dispute file judge by this alone, so that they convict the same.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,14 @@ use crate::check::{Rejection, Spend, check_one};
 use crate::id::{OperatorId, VendorId};
 use crate::ledger::Leaf;
 use crate::manifest::{DenominationKey, Manifest, Windows};
+use crate::problem::ProblemType;
 use crate::redemption::{
     ConflictProofError, DoubleSpend, ItemResult, RedemptionItem, RedemptionOutcome,
 };
-use crate::spend::SpendKind;
-use crate::time::Day;
+use crate::renewal::{RenewalItem, RenewalRefusal};
+use crate::spend::{SpendIdentity, SpendKind};
+use crate::time::{Day, UnixSeconds};
+use crate::token::Token;
 
 /// Why a refusal is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,18 @@ pub enum Justified {
         /// The day that the item says.
         day: Day,
     },
+    /// A window was not open during all of the day on which it was decided.
+    #[error("it was decided on {decided}, and a window that it needs was not open all that day")]
+    Window {
+        /// The day that the refusal says.
+        decided: Day,
+    },
+    /// The new key is not the old one's in a later epoch.
+    #[error("the new key is not that of the same denomination and use in a later epoch")]
+    Pair,
+    /// No key signs such a blinded message.
+    #[error("the blinded message is out of range")]
+    OutOfRange,
     /// It does not verify.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -128,6 +143,14 @@ impl WindowHistory {
             (None, false) => Err(Refusal::ByManifest(version)),
         }
     }
+
+    /// The windows of an epoch by which the vendor may have decided on a day: those of the version that it names, and those of every
+    /// version that was still the newest on a later day.
+    fn windows(&self, version: u64, epoch: u32, day: Day) -> impl Iterator<Item = &Windows> {
+        let stood = self.stood.iter().filter(move |(_, until)| day < **until);
+        let versions = stood.map(|(stood, _)| *stood).chain([version]);
+        versions.filter_map(move |version| self.versions.get(&version)?.get(&epoch))
+    }
 }
 
 /// A vendor, by what it signed.
@@ -162,7 +185,7 @@ impl<'m> Judge<'m> {
                 return None;
             }
         };
-        let key = match self.key(item) {
+        let key = match self.key(&item.token) {
             Ok(key) => key,
             Err(justified) => return Some(Refusal::True(justified)),
         };
@@ -184,38 +207,85 @@ impl<'m> Judge<'m> {
 
     /// What shows that the item may bear its day, where its refusal in `outcome` is [`Refusal::False`].
     pub fn shown(&self, item: &RedemptionItem, outcome: &RedemptionOutcome) -> Option<Shown> {
-        let key = self.key(item).ok()?;
+        let key = self.key(&item.token).ok()?;
         self.history.allows(outcome.manifest_version, key.epoch(), item.day).ok()
     }
 
-    fn key(&self, item: &RedemptionItem) -> Result<&'m DenominationKey, Justified> {
-        if item.token.challenge_digest != *self.newest.challenge_digest() {
+    fn key(&self, token: &Token) -> Result<&'m DenominationKey, Justified> {
+        if token.challenge_digest != *self.newest.challenge_digest() {
             return Err(Justified::Challenge);
         }
-        self.newest.key(&item.token.key_id).ok_or(Justified::Key)
+        self.newest.key(&token.key_id).ok_or(Justified::Key)
     }
 
-    /// Whether the part of a double spend that anybody can check holds.
+    /// What the refusal of this renewal is. Costs an RSA verification.
+    pub fn renewal_refusal(&self, item: &RenewalItem, refusal: &RenewalRefusal) -> Refusal {
+        let (token, signature) = (&item.token, &item.signature);
+        let (binding, kind) = (item.binding(&self.vendor()), SpendKind::Renewal);
+        let judged = self.key(token).and_then(|key| {
+            check_one(&Spend { token, key, kind, binding, signature })?;
+            Ok((key, self.newest.key(&item.blinded.key_id).ok_or(Justified::Key)?))
+        });
+        let (old, new) = match judged {
+            Ok(keys) => keys,
+            Err(justified) => return Refusal::True(justified),
+        };
+        let right = match refusal.problem {
+            ProblemType::RenewalClosed => {
+                return self.was_open(refusal, old, Windows::renews_at);
+            }
+            ProblemType::KeyOutsideWindow => {
+                return self.was_open(refusal, new, Windows::signs_at);
+            }
+            ProblemType::BlindedMessageOutOfRange => {
+                let fits = new.public().contains(&item.blinded.blinded_message);
+                (!fits).then_some(Justified::OutOfRange)
+            }
+            // `malformed`: no other reason is signed.
+            _ => {
+                let same = new.exponent() == old.exponent() && new.key_use() == old.key_use();
+                (!same || new.epoch() <= old.epoch()).then_some(Justified::Pair)
+            }
+        };
+        right.map_or(Refusal::False, Refusal::True)
+    }
+
+    /// A refusal that says that a window of this key was closed: untrue if it was open from the first second of the day to the last, by
+    /// the version that the refusal names or by one that still stood when the day was over.
+    fn was_open(
+        &self,
+        refusal: &RenewalRefusal,
+        key: &DenominationKey,
+        is_open: impl Fn(&Windows, UnixSeconds) -> bool,
+    ) -> Refusal {
+        let (version, decided) = (refusal.manifest_version, refusal.day);
+        let ends = Day(decided.0.saturating_add(1)).start().minus(1);
+        let all_day =
+            |windows: &Windows| is_open(windows, decided.start()) && is_open(windows, ends);
+        if self.history.windows(version, key.epoch(), decided).any(all_day) {
+            return Refusal::False;
+        }
+        match self.history.versions.contains_key(&version) {
+            true => Refusal::True(Justified::Window { decided }),
+            false => Refusal::ByManifest(version),
+        }
+    }
+
+    /// Whether the part of a double spend that anybody can check holds. `own` is the use that lost, of a redemption or of a renewal.
     ///
     /// # Errors
     /// [`NoDoubleSpend::Proof`].
-    pub fn proof(
-        &self,
-        operator: &OperatorId,
-        item: &RedemptionItem,
-        spend: &DoubleSpend,
-    ) -> Result<(), NoDoubleSpend> {
-        let own = item.binding(&self.vendor(), operator);
-        Ok(spend.proof().verify(&item.token.nonce, &own)?)
+    pub fn proof(&self, own: &SpendIdentity, spend: &DoubleSpend) -> Result<(), NoDoubleSpend> {
+        Ok(spend.proof().verify(&own.certificate_key, &own.binding)?)
     }
 
-    /// Whether a leaf is the use of the item's certificate that the double spend shows.
+    /// Whether a leaf is the use of `own`'s certificate that the double spend shows.
     ///
     /// # Errors
     /// [`NoDoubleSpend`]: the vendor signed that it is.
     pub fn winner(
         &self,
-        item: &RedemptionItem,
+        own: &SpendIdentity,
         spend: &DoubleSpend,
         leaf: &Leaf,
     ) -> Result<(), NoDoubleSpend> {
@@ -228,7 +298,7 @@ impl<'m> Judge<'m> {
             return Err(NoDoubleSpend::OtherLeaf);
         }
         let epoch = |id| self.newest.key(id).map(DenominationKey::epoch);
-        match epoch(&identity.key_id) == epoch(&item.token.key_id) {
+        match epoch(&identity.key_id) == epoch(&own.key_id) {
             true => Ok(()),
             false => Err(NoDoubleSpend::OtherEpoch),
         }

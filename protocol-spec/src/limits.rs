@@ -113,5 +113,11 @@ pub const MAX_VOIDED_INDEX: usize = 32 + 4 + 4 + 4 + 8 + 32 + 1 + 3 + MAX_VOIDED
 pub const RENEWAL_ITEM: usize = TOKEN + ISSUANCE_ITEM + 64;
 /// Bytes of a renewal as it is recorded.
 pub const RENEWAL: usize = 32 + RSA + RSA + 64;
+/// Bytes of the signed answer that a certificate which was to be renewed was spent.
+pub const MAX_RENEWAL_SPENT: usize = 32 + 32 + 32 + CONFLICT_PROOF + 8 + 2 + MAX_CHECKPOINT + 64;
 /// Bytes of a renewal answer.
-pub const MAX_RENEWAL_ANSWER: usize = 1 + RENEWAL;
+pub const MAX_RENEWAL_ANSWER: usize = 1 + MAX_RENEWAL_SPENT;
+/// Bytes of the refusal of a renewal: vendor, certificate key, binding, day, version, the name of a problem, signature.
+pub const MAX_RENEWAL_REFUSAL: usize = 32 + 32 + 32 + 4 + 8 + 1 + 64 + 64;
+/// Renewals of one certificate that a vendor refuses under its signature, and so has to remember.
+pub const MAX_RENEWAL_REFUSALS: usize = 16;

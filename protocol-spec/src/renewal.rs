@@ -1,18 +1,31 @@
 //! Renewal (renewal.md): a certificate that expires soon for a new one of the same value.
 
+mod complaint;
+mod refusal;
+mod spent;
+
+pub use self::complaint::{Complained, Complaint, ComplaintError};
+pub use self::refusal::{RenewalRefusal, RenewalRefusalError};
+pub use self::spent::{RenewalSpent, RenewalSpentError, SignedRenewalSpent};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::{Label, hash};
 use crate::id::{KeyId, VendorId};
 use crate::issuance::{BlindedItem, Certificate, SignedItem};
 use crate::keys::{BadSignature, PublicKey, Signature};
 use crate::limits::{MAX_RENEWAL_ANSWER, RENEWAL_ITEM, RSA};
-use crate::redemption::ConflictProof;
-use crate::spend::Binding;
+use crate::spend::{Binding, SpendIdentity};
 use crate::token::Token;
 
-/// What a certificate key signs to have its certificate renewed: it takes the place of `B_i`.
-pub fn renewal_binding(vendor: &VendorId, key: &KeyId, blinded_message: &[u8; RSA]) -> Binding {
-    let parts: [&[u8]; 3] = [vendor.as_bytes(), key.as_bytes(), blinded_message];
+/// What the key of a certificate that `old_key` signed signs to have it renewed: it takes the place of `B_i`. As there, the key
+/// is part of it, so that no two certificates of one holder share a binding.
+pub fn renewal_binding(
+    vendor: &VendorId,
+    old_key: &KeyId,
+    new_key: &KeyId,
+    blinded_message: &[u8; RSA],
+) -> Binding {
+    let parts: [&[u8]; 4] =
+        [vendor.as_bytes(), old_key.as_bytes(), new_key.as_bytes(), blinded_message];
     Binding::from_bytes(hash(Label::Renewal, &parts))
 }
 
@@ -46,14 +59,24 @@ pub struct Renewal {
 pub enum RenewalResult {
     /// It was renewed, now or before, perhaps in another way than was asked for.
     Renewed(Renewal),
-    /// It was spent at a relay.
-    Spent(ConflictProof),
+    /// It was spent at a relay; what the vendor signed of that is not verified yet.
+    Spent(SignedRenewalSpent),
 }
 
 impl RenewalItem {
     /// The binding of this item at `vendor`.
     pub fn binding(&self, vendor: &VendorId) -> Binding {
-        renewal_binding(vendor, &self.blinded.key_id, &self.blinded.blinded_message)
+        let BlindedItem { key_id, blinded_message } = &self.blinded;
+        renewal_binding(vendor, &self.token.key_id, key_id, blinded_message)
+    }
+
+    /// Which use of which certificate this is.
+    pub fn identity(&self, vendor: &VendorId) -> SpendIdentity {
+        SpendIdentity {
+            certificate_key: self.token.nonce,
+            key_id: self.token.key_id,
+            binding: self.binding(vendor),
+        }
     }
 
     /// The encoded request.
@@ -89,24 +112,31 @@ impl RenewalItem {
 impl Certificate {
     /// Asks for `blinded` in the place of this certificate.
     pub fn renew(&self, vendor: &VendorId, blinded: &BlindedItem) -> RenewalItem {
-        let binding = renewal_binding(vendor, &blinded.key_id, &blinded.blinded_message);
+        let BlindedItem { key_id, blinded_message } = blinded;
+        let binding = renewal_binding(vendor, &self.token().key_id, key_id, blinded_message);
         let signature = self.sign(Label::RenewalSpend, binding.as_bytes());
         RenewalItem { token: self.token().clone(), blinded: blinded.clone(), signature }
     }
 }
 
 impl Renewal {
-    /// The binding that the old certificate key signed.
-    pub fn binding(&self, vendor: &VendorId) -> Binding {
-        renewal_binding(vendor, &self.key_id, &self.blinded_message)
+    /// The binding that the key of the old certificate, which `old` signed, has signed.
+    pub fn binding(&self, vendor: &VendorId, old: &KeyId) -> Binding {
+        renewal_binding(vendor, old, &self.key_id, &self.blinded_message)
     }
 
-    /// Checks that whoever holds the key of the old certificate asked for this.
+    /// Checks that whoever holds the key of the old certificate, which `old` signed, asked for this.
     ///
     /// # Errors
     /// [`BadSignature`]: then it is the vendor's invention.
-    pub fn verify(&self, vendor: &VendorId, old_key: &PublicKey) -> Result<(), BadSignature> {
-        old_key.verify(Label::RenewalSpend, self.binding(vendor).as_bytes(), &self.signature)
+    pub fn verify(
+        &self,
+        vendor: &VendorId,
+        old: &KeyId,
+        old_key: &PublicKey,
+    ) -> Result<(), BadSignature> {
+        let binding = self.binding(vendor, old);
+        old_key.verify(Label::RenewalSpend, binding.as_bytes(), &self.signature)
     }
 
     /// The blind signature as [`crate::issuance::Blinding::finish`] takes it.
@@ -138,7 +168,7 @@ impl RenewalResult {
         let mut writer = Writer::with_capacity(MAX_RENEWAL_ANSWER);
         match self {
             Self::Renewed(renewal) => renewal.write(writer.u8(1)),
-            Self::Spent(proof) => proof.write(writer.u8(2)),
+            Self::Spent(spent) => spent.write(writer.u8(2)),
         }
         writer.into_bytes()
     }
@@ -151,7 +181,7 @@ impl RenewalResult {
         let mut reader = Reader::capped(bytes, MAX_RENEWAL_ANSWER)?;
         let result = match reader.u8()? {
             1 => Self::Renewed(Renewal::read(&mut reader)?),
-            2 => Self::Spent(ConflictProof::read_spend(&mut reader)?),
+            2 => Self::Spent(SignedRenewalSpent::read(&mut reader)?),
             _ => return Err(DecodeError::BadValue("kind")),
         };
         reader.finish()?;

@@ -81,10 +81,12 @@ impl TokenPublicKey {
         self.id
     }
 
-    /// Whether a blinded message is in the range of the private operation (RFC 9474, section 4.3).
+    /// Whether a blinded message can be signed (RFC 9474, section 4.3): above 1, and below the modulus less 1.
     pub fn contains(&self, blinded_message: &[u8; RSA]) -> bool {
-        // Big-endian numbers of one length compare as their bytes do.
-        blinded_message < &self.bytes
+        let (mut one, mut less_1) = ([0; RSA], self.bytes);
+        (one[RSA - 1], less_1[RSA - 1]) = (1, less_1[RSA - 1] & !1);
+        // Big-endian numbers of one length compare as their bytes do; a modulus is odd.
+        one < *blinded_message && *blinded_message < less_1
     }
 
     /// Verifies an authenticator over `message` (RFC 9474, section 4.5).

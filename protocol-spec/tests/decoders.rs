@@ -22,7 +22,9 @@ use scrip_protocol::redemption::{
     SignedBatch, Winner, batch_digest,
 };
 use scrip_protocol::refusal::{Accusation, Refusal};
-use scrip_protocol::renewal::{RenewalItem, RenewalResult};
+use scrip_protocol::renewal::{
+    Complaint, RenewalItem, RenewalRefusal, RenewalResult, SignedRenewalSpent,
+};
 use scrip_protocol::resource::{Command, CommandAuth, LeaseStatus, ResourceRequest};
 use scrip_protocol::spend::Binding;
 use scrip_protocol::token::{Token, TokenRequest};
@@ -163,9 +165,22 @@ fn decoders() -> Vec<(&'static str, Vec<u8>, Decoder)> {
             Box::new(|b| RenewalResult::decode(b).ok().map(|r| r.encode())),
         ),
         (
-            "refused renewal",
-            RenewalResult::Spent(proof.proof()).encode(),
+            "renewal of what was spent",
+            RenewalResult::Spent(world.renewal_spent()).encode(),
             Box::new(|b| RenewalResult::decode(b).ok().map(|r| r.encode())),
+        ),
+        (
+            "renewal of what was spent, by itself",
+            world.renewal_spent().encode(),
+            Box::new(|b| SignedRenewalSpent::decode(b).ok().map(|s| s.encode())),
+        ),
+        (
+            "refusal of a renewal",
+            world.renewal_refusal().sign(&world.receipt),
+            Box::new(move |b| {
+                let key = SigningKey::from_seed(&[2; 32]);
+                RenewalRefusal::open(b, &receipt_key).ok().map(|r| r.sign(&key))
+            }),
         ),
         (
             "voided index",
@@ -356,6 +371,8 @@ proptest! {
         let _ = Accusation::from_json(&bytes);
         let _ = RenewalItem::decode(&bytes);
         let _ = RenewalResult::decode(&bytes);
+        let _ = SignedRenewalSpent::decode(&bytes);
+        let _ = Complaint::from_json(&bytes);
         let _ = SignedVoidedIndex::decode(&bytes);
         let _ = ProvenIndex::decode(&bytes);
     }

@@ -509,7 +509,7 @@ fn renewal() {
     let (old, item, renewal, new) = world.renewal();
     let binding = item.binding(&world.vendor_id());
     let old_key = old.key();
-    renewal.verify(&world.vendor_id(), &old_key).unwrap();
+    renewal.verify(&world.vendor_id(), &old.token().key_id, &old_key).unwrap();
     // What a relay is shown that was paid with the same certificate.
     let proof = ConflictProof {
         certificate_key: old_key,
@@ -520,22 +520,19 @@ fn renewal() {
     let paid = world.paid_request(std::slice::from_ref(&old), 1);
     let own = paid.payment.evidence(&paid.resource_request).remove(0);
     proof.verify(&old.token().nonce, &own.binding).unwrap();
-    // What the wallet is shown that had spent it.
-    let spent = ConflictProof {
-        certificate_key: old_key,
-        kind: SpendKind::Spend,
-        other_binding: own.binding,
-        other_signature: own.item.signature,
-    };
-    spent.verify(&old.token().nonce, &binding).unwrap();
+    // What the wallet is told that had spent it, and what it is told where it asks too late.
+    let spent = world.renewal_spent();
+    let shown = spent.verify(&world.receipt.public()).unwrap();
+    shown.proof.verify(&old.token().nonce, &binding).unwrap();
     let answers = [RenewalResult::Renewed(renewal.clone()), RenewalResult::Spent(spent)];
+    let refusal = world.renewal_refusal().sign(&world.receipt);
     check(
         "renewal.json",
         json!({
             "old_certificate": hex(old.token_bytes()), "counter": Counter::new(0, 0).get(),
             "new_key_id": hex(renewal.key_id.as_bytes()), "blinded_message": hex(renewal.blinded_message),
             "binding": hex(binding.as_bytes()), "request": hex(item.encode()),
-            "answers": answers.map(|answer| hex(answer.encode())),
+            "answers": answers.map(|answer| hex(answer.encode())), "refusal": hex(refusal),
             "new_certificate": hex(new.token_bytes()),
         }),
     );

@@ -86,6 +86,9 @@ async fn a_vendor_that_denies_what_it_renewed_sees_no_new_certificate() {
         _ => Act::Honest,
     });
     wallet.look_now().await.unwrap();
+    // Nobody signed it: the certificates stay in flight, and the same is asked again.
+    let denied = wallet.renew(Doubtful::Keep).await.unwrap();
+    assert_eq!((denied.certificates, denied.errors.len()), (0, CERTIFICATES), "{denied:?}");
     let renewed = wallet.renew(Doubtful::Keep).await.unwrap();
     assert_eq!(renewed.renewed, Credits(PRODUCT_CREDITS), "{renewed:?}");
     let old = stage.keys_at_the_vendor(0).unwrap();

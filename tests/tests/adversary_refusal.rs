@@ -31,7 +31,7 @@ use scrip_tests::adversary::keys::keys_shown;
 use scrip_tests::adversary::{Act, Answer, Request, Stage, send};
 use scrip_tests::network::{Network, PRODUCT, Plan};
 use scrip_tests::node::{PASSPHRASE, RelayNode, passphrase};
-use scrip_wallet::{Doubtful, NewQueue, Wallet, WalletError};
+use scrip_wallet::{Culprit, Doubtful, NewQueue, Wallet, WalletError};
 
 fn queue_at(stage: &Stage, relay: usize) -> NewQueue {
     let relay = Some(stage.network.relays[relay].address().clone());
@@ -161,7 +161,7 @@ async fn an_operator_that_signs_a_refusal_and_redeems_is_caught_and_convicted_by
     let conflicts: Vec<_> = leases.iter().flat_map(|lease| &lease.conflicts).collect();
     let dishonest = stage.network.relays[0].address();
     assert_eq!((conflicts.len(), conflicts[0].proven), (1, true));
-    assert_eq!(conflicts[0].redeemer.as_ref(), Some(dishonest));
+    assert_eq!(conflicts[0].culprit, Some(Culprit::Relay(dishonest.clone())));
 
     // It is not paid again, by name or by price.
     wallet.buy(&stage.network.vendor.voucher(PRODUCT).await.unwrap()).await.unwrap();

@@ -2,17 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use scrip_protocol::credits::Credits;
+use scrip_protocol::time::UnixSeconds;
 use scrip_runtime::clock::{Clock, SystemClock};
 use scrip_tests::network::{Network, PRODUCT_CREDITS, Plan};
 use scrip_tests::process::Launcher;
 use scrip_wallet::net::ListSource;
-use scrip_wallet::{Doubtful, NewQueue, Wallet};
+use scrip_wallet::{Doubtful, NewQueue, Wallet, WalletError};
 
 const PACK: Credits = Credits(PRODUCT_CREDITS);
 
 /// A wallet called alice that bought a year ago: what it has can be renewed. The clock of the test must be that of the processes.
 async fn network() -> Network {
-    let now = SystemClock.now();
+    network_at(SystemClock.now()).await
+}
+
+/// The same, by another clock.
+async fn network_at(now: UnixSeconds) -> Network {
     let start = now.minus(366 * 86_400);
     let network = Network::planned(Plan { start, ..Plan::default() }).await.unwrap();
     network.wallet_of_seed("alice", [7; 32]).await.unwrap().close().await.unwrap();
@@ -71,6 +76,41 @@ async fn the_issuer_dies_while_it_renews() {
         let resumed = wallet.resume(Doubtful::Keep).await.unwrap();
         assert!(resumed.errors.is_empty(), "{step}: {:?}", resumed.errors);
         all_is_renewed(&network, &wallet, step).await;
+    }
+}
+
+/// The window is over when the renewal comes. Whatever the wallet was told before the issuer died, it is told again, and nothing is lost
+/// but what expires anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_dies_while_it_refuses() {
+    for step in [
+        "issuer.renewal.before_refusal",
+        "issuer.renewal.refusing_in_transaction",
+        "issuer.renewal.after_refusal",
+    ] {
+        // By the clock of the processes the window was over days ago.
+        let now = SystemClock.now();
+        let mut network = network_at(now.minus(60 * 86_400)).await;
+        let wallet = network.open_wallet("alice").await.unwrap();
+        network.vendor.stop().await.unwrap();
+        let started = wallet.renew(Doubtful::Keep).await.unwrap();
+        assert_eq!((started.certificates, started.errors.is_empty()), (0, false), "{step}");
+        let directory = network.issuer_dir().into_os_string();
+        let arguments = ["--dir".into(), directory, "start".into()];
+        let mut issuer = launcher(&network).start("issuer", arguments, Some(step)).unwrap();
+        issuer.listening().await.unwrap();
+        let (resumed, died) =
+            tokio::join!(wallet.renew(Doubtful::Keep), issuer.killed_at_its_step());
+        died.unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert_eq!(resumed.unwrap().certificates, 0, "{step}");
+        assert_eq!(wallet.balance().await.unwrap().renewing, PACK, "{step}");
+        network.clock.set(now);
+        network.vendor.start().await.unwrap();
+        let refused = wallet.renew(Doubtful::Keep).await.unwrap();
+        let all = |error: &WalletError| matches!(error, WalletError::RenewalRefused { .. });
+        assert!(refused.errors.iter().all(all), "{step}: {:?}", refused.errors);
+        assert_eq!(wallet.balance().await.unwrap().renewing, Credits(0), "{step}");
+        assert_eq!(wallet.complaints().await.unwrap().len(), refused.errors.len(), "{step}");
     }
 }
 

@@ -8,6 +8,7 @@ mod backup;
 mod care;
 mod doctor;
 mod error;
+mod evidence;
 mod files;
 mod manifest;
 mod money;
@@ -71,7 +72,7 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
             setup::forgive_relay(session, &relay).await
         }
         Command::Relay(RelayCommand::Evidence { relay, output }) => {
-            setup::relay_evidence(session, &relay, output.as_deref()).await
+            evidence::of_relay(session, &relay, output.as_deref()).await
         }
         Command::Witness(command) => manifest::witness(session, command).await,
         Command::Manifest => manifest::show(session).await,
@@ -83,6 +84,9 @@ async fn run(session: &Session, command: Command) -> Result<(), CliError> {
         Command::Resume => money::resume(session).await,
         Command::Check(arguments) => care::check(session, arguments).await,
         Command::Renew => care::renew(session).await,
+        Command::Evidence { all, output } => {
+            evidence::of_vendor(session, all, output.as_deref()).await
+        }
         Command::Restock(arguments) => purchases::restock(session, arguments).await,
         Command::Tend => care::tend_alone(session).await,
         Command::Privacy { level } => setup::privacy(session, level).await,

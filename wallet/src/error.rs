@@ -409,6 +409,29 @@ pub enum WalletError {
         /// What happened.
         error: CallError,
     },
+    /// A renewal is recorded and got no definite answer.
+    #[error("the vendor has not answered a renewal for certain: {}", no_renewal(.error))]
+    RenewalOpen {
+        /// What came last.
+        error: CallError,
+    },
+    /// The vendor signed that it never takes a renewal.
+    #[error("the vendor refuses a renewal for ever, and signed that: {error}")]
+    RenewalRefused {
+        /// Why.
+        error: CallError,
+    },
+    /// A relay proves that the vendor used what this wallet had signed for a renewal, which the vendor had refused.
+    #[error(
+        "{relay} refused the payment and took nothing, because the vendor used a renewal of a certificate that it had refused, \
+         and had signed that it refused it"
+    )]
+    RenewedAfterRefusal {
+        /// Who has the proof.
+        relay: Box<RelayAddress>,
+        /// What it said.
+        error: CallError,
+    },
     /// A relay proves that a certificate was spent by a payment of this very wallet, which another relay had refused.
     #[error(
         "{relay} refused the payment and took nothing, because {redeemer} redeemed a certificate of a \
@@ -430,6 +453,16 @@ fn no_answer(error: &CallError) -> String {
         true => format!(
             "{error}; the relay says that it took nothing, and has not signed that for this payment, so that it may still \
              take it"
+        ),
+        false => error.to_string(),
+    }
+}
+
+/// What came last for a renewal that stays open.
+fn no_renewal(error: &CallError) -> String {
+    match error.problem().is_some_and(|problem| problem.problem.nothing_taken()) {
+        true => format!(
+            "{error}; it has not signed that it will never take it, so that it may still do so"
         ),
         false => error.to_string(),
     }
@@ -476,6 +509,9 @@ impl WalletError {
         | Self::PaymentOpen { error, .. }
         | Self::PaymentRefused { error, .. }
         | Self::PurchaseOpen { error, .. }
+        | Self::RenewalOpen { error }
+        | Self::RenewalRefused { error }
+        | Self::RenewedAfterRefusal { error, .. }
         | Self::RedeemedAfterRefusal { error, .. }) = self
         else {
             return None;
@@ -648,6 +684,16 @@ impl WalletError {
             }
             Self::PurchaseOpen { .. } => {
                 "run `scrip resume`: it goes on with the same purchase, which is never made twice"
+            }
+            Self::RenewalOpen { .. } => {
+                "`scrip resume` asks for the same again; the certificate is not used meanwhile"
+            }
+            Self::RenewalRefused { .. } => {
+                "the certificate is as it was: it can be spent, and is renewed under another key if there will be one in time"
+            }
+            Self::RenewedAfterRefusal { .. } => {
+                "`scrip evidence` prints what shows the vendor's fault, for others who use it and for auditors; the other \
+                 certificates are free again: try again"
             }
             Self::RedeemedAfterRefusal { .. } => {
                 "the relay that redeemed it is not paid any more; `scrip relay evidence` prints what shows its fault, for its \

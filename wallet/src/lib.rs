@@ -58,12 +58,12 @@ pub use self::{
     secret::Secret,
     store::StoreError,
     wallet::{
-        Balance, Bought, CaughtReport, Conflict, CreatedQueue, Denomination, Diagnosis, Doubtful,
-        Environment, EvidenceReport, Expiring, ExpiryNotice, FileReport, Finding, ForSale,
-        FromBackup, HistoryEntry, HistoryKind, Later, LeaseReport, Looked, LowStock, Mailbox,
-        ManifestReport, NewQueue, NewWallet, OpenOrder, ProductForSale, PutOptions, QueueReport,
-        ReceiptKeyChange, Received, RelayReport, Renewed, Restocking, Restored, Resumed, Seen,
-        Stored, Tended, Wallet, send_to_queue,
+        Balance, Bought, CaughtReport, ComplaintReport, Conflict, CreatedQueue, Culprit,
+        Denomination, Diagnosis, Doubtful, Environment, EvidenceReport, Expiring, ExpiryNotice,
+        FileReport, Finding, ForSale, FromBackup, HistoryEntry, HistoryKind, Later, LeaseReport,
+        Looked, LowStock, Mailbox, ManifestReport, NewQueue, NewWallet, OpenOrder, ProductForSale,
+        PutOptions, QueueReport, ReceiptKeyChange, Received, RelayReport, Renewed, Restocking,
+        Restored, Resumed, Seen, Stored, Tended, Wallet, send_to_queue,
     },
     watch::{Event, Watch},
 };

@@ -1,5 +1,7 @@
 //! What the wallet file keeps, and the states that it goes through.
 
+mod answered;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use scrip_protocol::{
@@ -22,6 +24,7 @@ use scrip_protocol::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub(crate) use self::answered::{Answer, AnsweredRecord, Used};
 use crate::{
     net::{ProxySetting, Route},
     privacy::{Pace, Privacy},

@@ -24,6 +24,7 @@ use scrip_runtime::{clock::ManualClock, passphrase::Passphrase, sealed::SealPara
 pub(crate) use self::{
     faults::{Fault, Faults},
     relay::FakeRelay,
+    renewals::Refusing,
     vendor::{FakeVendor, witness},
 };
 use crate::{Entropy, Environment, NewWallet, Wallet, Watch, net::NetworkOptions};

@@ -9,6 +9,7 @@ mod files;
 mod notices;
 mod paying;
 mod queues;
+mod refused_renewals;
 mod renewing;
 mod restoring;
 mod tending;

@@ -6,6 +6,7 @@ mod backup;
 mod balance;
 mod buy;
 mod caught;
+mod complaints;
 mod doctor;
 mod evidence;
 mod history;
@@ -42,7 +43,8 @@ pub use self::{
     backup::FromBackup,
     balance::{Balance, Denomination, Expiring, Seen},
     buy::Bought,
-    caught::CaughtReport,
+    caught::{CaughtReport, Culprit},
+    complaints::ComplaintReport,
     doctor::{Diagnosis, Finding},
     evidence::EvidenceReport,
     history::{HistoryEntry, HistoryKind},

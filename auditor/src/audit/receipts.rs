@@ -196,6 +196,11 @@ impl Receipts {
         Ok(Self { files, manifests, renewals, claims, heads, summary })
     }
 
+    /// The manifests that are known, with how long each stood by what receipts say.
+    pub(super) const fn manifests(&self) -> &KnownManifests {
+        &self.manifests
+    }
+
     fn name(&self, file: u32) -> String {
         let path = self.files.get(file as usize);
         let name = path.and_then(|path| path.file_name()).unwrap_or_default();

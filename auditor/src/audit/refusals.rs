@@ -1,4 +1,5 @@
-//! Refusals that wallets handed in: what an operator signed that it refused must not be credited to it (spending.md, "Refusals").
+//! Refusals that wallets handed in: what an operator signed that it refused must not be credited to it (spending.md, "Refusals"). With
+//! what a vendor signed about renewals they lie in one directory.
 
 use std::{
     io,
@@ -14,7 +15,7 @@ use scrip_protocol::{
     refusal::{Accusation, Accused},
 };
 
-use super::unit::Spent;
+use super::{KnownManifests, renewals::Renewals, unit::Spent};
 use crate::finding::{Finding, FindingKind, Findings};
 
 /// A refusal that holds.
@@ -25,13 +26,17 @@ struct Handed {
 }
 
 /// The refusals to be looked for in the ledger.
-pub(super) struct Refusals(Vec<Handed>);
+pub(super) struct Refusals {
+    handed: Vec<Handed>,
+    renewals: Renewals,
+}
 
 impl Refusals {
     /// Reads all refusals of `directory`.
     pub(super) fn read(
         directory: &Path,
         vendor: &VendorId,
+        manifests: &KnownManifests,
         findings: &mut Findings,
     ) -> io::Result<Self> {
         let mut handed = Vec::new();
@@ -46,14 +51,23 @@ impl Refusals {
                 }
             }
         }
-        Ok(Self(handed))
+        Ok(Self { handed, renewals: Renewals::read(directory, vendor, manifests, findings)? })
     }
 
-    /// Whether this leaf credits an operator for what it refused.
-    pub(super) fn check_leaf(&self, index: u64, spent: &Spent, findings: &mut Findings) {
-        let Some(operator) = spent.operator.filter(|_| spent.fault.is_none()) else { return };
-        for one in
-            self.0.iter().filter(|one| one.accused.concerns(&operator, &spent.identity.binding))
+    /// How much could not be judged, because manifests are not there.
+    pub(super) const fn unknown(&self) -> u64 {
+        self.renewals.unknown
+    }
+
+    /// Whether this leaf shows that somebody used what it had refused, or is not what it was said to be.
+    pub(super) fn check_leaf(&self, index: u64, spent: Option<&Spent>, findings: &mut Findings) {
+        self.renewals.check_leaf(index, spent, findings);
+        let Some(spent) = spent.filter(|spent| spent.fault.is_none()) else { return };
+        let Some(operator) = spent.operator else { return };
+        for one in self
+            .handed
+            .iter()
+            .filter(|one| one.accused.concerns(&operator, &spent.identity.binding))
         {
             let detail = format!(
                 "{}: it signed that it had refused the payment ({}), and a certificate of it is credited here",
@@ -65,23 +79,22 @@ impl Refusals {
         }
     }
 
-    /// Whether an operator's own batches, which it handed in with their outcomes, redeem what it refused.
+    /// Whether an operator's own batches, which it handed in with their outcomes, redeem what it refused, and whether the outcomes show
+    /// what the vendor refused.
     pub(super) fn check_receipts(
         &self,
         directory: &Path,
         receipt_keys: &[PublicKey],
         findings: &mut Findings,
     ) -> io::Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
         for path in files_of(directory, BatchReceipt::EXTENSION)? {
             let Some(bytes) = read(&path, MAX_BATCH_RECEIPT)? else { continue };
             // What is no receipt is found where receipts are checked.
             let Ok(receipt) = BatchReceipt::decode(&bytes) else { continue };
             let open = |key| RedemptionOutcome::open(&receipt.outcome, key).ok();
             let Some(outcome) = receipt_keys.iter().rev().find_map(open) else { continue };
-            for one in &self.0 {
+            self.renewals.check_outcome(&outcome, &name_of(&path), findings);
+            for one in &self.handed {
                 let Ok(signed) = SignedBatch::decode(&receipt.batch) else { break };
                 let answers = signed.digest() == outcome.batch_digest;
                 let Ok(batch) = signed.verify(&one.operator_key) else { continue };
@@ -119,14 +132,14 @@ fn open(path: &Path, vendor: &VendorId) -> io::Result<Result<(PublicKey, Accused
 }
 
 /// The bytes of a file that has at most `most` of them.
-fn read(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
     if std::fs::metadata(path)?.len() > most as u64 {
         return Ok(None);
     }
     std::fs::read(path).map(Some)
 }
 
-fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
@@ -138,6 +151,6 @@ fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

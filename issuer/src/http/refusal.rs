@@ -127,11 +127,11 @@ impl Refusal {
                 RenewalError::Challenge => ProblemType::ChallengeMismatch,
                 RenewalError::KeyUnknown => ProblemType::KeyUnknown,
                 RenewalError::Certificate(rejection) => rejected(*rejection),
-                RenewalError::Closed => ProblemType::RenewalClosed,
-                RenewalError::KeyOutsideWindow => ProblemType::KeyOutsideWindow,
-                RenewalError::OtherDenomination => ProblemType::Malformed,
-                RenewalError::OutOfRange => ProblemType::BlindedMessageOutOfRange,
-                RenewalError::Overloaded | RenewalError::ClockInDoubt => ProblemType::Overloaded,
+                RenewalError::Refused(document) => document.problem,
+                RenewalError::NotNow(problem) | RenewalError::TooMany(problem) => *problem,
+                RenewalError::Overloaded
+                | RenewalError::ClockInDoubt
+                | RenewalError::NotPlaced(_) => ProblemType::Overloaded,
                 RenewalError::Signer(_) => ProblemType::Internal,
                 RenewalError::Store(error) => store_problem(error),
             },
@@ -164,10 +164,25 @@ impl Refusal {
             ))) => Some(detail),
             Self::Redemption(RedemptionError::ClockInDoubt)
             | Self::Renewal(RenewalError::ClockInDoubt) => Some("the vendor's clock is in doubt"),
-            Self::Renewal(RenewalError::OtherDenomination) => {
+            Self::Renewal(RenewalError::Refused(document))
+                if document.problem == ProblemType::Malformed =>
+            {
                 Some("a new key is not that of the same denomination and use in a later epoch")
             }
+            Self::Renewal(RenewalError::NotNow(_)) => Some("not yet; send the same bytes again"),
             _ => None,
+        }
+    }
+
+    /// The document, with the vendor's promise in it where that made one.
+    fn document(&self, problem: ProblemType) -> Problem {
+        let document = match self {
+            Self::Renewal(RenewalError::Refused(document)) => Problem::clone(document),
+            _ => Problem::new(problem),
+        };
+        match self.detail() {
+            Some(detail) => document.detail(detail),
+            None => document,
         }
     }
 }
@@ -223,10 +238,7 @@ impl IntoResponse for Refusal {
             // The errors behind it name transactions and tables, and no values.
             tracing::error!(error = %self, "a request failed");
         }
-        let mut document = Problem::new(problem);
-        if let Some(detail) = self.detail() {
-            document = document.detail(detail);
-        }
+        let document = self.document(problem);
         let status = StatusCode::from_u16(problem.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = respond(status, media::PROBLEM, document.to_json());

@@ -17,6 +17,9 @@ use crate::{
 /// How often the database is asked where another process sequences.
 const POLL: Duration = Duration::from_millis(20);
 
+/// In the place of a batch's number; those are not negative.
+const NO_BATCH: i64 = -1;
+
 /// Why there is no place yet.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPlaced {
@@ -31,6 +34,15 @@ pub enum NotPlaced {
 }
 
 impl Issuer {
+    /// The same of items that were decided long ago, whatever batch they were in: where the spends that won over them lie.
+    pub(crate) async fn placed_before(
+        &self,
+        results: &[DecidedItem],
+    ) -> Result<LeafPlaces, NotPlaced> {
+        // No batch is looked for: none of the items is one that was accepted in it.
+        self.placed(NO_BATCH, false, results).await
+    }
+
     /// Where the credited items of a batch lie, and the spends that won over others of it: waits until all of them are stored, so that
     /// whoever reads the answer can look. `fresh` is whether the batch was recorded just now.
     pub(crate) async fn placed(

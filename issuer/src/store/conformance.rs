@@ -13,7 +13,9 @@ use scrip_protocol::{
     credits::{Credits, Exponent},
     id::{BatchDigest, GrantId, KeyId, OperatorId, VendorId},
     keys::{Signature, SigningKey},
+    limits::MAX_RENEWAL_REFUSALS,
     manifest::Classes,
+    problem::ProblemType,
     redemption::{InvalidReason, ItemResult, RedemptionItem},
     renewal::Renewal,
     spend::{Binding, Commitment},
@@ -25,8 +27,8 @@ use scrip_runtime::steps::Steps;
 use super::{
     Act, Action, AddedBatch, AddedOperator, BatchRecord, Decision, GrantRow, KeyMaterial,
     ManifestVersion, Minted, NewOperator, NewPurchase, NewRenewal, NewVoucher, NewVoucherBatch,
-    OperatorRow, PurchaseRecorded, Recorded, RecordedSpend, SealedKey, SpendRecord, Store,
-    StoreError, StoredPack, TokenTaken, TxError, dump::everything,
+    OperatorRow, PurchaseRecorded, Recorded, RecordedSpend, RefusedRenewal, SealedKey, SpendRecord,
+    Store, StoreError, StoredPack, TokenTaken, TxError, dump::everything,
 };
 use crate::{
     config::sqlite_url,
@@ -195,6 +197,8 @@ async fn conforms(stores: &[Store]) {
     crossing_batches_do_not_block_each_other(stores).await;
     of_a_spend_and_its_renewals_one_is_recorded(stores).await;
     what_was_renewed_is_answered_from_the_record(store).await;
+    of_a_renewal_and_its_refusal_one_is_recorded(stores).await;
+    what_was_refused_is_never_taken(store).await;
     a_failed_transaction_leaves_nothing(store).await;
     the_books_add_up(store).await;
     what_is_past_is_dropped(stores).await;
@@ -386,7 +390,10 @@ fn renewal(key: u16, blinded: u8) -> NewRenewal {
 
 async fn renew(store: &Store, item: NewRenewal) -> Recorded {
     let recorded = store.record_renewal(&item, &Steps::none()).await.unwrap();
-    assert_eq!(store.recorded(&(item.epoch, item.token.nonce)).await.unwrap(), recorded);
+    assert_eq!(
+        store.recorded(&(item.epoch, item.token.nonce), &item.binding).await.unwrap(),
+        recorded
+    );
     recorded.unwrap()
 }
 
@@ -439,7 +446,62 @@ async fn what_was_renewed_is_answered_from_the_record(store: &Store) {
     assert_eq!(everything(store).await, before);
     // A relay that was paid with it gets the proof.
     assert!(is_double_spend_of(&record(store, &batch(241, vec![spend(7_101, 9)])).await[0], 2));
-    assert!(store.recorded(&(9, [9; 32])).await.unwrap().is_none());
+    let nothing = store.recorded(&(9, [9; 32]), &Binding::from_bytes([9; 32])).await.unwrap();
+    assert!(nothing.is_none());
+}
+
+async fn refuse(store: &Store, item: &NewRenewal) -> Option<Recorded> {
+    let refused =
+        RefusedRenewal { day: TODAY, manifest_version: 7, problem: ProblemType::RenewalClosed };
+    let name = (item.epoch, item.token.nonce);
+    store.refuse_renewal(&name, &item.binding, refused, &Steps::none()).await.unwrap()
+}
+
+/// Four processes take what four others refuse, each request at once: each is taken or refused, and never both.
+async fn of_a_renewal_and_its_refusal_one_is_recorded(stores: &[Store]) {
+    let attempts = (0..8_u8).map(|number| {
+        let store = &stores[usize::from(number) % stores.len()];
+        async move {
+            let mut told = Vec::new();
+            for key in 7_200..7_240 {
+                let item = renewal(key, 5);
+                told.push(match number % 2 {
+                    0 => renew(store, item).await,
+                    _ => refuse(store, &item).await.unwrap(),
+                });
+            }
+            told
+        }
+    });
+    let told = join_all(attempts).await;
+    for at in 0..40 {
+        assert!(told.iter().all(|all| all[at] == told[0][at]), "all are told the same");
+    }
+}
+
+async fn what_was_refused_is_never_taken(store: &Store) {
+    let Some(Recorded::Refused(refused)) = refuse(store, &renewal(7_110, 1)).await else {
+        panic!("not refused");
+    };
+    assert_eq!((refused.day, refused.manifest_version), (TODAY, 7));
+    let before = everything(store).await;
+    assert_eq!(renew(store, renewal(7_110, 1)).await, Recorded::Refused(refused));
+    assert_eq!(refuse(store, &renewal(7_110, 1)).await, Some(Recorded::Refused(refused)));
+    assert_eq!(everything(store).await, before);
+    // Another renewal of the same certificate is taken, and what is recorded then comes first.
+    let renewed = Recorded::Renewed(renewal(7_110, 2).renewal);
+    assert_eq!(renew(store, renewal(7_110, 2)).await, renewed);
+    assert_eq!(refuse(store, &renewal(7_110, 1)).await, Some(renewed.clone()));
+    assert_eq!(refuse(store, &renewal(7_110, 3)).await, Some(renewed), "nothing to refuse");
+    // It is not spent by that.
+    refuse(store, &renewal(7_111, 1)).await.unwrap();
+    let results = record(store, &batch(242, vec![spend(7_111, 1)])).await;
+    assert_eq!(results, [ItemResult::Accepted]);
+    for blinded in 0..MAX_RENEWAL_REFUSALS as u8 {
+        refuse(store, &renewal(7_112, blinded)).await.unwrap();
+    }
+    assert_eq!(refuse(store, &renewal(7_112, 99)).await, None);
+    assert!(matches!(refuse(store, &renewal(7_112, 0)).await, Some(Recorded::Refused(_))));
 }
 
 async fn batches_are_decided(store: &Store) {

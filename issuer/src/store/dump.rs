@@ -23,7 +23,7 @@ pub(crate) const ISSUANCE: [&str; 13] = [
     "ledger_sales",
 ];
 /// Tables that what is redeemed lies in.
-pub(crate) const REDEMPTION: [&str; 15] = [
+pub(crate) const REDEMPTION: [&str; 16] = [
     "operators",
     "batches",
     "spent",
@@ -31,6 +31,7 @@ pub(crate) const REDEMPTION: [&str; 15] = [
     "redeemed",
     "renewals",
     "renewed",
+    "renewal_requests",
     "outcomes",
     "ledger_queue",
     "ledger_ranges",

@@ -1,11 +1,19 @@
 //! Recorded renewals: the first use of a certificate wins, by the primary key of `spent`, whether it is a redemption or a
-//! renewal.
+//! renewal. What one request asked for is taken or refused, and never both, by the primary key of `renewal_requests`.
 
 use scrip_protocol::{
-    credits::Exponent, id::KeyId, keys::Signature, renewal::Renewal, spend::Binding, time::Day,
+    credits::Exponent,
+    id::KeyId,
+    keys::Signature,
+    limits::MAX_RENEWAL_REFUSALS,
+    problem::ProblemType,
+    renewal::{Renewal, RenewalRefusal},
+    spend::Binding,
+    time::Day,
     token::Token,
 };
 use scrip_runtime::steps::Steps;
+use sqlx::Row;
 
 use super::{
     IssuedKind, RecordedSpend, Store, StoreError, Tx, TxError, ledger, redemptions::SpendKey, rows,
@@ -42,6 +50,19 @@ pub enum Recorded {
     Spent(RecordedSpend),
     /// It was renewed.
     Renewed(Renewal),
+    /// It was neither, and the renewal that was asked for is refused for ever.
+    Refused(RefusedRenewal),
+}
+
+/// The refusal of a renewal, but for what it is signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedRenewal {
+    /// The UTC day.
+    pub day: Day,
+    /// The version of the manifest that it was refused by.
+    pub manifest_version: u64,
+    /// Why: one of [`RenewalRefusal::REASONS`].
+    pub problem: ProblemType,
 }
 
 impl NewRenewal {
@@ -51,16 +72,20 @@ impl NewRenewal {
 }
 
 impl Store {
-    /// What is recorded of a certificate, given by its epoch and its key.
+    /// What is recorded of a certificate, given by its epoch and its key, and of the renewal of it that `binding` stands for.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn recorded(&self, name: &(u32, [u8; 32])) -> Result<Option<Recorded>, StoreError> {
-        self.read("recorded", |tx| Box::pin(async move { tx.recorded(name).await })).await
+    pub async fn recorded(
+        &self,
+        name: &(u32, [u8; 32]),
+        binding: &Binding,
+    ) -> Result<Option<Recorded>, StoreError> {
+        self.read("recorded", |tx| Box::pin(async move { tx.recorded(name, binding).await })).await
     }
 
-    /// Records a certificate as renewed unless it is recorded already, in one transaction, and returns what is
-    /// recorded of it afterwards.
+    /// Records a certificate as renewed unless it is recorded already or this renewal was refused, in one transaction, and returns
+    /// what is recorded of it afterwards.
     ///
     /// # Errors
     /// [`StoreError`]: then nothing was recorded, or all of it, and the same request finds out which.
@@ -71,6 +96,9 @@ impl Store {
     ) -> Result<Option<Recorded>, StoreError> {
         self.run_tx("record_renewal", |tx| {
             Box::pin(async move {
+                if !tx.insert_request(&item.key(), &item.binding, None).await? {
+                    return tx.recorded(&item.key(), &item.binding).await;
+                }
                 if tx.insert_voided(item).await? {
                     tx.insert_renewal(item).await?;
                     steps.at("issuer.renewal.in_transaction");
@@ -79,8 +107,37 @@ impl Store {
                     let entry = ledger::entry(&[b"renewal", &item.number.to_be_bytes()]);
                     let reissued = [((item.new_epoch, item.exponent.get()), 1)];
                     tx.enqueue_issued(IssuedKind::Reissued, entry, item.day, &reissued).await?;
+                } else {
+                    tx.delete_request(&item.key(), &item.binding).await?;
                 }
-                tx.recorded(&item.key()).await
+                tx.recorded(&item.key(), &item.binding).await
+            })
+        })
+        .await
+    }
+
+    /// Refuses a renewal for ever unless its certificate is recorded already, and returns what is recorded afterwards: nothing where
+    /// as many renewals of one certificate were refused as are remembered.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it was refused, or not, and the same request finds out which.
+    pub async fn refuse_renewal(
+        &self,
+        name: &(u32, [u8; 32]),
+        binding: &Binding,
+        refused: RefusedRenewal,
+        steps: &Steps,
+    ) -> Result<Option<Recorded>, StoreError> {
+        self.run_tx("refuse_renewal", |tx| {
+            Box::pin(async move {
+                let recorded = tx.recorded(name, binding).await?;
+                if recorded.is_some() || tx.refusals_of(name).await? >= MAX_RENEWAL_REFUSALS {
+                    return Ok(recorded);
+                }
+                // Where the same request is being taken, PostgreSQL waits here until that has ended.
+                tx.insert_request(name, binding, Some(&refused)).await?;
+                steps.at("issuer.renewal.refusing_in_transaction");
+                tx.recorded(name, binding).await
             })
         })
         .await
@@ -88,13 +145,103 @@ impl Store {
 }
 
 impl Tx<'_> {
-    async fn recorded(&mut self, name: &SpendKey) -> Result<Option<Recorded>, TxError> {
+    async fn recorded(
+        &mut self,
+        name: &SpendKey,
+        binding: &Binding,
+    ) -> Result<Option<Recorded>, TxError> {
         // Renewed certificates are in both tables, until their epoch is dropped from `spent`.
         if let Some(renewal) = self.renewal_of(name).await? {
             return Ok(Some(Recorded::Renewed(renewal)));
         }
         let spent = self.recorded_spends(std::slice::from_ref(name)).await?;
-        Ok(spent.into_iter().next().map(|(_, spend)| Recorded::Spent(spend)))
+        if let Some((_, spend)) = spent.into_iter().next() {
+            return Ok(Some(match spend.renewed {
+                None => Recorded::Spent(spend),
+                // Each statement sees what was committed before it: another process has renewed it between the two.
+                Some(_) => match self.renewal_of(name).await? {
+                    Some(renewal) => Recorded::Renewed(renewal),
+                    None => return Err(StoreError::Damaged { table: "renewals" }.into()),
+                },
+            }));
+        }
+        Ok(self.refusal_of(name, binding).await?.map(Recorded::Refused))
+    }
+
+    async fn refusal_of(
+        &mut self,
+        name: &SpendKey,
+        binding: &Binding,
+    ) -> Result<Option<RefusedRenewal>, TxError> {
+        let sql = "-- refusal_of()
+            SELECT day, manifest_version, refused FROM renewal_requests
+            WHERE epoch = $1 AND certificate_key = $2 AND binding = $3 AND refused IS NOT NULL";
+        let found = sqlx::query(sql)
+            .bind(i64::from(name.0))
+            .bind(name.1.as_slice())
+            .bind(binding.as_bytes().as_slice())
+            .fetch_optional(self.connection())
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        let (row, table) = (&row, "renewal_requests");
+        let reason: &str = row.try_get("refused")?;
+        let mut reasons = RenewalRefusal::REASONS.into_iter();
+        let problem = reasons.find(|problem| problem.name() == reason);
+        Ok(Some(RefusedRenewal {
+            day: Day(rows::integer(row, "day", table)?),
+            manifest_version: rows::integer(row, "manifest_version", table)?,
+            problem: problem.ok_or(StoreError::Damaged { table })?,
+        }))
+    }
+
+    async fn refusals_of(&mut self, name: &SpendKey) -> Result<usize, TxError> {
+        let sql = "-- refusals_of()
+            SELECT COUNT(*) AS refusals FROM renewal_requests
+            WHERE epoch = $1 AND certificate_key = $2 AND refused IS NOT NULL";
+        let row = sqlx::query(sql)
+            .bind(i64::from(name.0))
+            .bind(name.1.as_slice())
+            .fetch_one(self.connection())
+            .await?;
+        rows::integer(&row, "refusals", "renewal_requests")
+    }
+
+    /// Decides a request; `false` where it was decided before. Where another transaction is deciding it, PostgreSQL waits here until
+    /// that one has ended.
+    async fn insert_request(
+        &mut self,
+        name: &SpendKey,
+        binding: &Binding,
+        refused: Option<&RefusedRenewal>,
+    ) -> Result<bool, TxError> {
+        let sql = "-- insert_request()
+            INSERT INTO renewal_requests
+                (epoch, certificate_key, binding, day, manifest_version, refused)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        let inserted = sqlx::query(sql)
+            .bind(i64::from(name.0))
+            .bind(name.1.as_slice())
+            .bind(binding.as_bytes().as_slice())
+            .bind(refused.map(|refused| i64::from(refused.day.0)))
+            .bind(refused.map(|refused| refused.manifest_version as i64))
+            .bind(refused.map(|refused| refused.problem.name()))
+            .execute(self.connection())
+            .await?;
+        Ok(inserted.rows_affected() == 1)
+    }
+
+    /// Leaves a request undecided again whose certificate was used otherwise, in the transaction that decided it.
+    async fn delete_request(&mut self, name: &SpendKey, binding: &Binding) -> Result<(), TxError> {
+        let sql = "-- delete_request()
+            DELETE FROM renewal_requests
+            WHERE epoch = $1 AND certificate_key = $2 AND binding = $3 AND refused IS NULL";
+        sqlx::query(sql)
+            .bind(i64::from(name.0))
+            .bind(name.1.as_slice())
+            .bind(binding.as_bytes().as_slice())
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 
     async fn renewal_of(&mut self, name: &SpendKey) -> Result<Option<Renewal>, TxError> {

@@ -6,12 +6,14 @@ use futures_util::future::join_all;
 use scrip_protocol::{
     id::{KeyId, VendorId},
     issuance::{Blinding, Certificate},
-    limits::RENEWAL_ITEM,
-    manifest::Windows,
+    judge::{Judge, Refusal as Justification, WindowHistory},
+    ledger::Leaf,
+    limits::{MAX_RENEWAL_REFUSALS, RENEWAL_ITEM},
+    manifest::{DenominationKey, KeyUse, Windows},
     media,
-    problem::ProblemType,
-    redemption::{ItemResult, Winner},
-    renewal::{Renewal, RenewalItem, RenewalResult},
+    problem::{Problem, ProblemType},
+    redemption::{ConflictProof, ItemResult, Winner},
+    renewal::{Renewal, RenewalItem, RenewalRefusal, RenewalResult, RenewalSpent},
     seed::Counter,
 };
 use scrip_runtime::clock::Clock;
@@ -103,8 +105,28 @@ pub(super) async fn ask_all(issuer: &Issuer, items: &[RenewalItem]) -> Vec<Renew
 fn renewal(result: &RenewalResult) -> Renewal {
     match result {
         RenewalResult::Renewed(renewal) => renewal.clone(),
-        RenewalResult::Spent(proof) => panic!("{proof:?}"),
+        RenewalResult::Spent(spent) => panic!("{spent:?}"),
     }
+}
+
+/// What was spent, if that is the answer, checked as a wallet does.
+fn spent(vendor: &TestIssuer, item: &RenewalItem, result: &RenewalResult) -> RenewalSpent {
+    let RenewalResult::Spent(signed) = result else { panic!("{result:?}") };
+    let (manifest, vendor_id) = (vendor.issuer.manifest(), vendor.issuer.vendor_id());
+    let spent = signed.verify(manifest.receipt_keys()).unwrap().clone();
+    assert_eq!((spent.vendor_id, spent.asked()), (vendor_id, item.identity(&vendor_id)));
+    spent.checkpoint(manifest.receipt_keys()).unwrap();
+    spent
+}
+
+/// The refusal in an answer, if the vendor signed one of this item.
+fn refusal(vendor: &TestIssuer, item: &RenewalItem, answer: &Answer) -> Option<RenewalRefusal> {
+    let (manifest, vendor_id) = (vendor.issuer.manifest(), vendor.issuer.vendor_id());
+    let problem = Problem::from_json(&answer.body).unwrap();
+    let asked = item.identity(&vendor_id);
+    let signed = RenewalRefusal::of(&problem, manifest.receipt_keys(), &vendor_id, &asked);
+    assert_eq!(signed.is_some(), problem.refusal.is_some());
+    signed.map(|(refusal, _)| refusal)
 }
 
 fn finish_all(
@@ -169,10 +191,15 @@ async fn what_was_spent_is_not_renewed_and_the_others_are() {
     assert_eq!(operator.redeem(&vendor, vec![spent.clone()]).await, [ItemResult::Accepted]);
     let (_, items) = holder.items(&vendor);
     let results = ask_all(&vendor.issuer, &items[..3]).await;
-    let RenewalResult::Spent(proof) = &results[1] else { panic!("{results:?}") };
     let vendor_id = vendor.issuer.vendor_id();
-    proof.verify(&spent.token.nonce, &items[1].binding(&vendor_id)).unwrap();
-    assert_eq!(proof.other_binding, spent.binding(&vendor_id, &operator.id));
+    let told = super::renewal::spent(&vendor, &items[1], &results[1]);
+    told.proof.verify(&spent.token.nonce, &items[1].binding(&vendor_id)).unwrap();
+    assert_eq!(told.proof.other_binding, spent.binding(&vendor_id, &operator.id));
+    // Whoever may read the ledger finds it there.
+    let (_, leaves) = super::ledger::leaves(&vendor).await;
+    let Leaf::Redemption(leaf) = &leaves[told.leaf as usize] else { panic!("no redemption") };
+    assert_eq!(leaf.item, spent);
+    assert_eq!(ask_all(&vendor.issuer, &items[1..2]).await, results[1..2], "the same again");
     renewal(&results[0]);
     renewal(&results[2]);
     assert_eq!(vendor.issuer.status().await.unwrap().credits_renewed.0, 2);
@@ -189,8 +216,10 @@ async fn a_certificate_is_renewed_once_whatever_is_asked_for_later() {
     assert_eq!(result(ask(&vendor.issuer, &other).await), recorded);
     let renewal = renewal(&recorded);
     let old = first.token.certificate_key().unwrap();
-    renewal.verify(&vendor.issuer.vendor_id(), &old).unwrap();
-    assert!(renewal.verify(&VendorId::from_bytes([1; 32]), &old).is_err());
+    let old_id = first.token.key_id;
+    renewal.verify(&vendor.issuer.vendor_id(), &old_id, &old).unwrap();
+    assert!(renewal.verify(&VendorId::from_bytes([1; 32]), &old_id, &old).is_err());
+    assert!(renewal.verify(&vendor.issuer.vendor_id(), &renewal.key_id, &old).is_err());
     assert_eq!(vendor.issuer.status().await.unwrap().credits_renewed.0, 1);
 }
 
@@ -198,12 +227,17 @@ async fn a_certificate_is_renewed_once_whatever_is_asked_for_later() {
 async fn outside_of_the_window_nothing_is_renewed() {
     let (vendor, holder) = renewable().await;
     let windows = windows(&vendor);
-    let items: Vec<_> = (0..3).map(|position| holder.item(&vendor, position).1).collect();
-    for moment in [renewal_from(&vendor).minus(1), windows.spend_until, windows.redeem_until] {
+    let items: Vec<_> = (0..5).map(|position| holder.item(&vendor, position).1).collect();
+    let early = renewal_from(&vendor).minus(1);
+    for (item, moment) in items[2..].iter().zip([early, windows.spend_until, windows.redeem_until])
+    {
         vendor.clock.set(moment);
         believe(&vendor);
-        let answer = ask(&vendor.issuer, &items[0]).await;
+        let answer = ask(&vendor.issuer, item).await;
         assert_eq!(answer.problem(), ProblemType::RenewalClosed, "{moment:?}");
+        // A window that is over never opens again.
+        let signed = refusal(&vendor, item, &answer);
+        assert_eq!(signed.is_some(), moment != early, "{moment:?}");
     }
     for (at, moment) in [renewal_from(&vendor), windows.spend_until.minus(1)].iter().enumerate() {
         vendor.clock.set(*moment);
@@ -213,10 +247,107 @@ async fn outside_of_the_window_nothing_is_renewed() {
         renewal(&result(answer.clone()));
         // What was renewed is answered at any time.
         vendor.clock.set(windows.redeem_until);
+        believe(&vendor);
         assert_eq!(ask(&vendor.issuer, &item).await, answer);
-        let late = ask(&vendor.issuer, &items[2]).await;
-        assert_eq!(late.problem(), ProblemType::RenewalClosed);
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_refused_for_ever_whatever_the_clock_says_then() {
+    let (vendor, holder) = renewable().await;
+    let (in_time, windows) = (vendor.clock.now(), windows(&vendor));
+    let (_, item) = holder.item(&vendor, 0);
+    vendor.clock.set(windows.spend_until);
+    believe(&vendor);
+    let refused = ask(&vendor.issuer, &item).await;
+    let signed = refusal(&vendor, &item, &refused).unwrap();
+    assert_eq!(
+        (signed.problem, signed.day),
+        (ProblemType::RenewalClosed, windows.spend_until.day())
+    );
+    assert_eq!(signed.manifest_version, vendor.issuer.manifest().version());
+    let before = database(&vendor.issuer).await;
+    // The clock was wrong: the window is open. What was promised holds all the same, to the byte.
+    for moment in [in_time, in_time.plus(86_400), windows.redeem_until] {
+        vendor.clock.set(moment);
+        believe(&vendor);
+        assert_eq!(ask(&vendor.issuer, &item).await, refused, "{moment:?}");
+    }
+    assert_eq!(database(&vendor.issuer).await, before);
+    // Another renewal of the same certificate is another one, and so is its spend.
+    vendor.clock.set(in_time);
+    believe(&vendor);
+    let key = new_key(&vendor, 0);
+    let (_, other) = holder.item_under(&vendor, 0, &key, Counter::new(9, 9));
+    let recorded = ask(&vendor.issuer, &other).await;
+    renewal(&result(recorded.clone()));
+    // What is recorded now says more than that the first was refused.
+    assert_eq!(ask(&vendor.issuer, &item).await, recorded);
+}
+
+#[tokio::test]
+async fn what_may_be_taken_later_is_not_refused() {
+    let (vendor, holder) = renewable().await;
+    let in_time = vendor.clock.now();
+    let (_, item) = holder.item(&vendor, 0);
+    vendor.clock.set(renewal_from(&vendor).minus(1));
+    believe(&vendor);
+    let before = database(&vendor.issuer).await;
+    let answer = ask(&vendor.issuer, &item).await;
+    assert_eq!(answer.problem(), ProblemType::RenewalClosed);
+    assert_eq!(refusal(&vendor, &item, &answer), None);
+    assert_eq!(database(&vendor.issuer).await, before);
+    renewal(&result({
+        vendor.clock.set(in_time);
+        believe(&vendor);
+        ask(&vendor.issuer, &item).await
+    }));
+    // The next epoch's key is in the manifest before it issues.
+    let manifest = vendor.issuer.manifest();
+    let ends = manifest.key(&new_key(&vendor, 0)).unwrap().windows().issue_until;
+    vendor.clock.set(ends.minus(3_600));
+    believe(&vendor);
+    vendor.issuer.tend_keys().await.unwrap();
+    let manifest = vendor.issuer.manifest();
+    let is_next = |key: &&DenominationKey| {
+        key.key_use() == KeyUse::Production && key.windows().issue_from >= ends
+    };
+    let later = manifest.keys().filter(is_next).find(|key| key.exponent() == k(0)).unwrap();
+    assert!(!later.windows().signs_at(vendor.clock.now()), "a key of tomorrow");
+    let before = database(&vendor.issuer).await;
+    let (_, early) = holder.item_under(&vendor, 1, &later.id(), Counter::new(0, 1));
+    let answer = ask(&vendor.issuer, &early).await;
+    assert_eq!(answer.problem(), ProblemType::KeyOutsideWindow);
+    assert_eq!(refusal(&vendor, &early, &answer), None);
+    assert_eq!(database(&vendor.issuer).await, before);
+    // When that key issues, the window of the old one is over.
+    vendor.clock.set(later.windows().issue_from);
+    believe(&vendor);
+    let late = ask(&vendor.issuer, &early).await;
+    assert!(refusal(&vendor, &early, &late).is_some());
+}
+
+#[tokio::test]
+async fn one_certificate_brings_a_few_refusals_and_no_more() {
+    let (vendor, holder) = renewable().await;
+    let key = new_key(&vendor, 0);
+    let items: Vec<_> = (0..=MAX_RENEWAL_REFUSALS as u32)
+        .map(|n| holder.item_under(&vendor, 0, &key, Counter::new(20 + n, 0)).1)
+        .collect();
+    let (_, other) = holder.item(&vendor, 1);
+    vendor.clock.set(windows(&vendor).spend_until);
+    believe(&vendor);
+    let mut refused = Vec::new();
+    for item in &items {
+        let answer = ask(&vendor.issuer, item).await;
+        assert_eq!(answer.problem(), ProblemType::RenewalClosed);
+        refused.push(refusal(&vendor, item, &answer).is_some());
+    }
+    let mut expected = vec![true; MAX_RENEWAL_REFUSALS];
+    expected.push(false);
+    assert_eq!(refused, expected);
+    // Another certificate's are counted by themselves.
+    assert!(refusal(&vendor, &other, &ask(&vendor.issuer, &other).await).is_some());
 }
 
 #[tokio::test]
@@ -236,6 +367,8 @@ async fn each_request_fails_its_first_check() {
     };
     let mut identity = [0; 32];
     identity[0] = 1;
+    let before = database(&vendor.issuer).await;
+    // Nobody is promised anything about what does not verify, or names a key that may be in a newer manifest.
     let cases = [
         (with(&|i| i.token.challenge_digest[0] ^= 1), ProblemType::ChallengeMismatch),
         (with(&|i| i.token.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
@@ -244,6 +377,15 @@ async fn each_request_fails_its_first_check() {
         (with(&|i| i.signature = bad_signature()), ProblemType::SpendSignatureInvalid),
         (with(&|i| i.blinded.blinded_message[9] ^= 1), ProblemType::SpendSignatureInvalid),
         (signed(&|i| i.blinded.key_id = KeyId::from_bytes([1; 32])), ProblemType::KeyUnknown),
+    ];
+    for (item, problem) in cases {
+        let answer = ask(&vendor.issuer, &item).await;
+        assert_eq!(answer.problem(), problem);
+        assert_eq!(Problem::from_json(&answer.body).unwrap().refusal, None);
+    }
+    assert_eq!(database(&vendor.issuer).await, before);
+    // What can never be taken is refused for good.
+    let cases = [
         (under(&old_key), ProblemType::KeyOutsideWindow),
         (under(&new_key(&vendor, 1)), ProblemType::Malformed),
         (
@@ -252,10 +394,18 @@ async fn each_request_fails_its_first_check() {
         ),
         (signed(&|i| i.blinded.blinded_message = [0; 256]), ProblemType::BlindedMessageOutOfRange),
     ];
-    let before = database(&vendor.issuer).await;
+    let mut history = WindowHistory::default();
+    history.add(&vendor.issuer.manifest());
+    let manifest = vendor.issuer.manifest();
+    let judge = Judge::new(&manifest, &history);
     for (item, problem) in cases {
-        assert_eq!(ask(&vendor.issuer, &item).await.problem(), problem);
+        let answer = ask(&vendor.issuer, &item).await;
+        assert_eq!(answer.problem(), problem);
+        let refused = refusal(&vendor, &item, &answer).unwrap();
+        // Whoever judges it finds it right.
+        assert!(matches!(judge.renewal_refusal(&item, &refused), Justification::True(_)));
     }
+    let before = database(&vendor.issuer).await;
     let item = good.encode();
     for (body, problem) in [
         (vec![0; RENEWAL_ITEM + 1], ProblemType::TooLarge),
@@ -317,15 +467,21 @@ pub(crate) async fn race(one: &TestIssuer, two: &TestIssuer) {
         let accepted =
             redeemed.iter().filter(|results| results[position] == ItemResult::Accepted).count();
         let nonce = holder.certificates[position].token().nonce;
-        let mut recorded: Vec<&RenewalResult> = Vec::new();
+        let mut recorded: Vec<Result<Renewal, (ConflictProof, u64)>> = Vec::new();
         for (items, results) in requests.iter().zip(&renewed) {
             let found = items.iter().position(|item| item.token.nonce == nonce).unwrap();
-            recorded.push(&results[found]);
+            recorded.push(match &results[found] {
+                RenewalResult::Renewed(renewal) => Ok(renewal.clone()),
+                result @ RenewalResult::Spent(_) => {
+                    let spent = spent(one, &items[found], result);
+                    Err((spent.proof, spent.leaf))
+                }
+            });
         }
         assert!(recorded.iter().all(|result| *result == recorded[0]), "all are told the same");
         match recorded[0] {
-            RenewalResult::Renewed(_) => assert_eq!(accepted, 0, "renewed and redeemed"),
-            RenewalResult::Spent(_) => assert_eq!(accepted, 1, "spent, and by nobody"),
+            Ok(_) => assert_eq!(accepted, 0, "renewed and redeemed"),
+            Err(_) => assert_eq!(accepted, 1, "spent, and by nobody"),
         }
     }
 }

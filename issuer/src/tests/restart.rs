@@ -110,3 +110,33 @@ async fn every_step_of_a_renewal_is_named() {
     assert_eq!(super::renewal::ask(&vendor.issuer, &item).await, asked);
     assert!(seen.lock().unwrap().is_empty());
 }
+
+/// A refusal is on disk before anybody has it, so that whoever dies beside it repeats it or knows nothing of it.
+#[tokio::test]
+async fn every_step_of_a_refusal_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    let mut setup = Setup::sqlite(directory.path()).unwrap();
+    setup.steps = Steps::observe(move |step| sink.lock().unwrap().push(step));
+    let vendor = setup.init().await.unwrap();
+    let holder = super::renewal::Holder::new(1, &vendor.issuer).await;
+    super::renewal::open_the_window(&vendor).await;
+    let (_, item) = holder.item(&vendor, 0);
+    vendor.clock.set(first_windows(&vendor.issuer).spend_until);
+    believe(&vendor);
+    seen.lock().unwrap().clear();
+    let refused = super::renewal::ask(&vendor.issuer, &item).await;
+    let expected = [
+        "issuer.renewal.before_refusal",
+        "issuer.renewal.refusing_in_transaction",
+        "issuer.renewal.after_refusal",
+    ];
+    assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), expected);
+    drop(vendor);
+    let vendor = setup.open().await.unwrap();
+    vendor.clock.set(first_windows(&vendor.issuer).renew_from);
+    believe(&vendor);
+    assert_eq!(super::renewal::ask(&vendor.issuer, &item).await, refused);
+    assert!(seen.lock().unwrap().is_empty());
+}

@@ -13,11 +13,18 @@ use scrip_protocol::manifest::{
 };
 use scrip_protocol::pack::Pack;
 use scrip_protocol::payment::{PaidRequest, Payment};
-use scrip_protocol::renewal::{Renewal, RenewalItem};
+use scrip_protocol::problem::ProblemType;
+use scrip_protocol::redemption::ConflictProof;
+use scrip_protocol::renewal::{
+    Renewal, RenewalItem, RenewalRefusal, RenewalSpent, SignedRenewalSpent,
+};
 use scrip_protocol::resource::{ResourceKind, ResourceRequest};
 use scrip_protocol::seed::{Counter, WalletSeed};
-use scrip_protocol::spend::Salt;
+use scrip_protocol::spend::{Salt, SpendKind};
 use scrip_protocol::time::{Day, UnixSeconds};
+use scrip_protocol::tlog::checkpoint::Checkpoint;
+use scrip_protocol::tlog::hash::TreeHash;
+use scrip_protocol::tlog::note::KeyName;
 
 pub const TODAY: Day = Day(20_000);
 
@@ -146,6 +153,13 @@ impl World {
         let pem = unhex(published("rfc9578-type2.rust.json")[3]["skS"].as_str().unwrap());
         let secret = SecretKey::from_pem(std::str::from_utf8(&pem).unwrap()).unwrap();
         let modulus = secret.public_key().unwrap().components().n().try_into().unwrap();
+        let body = self.next_epoch_body(modulus);
+        let manifest = Manifest::open(&body.sign(&self.root), &self.vendor_id()).unwrap();
+        (manifest, secret)
+    }
+
+    /// What version 2 of the manifest says, with this key in its new epoch.
+    pub fn next_epoch_body(&self, modulus: [u8; 256]) -> ManifestBody {
         let mut body = self.body.clone();
         let mut epoch = body.epochs[0].clone();
         epoch.number = 8;
@@ -153,8 +167,7 @@ impl World {
         epoch.keys = vec![(Exponent::new(0).unwrap(), modulus)];
         body.version = 2;
         body.epochs.push(epoch);
-        let manifest = Manifest::open(&body.sign(&self.root), &self.vendor_id()).unwrap();
-        (manifest, secret)
+        body
     }
 
     /// A certificate of one credit, what asks for its renewal into epoch 8, what the vendor records of that, and the new certificate.
@@ -177,6 +190,45 @@ impl World {
         };
         let new = blinding.finish(key, &renewal.signed_item()).unwrap();
         (old, item, renewal, new)
+    }
+
+    /// The vendor's refusal of [`World::renewal`], for a reason that is not so.
+    pub fn renewal_refusal(&self) -> RenewalRefusal {
+        let (old, item, ..) = self.renewal();
+        RenewalRefusal {
+            vendor_id: self.vendor_id(),
+            certificate_key: old.key(),
+            binding: item.binding(&self.vendor_id()),
+            day: TODAY,
+            manifest_version: self.manifest.version(),
+            problem: ProblemType::RenewalClosed,
+        }
+    }
+
+    /// What the vendor answers to [`World::renewal`] where the certificate was spent, in leaf 3 of a ledger of 5.
+    pub fn renewal_spent(&self) -> SignedRenewalSpent {
+        let (old, item, ..) = self.renewal();
+        let paid = self.paid_request(std::slice::from_ref(&old), 1);
+        let evidence = paid.payment.evidence(&paid.resource_request).remove(0);
+        let checkpoint = Checkpoint {
+            origin: KeyName::of_ledger(&self.vendor_id()),
+            size: 5,
+            root: TreeHash::from_bytes([9; 32]),
+        };
+        RenewalSpent {
+            vendor_id: self.vendor_id(),
+            key_id: old.token().key_id,
+            binding: item.binding(&self.vendor_id()),
+            proof: ConflictProof {
+                certificate_key: old.key(),
+                kind: SpendKind::Spend,
+                other_binding: evidence.binding,
+                other_signature: evidence.item.signature,
+            },
+            leaf: 3,
+            checkpoint: checkpoint.sign(&self.receipt).unwrap().encode().into_bytes(),
+        }
+        .sign(&self.receipt)
     }
 
     /// The certificate of 2^`exponent` credits at `position` of the wallet's first grant.

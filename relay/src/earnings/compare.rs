@@ -11,9 +11,7 @@ use scrip_protocol::{
         fork::ForkProof,
         settlement::{Account, KeyBook, LineKey, Lines, StatementFault, total},
     },
-    redemption::{
-        DoubleSpend, ItemResult, RedemptionBatch, RedemptionItem, RedemptionOutcome, SignedBatch,
-    },
+    redemption::{DoubleSpend, ItemResult, RedemptionBatch, RedemptionOutcome, SignedBatch},
     spend::SpendIdentity,
     time::Day,
     tlog::{
@@ -199,7 +197,7 @@ struct Expected {
 struct Lost {
     receipt: usize,
     position: usize,
-    item: RedemptionItem,
+    own: SpendIdentity,
     spend: DoubleSpend,
 }
 
@@ -307,12 +305,12 @@ impl<'m> Comparison<'m> {
     fn add_lost(&mut self, batch: &RedemptionBatch, outcome: &RedemptionOutcome) {
         let (receipt, operator) = (self.receipts.len(), batch.operator_id);
         let judge = Judge::new(self.keys.held(), &self.history);
+        let vendor = self.keys.vendor_id();
         for (position, spend) in outcome.double_spends() {
-            let item = &batch.items[position];
-            match judge.proof(&operator, item, spend) {
+            let own = batch.items[position].identity(&vendor, &operator);
+            match judge.proof(&own, spend) {
                 Ok(()) => {
-                    let (item, spend) = (item.clone(), *spend);
-                    self.lost.push(Lost { receipt, position, item, spend });
+                    self.lost.push(Lost { receipt, position, own, spend: *spend });
                 }
                 Err(why) => {
                     let found = Difference::NoDoubleSpend { receipt, position, why, leaf: None };
@@ -404,14 +402,14 @@ impl<'m> Comparison<'m> {
         shown: &BTreeMap<u64, (Vec<u8>, Leaf)>,
     ) -> Vec<(usize, usize)> {
         let mut unseen = Vec::new();
-        for Lost { receipt, position, item, spend } in std::mem::take(&mut self.lost) {
+        for Lost { receipt, position, own, spend } in std::mem::take(&mut self.lost) {
             let found = spend.leaf().and_then(|index| Some((index, shown.get(&index)?)));
             let Some((index, (bytes, leaf))) = found else {
                 unseen.push((receipt, position));
                 continue;
             };
             let judge = Judge::new(self.keys.held(), &self.history);
-            let Err(why) = judge.winner(&item, &spend, leaf) else { continue };
+            let Err(why) = judge.winner(&own, &spend, leaf) else { continue };
             let Some((_, inclusion)) = self.proven(tiles, index) else { continue };
             let leaf = Some((bytes.clone(), self.log_proof(index, inclusion)));
             self.differences.push(Difference::NoDoubleSpend { receipt, position, why, leaf });

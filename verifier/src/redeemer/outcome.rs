@@ -172,7 +172,8 @@ pub(super) fn check(
     }
     let judge = Judge::new(manifest, &history);
     for (position, spend) in outcome.double_spends() {
-        judge.proof(&batch.operator_id, &batch.items[position], spend)?;
+        let own = batch.items[position].identity(&batch.vendor_id, &batch.operator_id);
+        judge.proof(&own, spend)?;
     }
     check_ledger(&outcome, receipt_keys)?;
     let untrue = count_untrue(&judge, &batch, &outcome);

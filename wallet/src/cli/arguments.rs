@@ -126,6 +126,16 @@ pub(super) enum Command {
     Renew,
     /// Look for certificates that are in doubt since a restore in the vendor's lists of what was spent or renewed
     Check(CheckArguments),
+    /// What the vendor signed about renewals that it refused and used, or certificates that it said were spent: `scrip-auditor audit
+    /// --refusals` judges it. Whoever gets it sees that these certificates were one wallet's
+    Evidence {
+        /// Every refusal of a renewal too, whether or not it was kept
+        #[arg(long)]
+        all: bool,
+        /// Write one file for each to this directory, instead of standard output
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Say with what the wallet buys by itself when its stock runs low, or set that
     Restock(RestockArguments),
     /// Do the next thing that is due, if anything is: for a timer, every ten minutes or so

@@ -9,7 +9,7 @@ use super::{
     output::{counted, note, table},
     session::Session,
 };
-use crate::{Balance, HistoryEntry, HistoryKind, LeaseReport, Subject, When};
+use crate::{Balance, Culprit, HistoryEntry, HistoryKind, LeaseReport, Subject, When};
 
 pub(super) async fn balance(session: &Session) -> Result<(), CliError> {
     let wallet = session.open().await?;
@@ -224,11 +224,15 @@ fn show_leases(leases: &[LeaseReport]) -> String {
     let mut text = table(&["until", "state", "kind", "name", "relay", "lease"], &rows);
     for lease in leases {
         for conflict in &lease.conflicts {
-            let verdict = match (&conflict.redeemer, conflict.proven) {
-                (Some(redeemer), _) => {
+            let verdict = match (&conflict.culprit, conflict.proven) {
+                (Some(Culprit::Relay(redeemer)), _) => {
                     format!(
                         "{redeemer} redeemed it after it had refused the payment under its signature"
                     )
+                }
+                (Some(Culprit::Vendor), _) => {
+                    "the vendor used its renewal, which it had refused under its signature"
+                        .to_owned()
                 }
                 (None, true) => {
                     "the proof holds: a copy of this wallet spent it for something else".to_owned()

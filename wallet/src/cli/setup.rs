@@ -1,10 +1,9 @@
 //! Making a wallet, and what it works with.
 
-use std::{io::Read, path::Path};
+use std::io::Read;
 
 use scrip_protocol::{
-    address::RelayAddress, refusal::Accusation, seed::WalletSeed, time::SECONDS_PER_DAY,
-    tlog::policy::WitnessPolicy,
+    address::RelayAddress, seed::WalletSeed, time::SECONDS_PER_DAY, tlog::policy::WitnessPolicy,
 };
 use scrip_runtime::{files::write_new_private, sealed::SealParams};
 use serde::Serialize;
@@ -285,35 +284,6 @@ pub(super) async fn forgive_relay(session: &Session, relay: &str) -> Result<(), 
     }
     session.output.show(&Forgiven { forgiven: address }, |one| {
         format!("{} is paid again. What shows its fault is kept.", one.forgiven)
-    })
-}
-
-/// To standard output, or one file for each payment.
-pub(super) async fn relay_evidence(
-    session: &Session,
-    relay: &str,
-    output: Option<&Path>,
-) -> Result<(), CliError> {
-    let wallet = session.open().await?;
-    let accusations = wallet.accusations(relay).await?;
-    wallet.close().await?;
-    let Some(directory) = output else {
-        // Each is a line of JSON: it is for programs, and for people to hand on.
-        return session.output.show(&accusations, |accusations| {
-            let line = |one| serde_json::to_string(one).unwrap_or_default();
-            accusations.iter().map(line).collect::<Vec<_>>().join("\n")
-        });
-    };
-    let mut written = Vec::new();
-    for (number, accusation) in accusations.iter().enumerate() {
-        let path = directory.join(format!("refusal-{}.{}", number + 1, Accusation::EXTENSION));
-        let json = serde_json::to_vec_pretty(accusation).unwrap_or_default();
-        std::fs::write(&path, json).map_err(WalletError::io("write", &path))?;
-        written.push(path);
-    }
-    session.output.show(&written, |written| {
-        let line = |path: &std::path::PathBuf| format!("Wrote {}.", path.display());
-        written.iter().map(line).collect::<Vec<_>>().join("\n")
     })
 }
 

@@ -27,10 +27,11 @@ pub(crate) enum Kind {
     Notices = 13,
     Caught = 16,
     Restock = 21,
+    Answered = 26,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::NameKey,
         Self::Identity,
         Self::Settings,
@@ -50,6 +51,7 @@ impl Kind {
         Self::Restock,
         Self::Offered,
         Self::Held,
+        Self::Answered,
     ];
 
     /// The kind with this number; `None` for one of a newer release.
@@ -83,6 +85,7 @@ impl Kind {
             Self::Restock => "restock",
             Self::Offered => "offered manifest",
             Self::Held => "earlier manifest",
+            Self::Answered => "answered renewal",
         }
     }
 }

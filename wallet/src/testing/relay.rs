@@ -68,6 +68,8 @@ struct Books {
     asked: usize,
     /// What the next paid requests are refused for, and whether they are taken all the same.
     refuse_next: VecDeque<(ProblemType, bool)>,
+    /// Proofs that certificates were spent before, by their keys.
+    accused: BTreeMap<[u8; 32], ConflictProof>,
     /// The payments that were refused, for good, with their answers.
     refused: BTreeMap<PaymentId, Problem>,
     /// Every chunk is given out with a changed byte.
@@ -187,17 +189,32 @@ impl FakeRelay {
         chunks.map(|chunk| Command::digest_of(chunk)).collect()
     }
 
+    /// Refuses payments with the certificate of this proof, as one that was spent before.
+    pub(crate) fn accuse(&self, proof: ConflictProof) {
+        let mut books = self.books.lock().unwrap();
+        books.accused.insert(*proof.certificate_key.as_bytes(), proof);
+    }
+
     /// Ends a lease as a double spend would, with a proof that does not hold.
     pub(crate) fn slander(&self, lease_id: &ResourceId) {
-        let mut books = self.books.lock().unwrap();
-        let (certificate, (payment_id, ..)) = books.spent.iter().next().unwrap();
         let binding = Binding::from_bytes([8; 32]);
-        let proof = ConflictProof {
-            certificate_key: PublicKey::from_bytes(*certificate).expect("a key"),
+        self.end(lease_id, |certificate_key| ConflictProof {
+            certificate_key,
             kind: SpendKind::Spend,
             other_binding: binding,
             other_signature: self.key.sign(Label::Spend, binding.as_bytes()),
-        };
+        });
+    }
+
+    /// Ends a lease with a proof about the first certificate that was spent here.
+    pub(crate) fn end(
+        &self,
+        lease_id: &ResourceId,
+        proof: impl FnOnce(PublicKey) -> ConflictProof,
+    ) {
+        let mut books = self.books.lock().unwrap();
+        let (certificate, (payment_id, ..)) = books.spent.iter().next().unwrap();
+        let proof = proof(PublicKey::from_bytes(*certificate).expect("a key"));
         let signed = Receipt {
             operator_id: self.id(),
             payment_id: *payment_id,
@@ -307,13 +324,14 @@ impl FakeRelay {
         let mut books = self.books.lock().unwrap();
         let evidence = paid.payment.evidence(&paid.resource_request);
         for one in &evidence {
-            if let Some((_, binding, signature)) = books.spent.get(&one.item.token.nonce) {
-                let proof = ConflictProof {
-                    certificate_key: one.item.token.certificate_key().expect("a key"),
-                    kind: SpendKind::Spend,
-                    other_binding: *binding,
-                    other_signature: *signature,
-                };
+            let key = one.item.token.nonce;
+            let spent = books.spent.get(&key).map(|(_, binding, signature)| ConflictProof {
+                certificate_key: one.item.token.certificate_key().expect("a key"),
+                kind: SpendKind::Spend,
+                other_binding: *binding,
+                other_signature: *signature,
+            });
+            if let Some(proof) = spent.or_else(|| books.accused.get(&key).copied()) {
                 let mut found = Problem::new(ProblemType::CertificateSpent);
                 found.conflict = Some(encode_base64url(&proof.encode()));
                 drop(books);

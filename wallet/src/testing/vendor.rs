@@ -1,7 +1,7 @@
 //! A vendor that signs one product's pack.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -31,6 +31,7 @@ use scrip_protocol::{
     pack::Pack,
     problem::ProblemType,
     purchase::GrantRequest,
+    renewal::RenewalItem,
     seed::GrantSecret,
     time::SECONDS_PER_DAY,
     tlog::{
@@ -47,7 +48,7 @@ use scrip_runtime::clock::{Clock, ManualClock};
 use super::{
     Faults, START,
     faults::{problem, strike, typed},
-    renewals::{Record, note_connection, renewals},
+    renewals::{Record, Refusing, Rewriting, note_connection, renewals},
     serve, vendor_address,
 };
 
@@ -71,6 +72,12 @@ pub(super) struct Books {
     /// Over which connection each renewal came, and each request of another kind.
     pub(super) connections: Vec<(bool, std::net::SocketAddr)>,
     pub(super) lies: bool,
+    /// Renewals that were refused for ever, by certificate key and binding.
+    pub(super) refused: BTreeMap<([u8; 32], [u8; 32]), ProblemType>,
+    /// How the next renewals are refused, whatever they are.
+    pub(super) refusing: VecDeque<Refusing>,
+    /// The renewals that came, as they came.
+    pub(super) asked: Vec<RenewalItem>,
     manifest_version: u64,
     /// Epochs that lasted for a day each, until [`START`].
     rotations: u32,
@@ -89,6 +96,7 @@ pub(crate) struct FakeVendor {
     pub(super) clock: ManualClock,
     pub(super) books: Mutex<Books>,
     pub(crate) faults: Faults,
+    pub(super) rewriting: Mutex<Option<Rewriting>>,
 }
 
 impl FakeVendor {
@@ -105,6 +113,7 @@ impl FakeVendor {
             clock,
             books: Mutex::new(books),
             faults: Faults::default(),
+            rewriting: Mutex::new(None),
         });
         let router = vendor.clone().router();
         let authority = serve(|_| router).await;

@@ -11,7 +11,7 @@ use scrip_protocol::{
 use super::{Wallet, apart};
 use crate::{
     error::WalletError,
-    records::{Blob, CertificateRecord, CertificateState},
+    records::{AnsweredRecord, Blob, CertificateRecord, CertificateState},
     store::Changes,
 };
 
@@ -42,7 +42,7 @@ impl Wallet {
         apart(move || {
             // First of all: what the old certificate's key did not sign is the vendor's invention, and whether this wallet can
             // make anything of it must not show. It may be a piece of some purchase, offered to see whether it fits.
-            renewal.verify(&vendor, &old.key).map_err(|_| WalletError::OtherAnswer)?;
+            renewal.verify(&vendor, &old.key_id, &old.key).map_err(|_| WalletError::OtherAnswer)?;
             let key = manifest.key(&renewal.key_id).ok_or(WalletError::OtherAnswer)?;
             let before = manifest.key(&old.key_id).map(DenominationKey::epoch);
             if before.is_none_or(|before| key.epoch() <= before) {
@@ -99,11 +99,13 @@ impl Wallet {
         Ok(is_new)
     }
 
-    /// The certificate is gone, and nothing took its place. `proof` shows that it was spent at a relay.
+    /// The certificate is gone, and nothing took its place. `proof` shows that it was spent at a relay, and `answer` that the vendor
+    /// signed so.
     pub(super) async fn write_off(
         &self,
         old: &CertificateRecord,
         proof: Option<Blob>,
+        answer: Option<AnsweredRecord>,
     ) -> Result<(), WalletError> {
         let purse = self.lock_purse().await;
         let state = CertificateState::SpentElsewhere;
@@ -111,7 +113,8 @@ impl Wallet {
             return Ok(());
         };
         let gone = CertificateRecord { proof, ..gone };
-        let changes = Changes::default().put(&gone);
+        let mut changes = Changes::default().put(&gone);
+        answer.iter().for_each(|answer| changes.add(answer));
         self.commit_purse(purse, changes, vec![gone]).await
     }
 }

@@ -21,6 +21,16 @@ use crate::{
     store::Changes,
 };
 
+/// Who broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Culprit {
+    /// The relay with this address redeemed what its operator had refused.
+    Relay(RelayAddress),
+    /// The vendor used a renewal that it had refused.
+    Vendor,
+}
+
 /// An operator that broke its promise.
 #[derive(Clone, Debug, Serialize)]
 pub struct CaughtReport {
@@ -101,15 +111,18 @@ impl Wallet {
         Ok(record.filter(|record| record.forgiven.is_none()).map(|record| record.at))
     }
 
-    /// What a conflict proof of one of this wallet's certificates, which was verified, says about who refused a payment with it:
-    /// the relay that redeemed what it had refused, if it is that. The relay is not chosen any more.
+    /// What a conflict proof of one of this wallet's certificates, which was verified, says about who refused what it shows, and took
+    /// it all the same: a payment, or a renewal. The relay of a payment is not chosen any more.
     ///
     /// # Errors
     /// [`WalletError::Store`].
     pub(super) async fn catch(
         &self,
         proof: &ConflictProof,
-    ) -> Result<Option<RelayAddress>, WalletError> {
+    ) -> Result<Option<Culprit>, WalletError> {
+        if self.catch_vendor(proof).await? {
+            return Ok(Some(Culprit::Vendor));
+        }
         let Some(payment) = self.refused_with(proof).await? else { return Ok(None) };
         let PaymentState::Returned { refusal: Some(refusal), .. } = &payment.state else {
             return Ok(None);
@@ -146,7 +159,7 @@ impl Wallet {
                 payment.relay.authority
             ));
         }
-        Ok(Some(payment.relay))
+        Ok(Some(Culprit::Relay(payment.relay)))
     }
 
     /// The refused payment that a proof says the certificate was spent in.

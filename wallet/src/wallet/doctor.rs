@@ -11,7 +11,7 @@ use std::path::Path;
 use scrip_runtime::passphrase::Passphrase;
 use serde::Serialize;
 
-use super::{CaughtReport, Doubtful, EvidenceReport, Resumed, Wallet};
+use super::{CaughtReport, ComplaintReport, Doubtful, EvidenceReport, Resumed, Wallet};
 use crate::{
     entropy::Entropy,
     error::WalletError,
@@ -42,6 +42,8 @@ pub struct Diagnosis {
     pub evidence: Vec<EvidenceReport>,
     /// Operators that redeemed what they had refused, with what shows it.
     pub caught: Vec<CaughtReport>,
+    /// What the vendor signed about renewals that it refused and used, or about certificates that it said were spent.
+    pub complaints: Vec<ComplaintReport>,
 }
 
 /// Records that can be had again, so that nothing is lost with a damaged one.
@@ -67,16 +69,18 @@ impl Wallet {
     pub async fn diagnose(&self) -> Result<Diagnosis, WalletError> {
         let mut findings = damage(&self.store).await?;
         findings.extend(files::check(self.directory()));
-        let (mut evidence, mut caught) = (Vec::new(), Vec::new());
+        let (mut evidence, mut caught, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
         // What follows reads records of every kind.
         if findings.iter().all(|finding| finding.name != DAMAGED) {
             findings.extend(self.check_records().await?);
             evidence = self.evidence().await?;
             caught = self.caught().await?;
+            complaints = self.complaints().await?;
+            complaints.retain(ComplaintReport::is_grave);
         }
         findings.sort_by_key(|finding| !finding.open);
         let healthy = findings.iter().all(|finding| !finding.open);
-        Ok(Diagnosis { healthy, findings, evidence, caught })
+        Ok(Diagnosis { healthy, findings, evidence, caught, complaints })
     }
 
     /// Repairs what can be repaired: files, damaged records that can be had again, bindings without a payment; then
@@ -105,7 +109,8 @@ impl Wallet {
         let findings = damage(&store).await?;
         store.close().await?;
         let healthy = findings.is_empty();
-        Ok(Diagnosis { healthy, findings, evidence: Vec::new(), caught: Vec::new() })
+        let (evidence, caught, complaints) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Diagnosis { healthy, findings, evidence, caught, complaints })
     }
 }
 

@@ -15,7 +15,7 @@ use scrip_protocol::{
 use serde::Serialize;
 
 use super::{
-    Doubtful, Wallet,
+    Culprit, Doubtful, Wallet,
     pay::Order,
     put::is_uploaded,
     queue::is_gone,
@@ -40,9 +40,9 @@ pub struct Conflict {
     pub certificate: PublicKey,
     /// What the relay took away for it.
     pub credits: Credits,
-    /// The relay that had refused a payment of this wallet with the certificate, under its signature, and redeemed it all the
-    /// same, if it was that.
-    pub redeemer: Option<RelayAddress>,
+    /// Who had refused what the proof shows, under its signature, and used it all the same, if it was that: the relay of a payment of
+    /// this wallet with the certificate, or the vendor, of a renewal.
+    pub culprit: Option<Culprit>,
     /// Whether the proof holds: a copy of this wallet spent the certificate for something else. If not, the relay has
     /// signed a false claim, and the receipt proves that.
     pub proven: bool,
@@ -405,11 +405,11 @@ impl Wallet {
             });
             let proven =
                 own.is_some_and(|own| proof.verify(own.key.as_bytes(), &own.binding).is_ok());
-            let redeemer = if proven { self.catch(&proof).await? } else { None };
+            let culprit = if proven { self.catch(&proof).await? } else { None };
             conflicts.push(Conflict {
                 certificate: proof.certificate_key,
                 credits: Credits(receipt.credits.into()),
-                redeemer,
+                culprit,
                 proven,
             });
         }

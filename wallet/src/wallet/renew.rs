@@ -1,7 +1,8 @@
 //! Renewals (renewal.md): certificates that expire soon for new ones, one to one.
 //!
 //! Which certificate is exchanged, and under which key, is on disk before anything is sent; with the seed that is the request. Until
-//! there is a definite answer the old one is not spent, and the same bytes are sent again. Each goes in a request of its own, over a
+//! there is a definite answer the old one is not spent, and the same bytes are sent again. Definite is the new certificate, and what the
+//! vendor signed: that the old one was spent, or that it refuses this renewal for ever, so that it is never asked for again. Each goes in a request of its own, over a
 //! connection of its own, at a moment of its own within its window ([`super::tend`]): what comes together is known to belong
 //! together, and connections hide nothing from a clock.
 
@@ -9,20 +10,23 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use scrip_protocol::{
     credits::{Credits, Exponent},
-    id::KeyId,
+    id::{KeyId, VendorId},
     issuance::Blinding,
     keys::PublicKey,
     manifest::{DenominationKey, Manifest},
     problem::ProblemType,
-    renewal::{RenewalItem, RenewalResult},
+    redemption::ConflictProof,
+    renewal::{Renewal, RenewalItem, RenewalRefusal, RenewalResult, SignedRenewalSpent},
+    spend::SpendKind,
     time::{SECONDS_PER_DAY, UnixSeconds},
 };
 use serde::{Serialize, Serializer};
 
-use super::{Doubtful, Wallet, adopt::Heir, apart, buy::is, voided::SETTLES_AFTER};
+use super::{Doubtful, Wallet, adopt::Heir, apart, voided::SETTLES_AFTER};
 use crate::{
     error::WalletError,
-    records::{Blob, CertificateRecord, CertificateState},
+    net::CallError,
+    records::{Answer, AnsweredRecord, Blob, CertificateRecord, CertificateState},
     store::Changes,
 };
 
@@ -54,6 +58,7 @@ fn messages<S: Serializer>(errors: &[WalletError], serializer: S) -> Result<S::O
 /// An item as it is sent, with what its answer is checked against.
 struct Sent {
     old: CertificateRecord,
+    under: KeyId,
     item: RenewalItem,
 }
 
@@ -143,16 +148,27 @@ impl Wallet {
             Err(error) => return Err(error),
         };
         let now = self.now();
+        let refused = self.refused_renewals().await?;
         let purse = self.purse.lock().await;
+        let free = |one: &CertificateRecord| {
+            renews(&manifest, one, now)
+                && successor(&manifest, one, now)
+                    .is_none_or(|key| !refused.contains(&(one.key, key.id())))
+        };
         let open = |one: &&CertificateRecord| match one.state {
             CertificateState::Renewing { .. } => true,
-            CertificateState::Held => renews(&manifest, one, now),
-            CertificateState::InDoubt => {
-                renews(&manifest, one, now) && although_in_doubt(one, doubtful, now)
-            }
+            CertificateState::Held => free(one),
+            CertificateState::InDoubt => free(one) && although_in_doubt(one, doubtful, now),
             _ => false,
         };
         Ok(purse.all().filter(open).cloned().collect())
+    }
+
+    /// The certificates that were refused under some key, with that key. Nothing else than what was refused can be asked for under it.
+    async fn refused_renewals(&self) -> Result<BTreeSet<(PublicKey, KeyId)>, WalletError> {
+        let answered = self.store.all::<AnsweredRecord>().await?;
+        let refused = answered.iter().filter(|one| one.is_refused());
+        Ok(refused.map(|one| (one.key, one.under)).collect())
     }
 
     /// Whether a certificate is not kept waiting any more.
@@ -213,6 +229,7 @@ impl Wallet {
         without_key: &mut BTreeSet<Exponent>,
     ) -> Result<bool, WalletError> {
         let now = self.now();
+        let refused = self.refused_renewals().await?;
         let purse = self.lock_purse().await;
         let mut changed = Vec::new();
         renewed.waiting = Credits::ZERO;
@@ -231,6 +248,9 @@ impl Wallet {
                 without_key.insert(one.exponent);
                 continue;
             };
+            if refused.contains(&(one.key, key.id())) {
+                continue;
+            }
             let (key_id, since) = (key.id(), now);
             let state = CertificateState::Renewing { key_id, since, doubtful: is_doubtful };
             changed.push(CertificateRecord { state, ..one.clone() });
@@ -263,7 +283,7 @@ impl Wallet {
         Ok(())
     }
 
-    /// Sends one; where it is refused for certain, its certificate is what it was before.
+    /// Sends one; where it is refused for ever, its certificate is what it was before.
     async fn finish_renewal(
         &self,
         manifest: &Arc<Manifest>,
@@ -280,18 +300,14 @@ impl Wallet {
             }
             Err(error @ (WalletError::Store(_) | WalletError::ShuttingDown)) => return Err(error),
             Err(error) => {
-                let refused = refusal(&error);
-                if refused.is_some() {
-                    self.take_back(old).await?;
-                }
+                let is_refused = matches!(error, WalletError::RenewalRefused { .. });
                 // The list and the refusal contradict each other. The certificate stays in doubt, and is not asked for again.
-                if refused.is_some() && old.listed {
+                if is_refused && old.listed {
                     renewed.errors.push(WalletError::DeniedRenewal(Box::new(error)));
                     return Ok(());
                 }
                 // Other keys are chosen in the next round; that is no failure.
-                if !matches!(refused, Some(ProblemType::KeyUnknown | ProblemType::KeyOutsideWindow))
-                {
+                if !is_refused || error.problem() != Some(ProblemType::KeyOutsideWindow) {
                     renewed.errors.push(error);
                 }
             }
@@ -310,8 +326,10 @@ impl Wallet {
         self.at("wallet.renewal.before_send");
         let answer = client.renew(&sent.item).await;
         self.at("wallet.renewal.after_answer");
-        let answer = answer.map_err(WalletError::call(&self.vendor.authority))?;
-        let settled = self.settle_renewal(manifest, sent, answer).await?;
+        let settled = match answer {
+            Ok(answer) => self.settle_renewal(manifest, sent, answer).await?,
+            Err(error) => return Err(self.settle_refusal(manifest, sent, error).await?),
+        };
         self.at("wallet.renewal.settled");
         Ok(settled)
     }
@@ -322,16 +340,46 @@ impl Wallet {
         manifest: &Arc<Manifest>,
         old: &CertificateRecord,
     ) -> Result<Sent, WalletError> {
-        let key_id = request_of(old).ok_or(WalletError::OtherAnswer)?;
+        let under = request_of(old).ok_or(WalletError::OtherAnswer)?;
         let certificate = self.certificate(old)?;
         let (seed, manifest, counter) = (self.seed.clone(), manifest.clone(), old.counter());
         let blinded = apart(move || {
-            let key = manifest.key(&key_id).ok_or(WalletError::OtherAnswer)?;
+            let key = manifest.key(&under).ok_or(WalletError::OtherAnswer)?;
             let blinding = Blinding::start(&seed, &manifest, key, counter)?;
             Ok::<_, WalletError>(blinding.item().clone())
         });
         let item = certificate.renew(&self.vendor.id, &blinded.await??);
-        Ok(Sent { old: old.clone(), item })
+        Ok(Sent { old: old.clone(), under, item })
+    }
+
+    /// What an answer that is none leaves: renewing → as before, where the vendor signed that it refuses this renewal for ever. Anything
+    /// else changes nothing, whatever it says: the vendor could still take what it has.
+    async fn settle_refusal(
+        &self,
+        manifest: &Manifest,
+        sent: Sent,
+        error: CallError,
+    ) -> Result<WalletError, WalletError> {
+        let asked = sent.item.identity(&self.vendor.id);
+        let promise =
+            |problem| RenewalRefusal::of(problem, manifest.receipt_keys(), &self.vendor.id, &asked);
+        let Some((_, refusal)) = error.problem().and_then(promise) else {
+            return Ok(WalletError::RenewalOpen { error });
+        };
+        let answer = Answer::Refused { refusal: Blob(refusal), used: None };
+        self.take_back(&sent.old, self.answered(&sent, answer)).await?;
+        Ok(WalletError::RenewalRefused { error })
+    }
+
+    fn answered(&self, sent: &Sent, answer: Answer) -> AnsweredRecord {
+        AnsweredRecord {
+            binding: sent.item.binding(&self.vendor.id),
+            key: sent.old.key,
+            under: sent.under,
+            item: Blob(sent.item.encode()),
+            at: self.now(),
+            answer,
+        }
     }
 
     /// Renewing → renewed, with the new certificate; or → spent elsewhere, `None`.
@@ -341,28 +389,57 @@ impl Wallet {
         sent: Sent,
         result: RenewalResult,
     ) -> Result<Option<CertificateRecord>, WalletError> {
-        let Sent { old, item } = sent;
         match result {
             RenewalResult::Renewed(renewal) => {
-                match self.derive_heir(manifest, &old, renewal, state_of_new(&old)).await? {
+                let old = sent.old;
+                let shown = shown_by(&self.vendor.id, &old, &renewal);
+                let heir = self.derive_heir(manifest, &old, renewal, state_of_new(&old)).await?;
+                // It may be one that was refused before.
+                self.catch(&shown).await?;
+                match heir {
                     Heir::Own(new) => {
                         self.hand_over(&old, (*new).clone()).await?;
                         Ok(Some(*new))
                     }
-                    Heir::Foreign => self.write_off(&old, None).await.map(|()| None),
+                    Heir::Foreign => self.write_off(&old, None, None).await.map(|()| None),
                 }
             }
-            RenewalResult::Spent(proof) => {
-                let own = item.binding(&self.vendor.id);
-                proof.verify(&item.token.nonce, &own).map_err(|_| WalletError::OtherAnswer)?;
+            RenewalResult::Spent(signed) => {
+                let proof = self.check_spent(manifest, &sent.item, &signed)?;
                 self.catch(&proof).await?;
-                self.write_off(&old, Some(Blob(proof.encode()))).await.map(|()| None)
+                let answer = Answer::Spent { spent: Blob(signed.encode()) };
+                let answered = self.answered(&sent, answer);
+                let proof = Some(Blob(proof.encode()));
+                self.write_off(&sent.old, proof, Some(answered)).await.map(|()| None)
             }
         }
     }
 
-    /// Renewing → as before: the vendor said for certain that it has nothing recorded.
-    async fn take_back(&self, one: &CertificateRecord) -> Result<(), WalletError> {
+    /// The proof that a certificate was spent, if the vendor signed it as the answer to this renewal, with a place in a tree of its own.
+    fn check_spent(
+        &self,
+        manifest: &Manifest,
+        item: &RenewalItem,
+        signed: &SignedRenewalSpent,
+    ) -> Result<ConflictProof, WalletError> {
+        let other = |_| WalletError::OtherAnswer;
+        let spent = signed.verify(manifest.receipt_keys()).map_err(other)?;
+        let asked = item.identity(&self.vendor.id);
+        if spent.vendor_id != self.vendor.id || spent.asked() != asked {
+            return Err(WalletError::OtherAnswer);
+        }
+        spent.checkpoint(manifest.receipt_keys()).map_err(other)?;
+        let proven = spent.proof.verify(&asked.certificate_key, &asked.binding);
+        proven.map_err(|_| WalletError::OtherAnswer)?;
+        Ok(spent.proof)
+    }
+
+    /// Renewing → as before, with the vendor's promise that it never takes what it was asked for.
+    async fn take_back(
+        &self,
+        one: &CertificateRecord,
+        answered: AnsweredRecord,
+    ) -> Result<(), WalletError> {
         let purse = self.lock_purse().await;
         let Some(found) = purse.get(&one.key) else { return Ok(()) };
         let state = match found.state {
@@ -371,7 +448,8 @@ impl Wallet {
             _ => return Ok(()),
         };
         let changed = CertificateRecord { state, ..found.clone() };
-        self.commit_purse(purse, Changes::default().put(&changed), vec![changed]).await?;
+        let changes = Changes::default().put(&changed).put(&answered);
+        self.commit_purse(purse, changes, vec![changed]).await?;
         self.at("wallet.renewal.taken_back");
         Ok(())
     }
@@ -432,14 +510,12 @@ fn although_in_doubt(one: &CertificateRecord, doubtful: Doubtful, now: UnixSecon
     !one.listed && (doubtful == Doubtful::Spend || first.plus(SETTLES_AFTER) >= one.spend_until)
 }
 
-/// What the vendor answers only about certificates that are not recorded (renewal.md, "In flight").
-fn refusal(error: &WalletError) -> Option<ProblemType> {
-    let WalletError::Call { error, .. } = error else { return None };
-    let certain = [
-        ProblemType::RenewalClosed,
-        ProblemType::KeyUnknown,
-        ProblemType::KeyOutsideWindow,
-        ProblemType::NotFound,
-    ];
-    certain.into_iter().find(|problem| is(error, *problem))
+/// The renewal that an answer shows, as a use of the old certificate.
+fn shown_by(vendor: &VendorId, old: &CertificateRecord, renewal: &Renewal) -> ConflictProof {
+    ConflictProof {
+        certificate_key: old.key,
+        kind: SpendKind::Renewal,
+        other_binding: renewal.binding(vendor, &old.key_id),
+        other_signature: renewal.signature,
+    }
 }

@@ -13,7 +13,7 @@ use scrip_protocol::{
     refusal::Refusal,
 };
 
-use super::Wallet;
+use super::{Culprit, Wallet};
 use crate::{
     error::WalletError,
     net::{CallError, RelayClient},
@@ -128,9 +128,11 @@ impl Wallet {
         }
         match self.finish_payment(client, payment, false).await {
             Ok(lease) => Ok(Some(lease)),
-            Err(WalletError::PaymentRefused { .. } | WalletError::RedeemedAfterRefusal { .. }) => {
-                Ok(None)
-            }
+            Err(
+                WalletError::PaymentRefused { .. }
+                | WalletError::RedeemedAfterRefusal { .. }
+                | WalletError::RenewedAfterRefusal { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -191,21 +193,24 @@ impl Wallet {
         Ok(())
     }
 
-    /// What is said of a refusal: where its proof is about another payment of this wallet, the relay that took that one is
-    /// named.
+    /// What is said of a refusal: where its proof is about another payment of this wallet, or a renewal, which was refused, who took
+    /// that one is named.
     async fn refused_payment(
         &self,
         payment: PaymentRecord,
         error: CallError,
     ) -> Result<WalletError, WalletError> {
         let proof = error.problem().and_then(|problem| valid_proof(problem, &payment));
-        let redeemer = match proof {
+        let culprit = match proof {
             Some(proof) => self.catch(&proof).await?,
             None => None,
         };
         let relay = payment.relay.into();
-        Ok(match redeemer.map(Box::new) {
-            Some(redeemer) => WalletError::RedeemedAfterRefusal { relay, redeemer, error },
+        Ok(match culprit {
+            Some(Culprit::Relay(redeemer)) => {
+                WalletError::RedeemedAfterRefusal { relay, redeemer: redeemer.into(), error }
+            }
+            Some(Culprit::Vendor) => WalletError::RenewedAfterRefusal { relay, error },
             None => WalletError::PaymentRefused { relay, error },
         })
     }

@@ -176,11 +176,12 @@ impl Read {
     ) {
         let Some(newest) = &manifests.newest else { return };
         let judge = Judge::new(newest, &manifests.history);
+        let vendor = newest.vendor_id();
         let items = (0_u16..).zip(batch.items()).zip(&outcome.results);
         for ((item, sent), result) in items {
             let ItemResult::DoubleSpent(spend) = result else { continue };
             let key = newest.key(&sent.token.key_id).ok_or(NoDoubleSpend::OtherEpoch);
-            let proven = judge.proof(&self.operator, sent, spend);
+            let proven = judge.proof(&sent.identity(&vendor, &self.operator), spend);
             let epoch = match proven.and(key) {
                 Ok(key) => key.epoch(),
                 Err(why) => {

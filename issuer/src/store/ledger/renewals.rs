@@ -133,13 +133,14 @@ impl Tx<'_> {
 fn renewal(row: &AnyRow, vendor: &VendorId) -> Result<RenewalRow, TxError> {
     let table = "renewals";
     let token: &[u8] = row.try_get("token")?;
+    let token = Token::decode(token).map_err(|_| StoreError::Damaged { table })?;
     let key_id = KeyId::from_bytes(rows::bytes(row, "key_id", table)?);
     let blinded_message = rows::bytes(row, "blinded_message", table)?;
     let evidence = RenewalEvidence {
-        token: Token::decode(token).map_err(|_| StoreError::Damaged { table })?,
         day: day(row, table)?,
-        binding: renewal_binding(vendor, &key_id, &blinded_message),
+        binding: renewal_binding(vendor, &token.key_id, &key_id, &blinded_message),
         signature: Signature::from_bytes(rows::bytes(row, "signature", table)?),
+        token,
     };
     Ok(RenewalRow { epoch: rows::integer(row, "epoch", table)?, evidence })
 }

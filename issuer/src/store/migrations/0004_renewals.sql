@@ -23,3 +23,15 @@ CREATE TABLE renewed (
     certificates BIGINT NOT NULL,
     PRIMARY KEY (day, epoch, exponent, new_epoch)
 ) /* clustered */;
+
+-- Every renewal that was decided, by what the old certificate's key signed: taken, with nulls, or refused for the reason `refused`. A
+-- refusal is signed, and holds for ever: no row is dropped, and by the key none is both.
+CREATE TABLE renewal_requests (
+    epoch BIGINT NOT NULL,
+    certificate_key BYTEA NOT NULL,
+    binding BYTEA NOT NULL,
+    day BIGINT,
+    manifest_version BIGINT,
+    refused TEXT,
+    PRIMARY KEY (epoch, certificate_key, binding)
+) /* clustered */;

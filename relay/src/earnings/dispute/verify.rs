@@ -307,7 +307,8 @@ impl Judge {
             return Err("the receipt has no double spend at that position".to_owned());
         };
         let judge = Refusals::new(self.keys.held(), &self.history);
-        if let Err(why) = judge.proof(&receipt.batch.operator_id, item, spend) {
+        let own = item.identity(&self.keys.vendor_id(), &receipt.batch.operator_id);
+        if let Err(why) = judge.proof(&own, spend) {
             return Ok((Verdict::Proven, format!("the vendor signed a double spend: {why}")));
         }
         let Some(winner) = winner else { return Ok((Verdict::Open, where_it_is(spend))) };
@@ -315,7 +316,7 @@ impl Judge {
         if spend.leaf() != Some(at) {
             return Err(OTHER_PLACE.to_owned());
         }
-        let judged = leaf.map(|leaf| judge.winner(item, spend, &leaf));
+        let judged = leaf.map(|leaf| judge.winner(&own, spend, &leaf));
         match judged.unwrap_or(Err(NoDoubleSpend::OtherLeaf)) {
             Ok(()) => Err("the certificate was used before: the leaf shows it".to_owned()),
             Err(why) => Ok((Verdict::Proven, format!("the vendor signed a double spend: {why}"))),

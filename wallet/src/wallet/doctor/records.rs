@@ -56,6 +56,13 @@ impl Wallet {
                         lets this wallet pay it again.";
             findings.push(Finding::note("relay.caught", what, todo));
         }
+        for used in self.complaints().await?.iter().filter_map(|one| one.used) {
+            let what = format!(
+                "On {used} it was found that the vendor used a renewal that it had refused under its signature."
+            );
+            let todo = "`scrip evidence` prints what shows its fault: for auditors, and for others who use this vendor.";
+            findings.push(Finding::note("vendor.caught", what, todo));
+        }
         if let Some(copy) = copied {
             let what =
                 format!("This wallet was made on {} of a backup of {}.", copy.restored, copy.made);
@@ -140,7 +147,8 @@ impl Wallet {
                     "certificates.spent_elsewhere",
                     "were spent before a restore, or by another copy of this wallet. Each loss is proved.".to_owned(),
                     "If nothing was restored, another copy is in use: use one only. If you know of none, somebody has your \
-                     files or your 24 words; make a new wallet, and buy for that one.",
+                     files or your 24 words, or the vendor lies: `scrip evidence` prints what it signed, for an auditor to \
+                     look. Make a new wallet, and buy for that one.",
                 ),
             ),
             (
