@@ -46,6 +46,7 @@ pub(crate) fn start(issuer: &Issuer) -> Tasks {
     tasks.spawn_endless("the care for the clock", clock(issuer.clone()));
     tasks.spawn_endless("the care for the sources", sources(issuer.clone()));
     tasks.spawn_endless("the ledger's sequencer", ledger(issuer.clone()));
+    tasks.spawn_endless("the comparison of database and ledger", comparisons(issuer.clone()));
     tasks.spawn_endless("the proofs of solvency", proofs(issuer.clone()));
     tasks.spawn_endless("the lists of voided certificates", lists(issuer.clone()));
     tasks.spawn_endless("the collection of cosignatures", witnesses(issuer.clone()));
@@ -126,14 +127,10 @@ async fn statements(issuer: Issuer) -> Infallible {
 /// Integrates what is in line, and shows others that somebody does.
 async fn ledger(issuer: Issuer) -> Infallible {
     // Nothing is known of it at the start: a failure of before is over, or comes again.
-    let (mut failing, mut beaten, mut compared) = (None, Instant::now(), Instant::now());
+    let (mut failing, mut beaten) = (None, Instant::now());
     let shared = issuer.store().backend() != Backend::Sqlite;
     let beat_every = issuer.config().ledger.lease / 3;
     loop {
-        if compared.elapsed() >= COMPARE {
-            compared = Instant::now();
-            compare(&issuer).await;
-        }
         let integrated = issuer.integrate(Scope::Due).await;
         match &integrated {
             // It was said, and is an alert of its own.
@@ -161,11 +158,14 @@ async fn ledger(issuer: Issuer) -> Infallible {
     }
 }
 
-/// Where it does not come about, it is the database or the storage that fails, and what needs these says so.
-async fn compare(issuer: &Issuer) {
-    match issuer.compare_all().await {
-        Ok(()) | Err(LedgerError::Store(StoreError::Doubted(_))) => {}
-        Err(error) => tracing::warn!(%error, "the database and the ledger could not be compared"),
+/// Compares the database with the ledger's storage. Where that does not come about, one of them fails, and what needs them says so.
+async fn comparisons(issuer: Issuer) -> Infallible {
+    loop {
+        sleep(COMPARE).await;
+        match issuer.compare_all().await {
+            Ok(()) | Err(LedgerError::Store(StoreError::Doubted(_))) => {}
+            Err(error) => tracing::warn!(%error, "the database and the ledger were not compared"),
+        }
     }
 }
 

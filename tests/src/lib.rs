@@ -6,6 +6,7 @@
 
 pub mod adversary;
 pub mod demo;
+pub mod failover;
 pub mod network;
 pub mod node;
 pub mod process;

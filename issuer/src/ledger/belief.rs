@@ -10,10 +10,14 @@
 //! What is found wrong stops everything but reads, in this process at once and in others as soon as they compare. It ends when a
 //! database is there that has everything; nobody has to say so.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use scrip_protocol::tlog::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{LedgerError, Storage, StorageError, files::CHECKPOINT, witnesses::parse};
 use crate::{
@@ -23,6 +27,8 @@ use crate::{
 
 /// The name of the file that says how far the database was.
 pub(crate) const FILE: &str = "database";
+/// How long the database has to answer before it cannot be reached.
+const REACH: Duration = Duration::from_secs(1);
 /// Bytes of it that are read.
 const MAX_FILE: usize = 1 << 16;
 
@@ -34,14 +40,14 @@ struct Left {
     server: Option<Server>,
     /// The sum of all marks.
     total: u64,
-    /// Marks that an issuer missed, which must be there again.
-    missed: Vec<Missed>,
+    /// Marks that must be there: of issuers that missed them, or that could not reach the database.
+    needed: Vec<Needed>,
 }
 
 /// Marks of one writer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Missed {
+struct Needed {
     writer: [u8; 16],
     /// By slot, from 0 on.
     committed: Vec<i64>,
@@ -75,8 +81,9 @@ pub(crate) async fn doubt_of(
     if let Some(doubt) = compare_ledger(store, storage, None).await? {
         return Ok(Some(doubt));
     }
+    let left = read(storage).await?;
     let tally = store.tally().await?;
-    compare_rest(store, storage, &tally, Since::Start).await
+    compare_rest(store, storage, left, &tally, Since::Start).await
 }
 
 /// Says that the server on which the database is now has everything that the one before had.
@@ -91,13 +98,14 @@ pub(crate) async fn accept(
     if let Some(doubt) = compare_ledger(store, storage, None).await? {
         return Err(StoreError::Doubted(doubt).into());
     }
+    let left = read(storage).await?;
     let tally = store.tally().await?;
-    let rest = compare_rest(store, storage, &tally, Since::Start).await?;
+    let rest = compare_rest(store, storage, left, &tally, Since::Start).await?;
     match rest {
         Some(Doubt::Lost) if !with_losses => return Err(StoreError::Doubted(Doubt::Lost).into()),
         _ => {}
     }
-    leave(storage, &Left { server: tally.server, total: tally.total, missed: Vec::new() }).await
+    leave(storage, &Left { server: tally.server, total: tally.total, needed: Vec::new() }).await
 }
 
 /// Compares the database's ledger with the storage's newest checkpoint, and with the largest that is remembered.
@@ -140,23 +148,25 @@ async fn compare_ledger(
     Ok(None)
 }
 
-/// Compares everything but the ledger with the file that issuers left.
+/// Compares everything but the ledger with the file that issuers left, which was read before the database: what is in it is in the
+/// database then.
 async fn compare_rest(
     store: &Store,
     storage: &Storage,
+    left: Result<Option<Left>, Unreadable>,
     tally: &Tally,
     since: Since,
 ) -> Result<Option<Doubt>, LedgerError> {
-    let left = match read(storage).await? {
+    let left = match left {
         Ok(left) => left.unwrap_or_default(),
         Err(Unreadable) => return Ok(Some(Doubt::Damaged { place: storage.place().to_owned() })),
     };
     if tally.total < left.total {
         return Ok(Some(Doubt::Lost));
     }
-    for missed in &left.missed {
-        let marks = store.marks_of(&missed.writer).await?;
-        if lacks(&marks, missed.committed.iter().copied()) {
+    for needed in &left.needed {
+        let marks = store.marks_of(&needed.writer).await?;
+        if lacks(&marks, needed.committed.iter().copied()) {
             return Ok(Some(Doubt::Lost));
         }
     }
@@ -255,22 +265,32 @@ impl Issuer {
             false => Since::Start,
         };
         let floor: Vec<i64> = committed(memory);
+        let left = read(storage).await?;
+        let Some(tally) = self.reach(memory).await? else { return Ok(()) };
         let mut doubt = compare_ledger(store, storage, Some(memory)).await?;
-        let tally = store.tally().await?;
         if doubt.is_none() {
-            doubt = compare_rest(store, storage, &tally, since).await?;
+            doubt = compare_rest(store, storage, left, &tally, since).await?;
         }
         let marks = store.marks_of(memory.writer()).await?;
         if doubt.is_none() && (tally.total < memory.total() || lacks(&marks, floor)) {
             doubt = Some(Doubt::Lost);
         }
+        // Last, so that what is found besides is said.
+        if !memory.has_settled(tally.server.as_ref())
+            && doubt.is_none()
+            && let Some(now) = &tally.server
+        {
+            let doubt = Doubt::Promoted { now: now.to_string() };
+            self.doubts(doubt.clone());
+            return Err(StoreError::Doubted(doubt).into());
+        }
         if let Some(doubt) = doubt {
             self.doubts(doubt.clone());
-            self.leave_what_is_missed(memory).await?;
+            self.leave_what_is_needed(memory).await?;
             return Err(StoreError::Doubted(doubt).into());
         }
         memory.saw_total(tally.total);
-        if let Some(before) = memory.believed()
+        if let Some(before) = memory.believed(tally.server.clone())
             && before != Doubt::Unread
         {
             tracing::info!("the database has everything again: selling and redeeming go on");
@@ -281,16 +301,36 @@ impl Issuer {
     /// Lets the marks of this process become nobody's, where nobody looks for them: a process that ends leaves no rows.
     pub(crate) async fn end_marks(&self) -> Result<(), LedgerError> {
         let left = read(&self.inner.ledger.storage).await?.ok().flatten().unwrap_or_default();
-        if self.doubt().is_none() && left.missed.is_empty() {
+        if self.doubt().is_none() && left.needed.is_empty() {
             self.inner.store.fold_marks().await?;
         }
         Ok(())
     }
 
+    /// Where the database stands. A process that cannot reach it leaves its marks at once: another one may be about to go on without them.
+    async fn reach(&self, memory: &Memory) -> Result<Option<Tally>, LedgerError> {
+        let asked = timeout(REACH, self.inner.store.tally()).await;
+        if !matches!(asked, Ok(Ok(_))) && memory.is_established() {
+            self.leave_what_is_needed(memory).await?;
+        }
+        match asked {
+            Ok(tally) => Ok(Some(tally?)),
+            // At a start it is waited for, as for everything else.
+            Err(_) if !memory.is_established() => Ok(Some(self.inner.store.tally().await?)),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn doubts(&self, doubt: Doubt) {
         let Some(memory) = self.inner.store.memory() else { return };
         let before = memory.set_doubt(Some(doubt.clone()));
-        if before.is_none_or(|before| before == Doubt::Unread) {
+        if matches!(doubt, Doubt::Promoted { .. }) {
+            if before != Some(doubt.clone()) {
+                tracing::warn!(%doubt, "nothing but reading until it is compared with what all issuers know");
+            }
+        } else if before
+            .is_none_or(|before| matches!(before, Doubt::Unread | Doubt::Promoted { .. }))
+        {
             let remedy = doubt.remedy();
             tracing::error!(
                 %doubt, remedy,
@@ -303,7 +343,7 @@ impl Issuer {
     async fn leave_how_far(&self, tally: &Tally) -> Result<(), LedgerError> {
         let storage = &self.inner.ledger.storage;
         let left = read(storage).await?.ok().flatten();
-        let new = Left { server: tally.server.clone(), total: tally.total, missed: Vec::new() };
+        let new = Left { server: tally.server.clone(), total: tally.total, needed: Vec::new() };
         if left.is_none() || (left.as_ref() != Some(&new) && self.sequences().await) {
             if let Some(Left { server: Some(before), .. }) = left
                 && let Some(now) = tally.server.as_ref().filter(|now| **now != before)
@@ -316,15 +356,15 @@ impl Issuer {
     }
 
     /// For whoever comes when this process is gone.
-    async fn leave_what_is_missed(&self, memory: &Memory) -> Result<(), LedgerError> {
+    async fn leave_what_is_needed(&self, memory: &Memory) -> Result<(), LedgerError> {
         let storage = &self.inner.ledger.storage;
-        let mine = Missed { writer: *memory.writer(), committed: committed(memory) };
+        let mine = Needed { writer: *memory.writer(), committed: committed(memory) };
         let Ok(left) = read(storage).await? else { return Ok(()) };
         let mut new = left.clone().unwrap_or_default();
         new.total = new.total.max(memory.total());
         if !mine.committed.is_empty() {
-            new.missed.retain(|missed| missed.writer != mine.writer);
-            new.missed.push(mine);
+            new.needed.retain(|needed| needed.writer != mine.writer);
+            new.needed.push(mine);
         }
         if left.as_ref() != Some(&new) {
             leave(storage, &new).await?;

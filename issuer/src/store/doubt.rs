@@ -19,6 +19,11 @@ impl Server {
         // Eight hexadecimal digits, which order as numbers do.
         self.system == other.system && self.timeline > other.timeline
     }
+
+    /// The timeline as a number.
+    pub(crate) fn timeline_number(&self) -> i64 {
+        i64::from_str_radix(&self.timeline, 16).unwrap_or(-1)
+    }
 }
 
 impl Display for Server {
@@ -55,6 +60,12 @@ pub enum Doubt {
     /// What was committed is gone.
     #[error("transactions that it had committed are gone")]
     Lost,
+    /// Its server was promoted a moment ago, and other issuers may not have said yet what they had committed.
+    #[error("its server was promoted a moment ago (now {now})")]
+    Promoted {
+        /// Where it is.
+        now: String,
+    },
     /// It is on another server, or on a promoted one, and no running issuer knows that it has everything.
     #[error(
         "it is on another server, or on one that was promoted, since issuers last wrote to it ({before}; now {now}), and no issuer \
@@ -92,6 +103,9 @@ impl Doubt {
                 "If it was promoted from a synchronous replica, or from one that had received everything, say so with `scrip-issuer \
                  database accept`; a restored backup has everything only if nothing was written after it. Otherwise go back to the \
                  server from before."
+            }
+            Self::Promoted { .. } => {
+                "Nothing: issuers compare it with what they know, and go on within seconds where it has everything."
             }
             Self::Damaged { .. } => {
                 "If the database is the newest one, `scrip-issuer database accept` writes the file anew."

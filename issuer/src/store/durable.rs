@@ -46,10 +46,13 @@ struct NotDurable {
 
 async fn weakness(connection: &mut AnyConnection) -> Result<Option<NotDurable>, sqlx::Error> {
     const COMMIT: &str = "synchronous_commit";
-    if !COMMITS.contains(&setting(connection, COMMIT).await?.as_str()) {
-        // Of this session, whatever the server, the database or the role have as their default.
-        sqlx::query("SET synchronous_commit = 'on'").execute(&mut *connection).await?;
-    }
+    // Of this session, whatever the server, the database or the role have as their default, and whatever it becomes: what a session has
+    // not set itself follows a server that reads its configuration again.
+    let set = match setting(connection, COMMIT).await?.as_str() {
+        "remote_apply" => "SET synchronous_commit = 'remote_apply'",
+        _ => "SET synchronous_commit = 'on'",
+    };
+    sqlx::query(set).execute(&mut *connection).await?;
     for setting_name in [COMMIT, "fsync"] {
         let value = setting(connection, setting_name).await?;
         if !COMMITS.contains(&value.as_str()) {

@@ -5,12 +5,25 @@
 //! Every transaction that binds the vendor carries a mark: it raises the number of its slot, and first reads all numbers of its
 //! writer. A slot has one transaction at a time, so that nobody waits for another's mark. What a promoted replica has is all that was
 //! committed before some moment; so where every number is there, every transaction is.
+//!
+//! Each transaction also looks at the server's timeline. Where it is another one, there was a promotion, and everybody waits until all
+//! issuers have had the time to say what they had committed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use scrip_protocol::tlog::hash::TreeHash;
 
-use super::{Doubt, StoreError, Tx, TxError, rows};
+use sqlx::Row;
+use tokio::time::Instant;
+
+use super::{Backend, Doubt, Server, StoreError, Tx, TxError, rows};
+
+/// How long nothing is done in a database that was found on a promoted server: an issuer that cannot reach it any more leaves its marks
+/// beside the ledger meanwhile.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Who marks transactions: a process. On SQLite, which one issuer has open, it is always the same.
 pub(crate) type Writer = [u8; 16];
@@ -38,6 +51,10 @@ struct Known {
     newest: Option<Seen>,
     /// The sum of all marks of all writers, as it was read last.
     total: u64,
+    /// Where the database was when it was believed last.
+    server: Option<Server>,
+    /// Where it is since when, if that is elsewhere.
+    moved: Option<(Server, Instant)>,
     slots: Vec<Slot>,
 }
 
@@ -50,6 +67,7 @@ struct Slot {
 
 /// What a database must at least know.
 pub(crate) struct Floor {
+    timeline: Option<i64>,
     size: u64,
     committed: Vec<i64>,
 }
@@ -80,10 +98,28 @@ impl Memory {
     }
 
     /// It was compared with everything, and has everything. Returns what was in doubt before.
-    pub(crate) fn believed(&self) -> Option<Doubt> {
+    pub(crate) fn believed(&self, server: Option<Server>) -> Option<Doubt> {
         let known = &mut *self.known();
         known.established = true;
+        known.server = server;
+        known.moved = None;
         known.doubt.take()
+    }
+
+    /// Whether the database is where it was, or has been elsewhere for as long as all issuers need to say what they know.
+    pub(crate) fn has_settled(&self, server: Option<&Server>) -> bool {
+        let known = &mut *self.known();
+        let (Some(now), Some(before)) = (server, &known.server) else { return true };
+        if now == before {
+            return true;
+        }
+        match &known.moved {
+            Some((server, since)) if server == now => since.elapsed() >= SETTLE,
+            _ => {
+                known.moved = Some((now.clone(), Instant::now()));
+                false
+            }
+        }
     }
 
     /// Whether it was ever believed.
@@ -127,6 +163,7 @@ impl Memory {
     pub(crate) fn floor(&self) -> Floor {
         let known = self.known();
         Floor {
+            timeline: known.server.as_ref().map(Server::timeline_number),
             size: known.newest.as_ref().map_or(0, |newest| newest.size),
             committed: known.slots.iter().map(|slot| slot.committed).collect(),
         }
@@ -172,7 +209,14 @@ impl Tx<'_> {
         let mut held = memory.hold();
         // Before the database is asked: what is committed meanwhile need not be in the answer.
         let floor = memory.floor();
-        let (size, marks) = self.known(memory.writer()).await?;
+        let Found { size, timeline, marks } = self.known(memory.writer()).await?;
+        if let (Some(before), Some(now)) = (floor.timeline, timeline)
+            && before != now
+        {
+            let doubt = Doubt::Promoted { now: format!("timeline {now}") };
+            memory.set_doubt(Some(doubt.clone()));
+            return Err(StoreError::Doubted(doubt).into());
+        }
         if size < floor.size || lacks(&marks, floor.committed.iter().copied()) {
             memory.set_doubt(Some(Doubt::Lost));
             return Err(StoreError::Doubted(Doubt::Lost).into());
@@ -192,22 +236,44 @@ impl Tx<'_> {
     }
 
     /// The size of the ledger's tree, and the marks of a writer by slot.
-    pub(super) async fn known(&mut self, writer: &Writer) -> Result<(u64, Marks), TxError> {
-        let sql = "-- known()
-            SELECT slot, number FROM marks WHERE writer = $1
-            UNION ALL SELECT -1 AS slot, size AS number FROM ledger_state WHERE id = 1";
+    pub(super) async fn known(&mut self, writer: &Writer) -> Result<Found, TxError> {
+        let sql = match self.backend {
+            Backend::Sqlite => {
+                "-- known()
+                SELECT slot, number FROM marks WHERE writer = $1
+                UNION ALL SELECT -1 AS slot, size AS number FROM ledger_state WHERE id = 1"
+            }
+            // The control file has a new timeline only after a checkpoint; the name of the file that is written to has it at once.
+            Backend::Postgres => {
+                "-- known()
+                SELECT slot, number FROM marks WHERE writer = $1
+                UNION ALL SELECT -1 AS slot, size AS number FROM ledger_state WHERE id = 1
+                UNION ALL SELECT -2 AS slot, CASE WHEN pg_is_in_recovery() THEN NULL ELSE
+                    CAST(CAST('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS bit(32)) AS bigint)
+                    END AS number"
+            }
+        };
         let found = sqlx::query(sql).bind(writer.as_slice()).fetch_all(self.connection()).await?;
-        let (mut size, mut marks) = (0, Marks::with_capacity(found.len()));
+        let mut known = Found::default();
         for row in &found {
-            let (slot, number) =
-                (sqlx::Row::try_get(row, "slot")?, sqlx::Row::try_get(row, "number")?);
-            match slot {
-                -1 => size = rows::integer(row, "number", "ledger_state")?,
-                slot => marks.push((slot, number)),
+            let number: Option<i64> = row.try_get("number")?;
+            match (row.try_get("slot")?, number) {
+                (-1_i64, _) => known.size = rows::integer(row, "number", "ledger_state")?,
+                (-2, timeline) => known.timeline = timeline,
+                (slot, number) => known.marks.push((slot, number.unwrap_or_default())),
             }
         }
-        Ok((size, marks))
+        Ok(known)
     }
+}
+
+/// What a database knows.
+#[derive(Default)]
+pub(crate) struct Found {
+    size: u64,
+    /// Of a PostgreSQL server that takes writes.
+    timeline: Option<i64>,
+    pub(super) marks: Marks,
 }
 
 /// Slots and their numbers.

@@ -69,7 +69,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub(crate) async fn marks_of(&self, writer: &Writer) -> Result<Marks, StoreError> {
-        self.read("marks_of", |tx| Box::pin(async move { Ok(tx.known(writer).await?.1) })).await
+        self.read("marks_of", |tx| Box::pin(async move { Ok(tx.known(writer).await?.marks) })).await
     }
 
     /// Gives the numbers of this process to nobody in particular, so that its rows go and their sum stays: for a process that ends.

@@ -76,18 +76,21 @@ impl Cluster {
             self.directory.path().display()
         );
         let log = self.directory.path().join("log");
-        succeed(
+        let started = succeed(
             self.command("pg_ctl")
                 .arg("start")
                 .arg("--wait")
                 .arg("--pgdata")
                 .arg(self.data())
                 .arg("--log")
-                .arg(log)
+                .arg(&log)
                 .arg("--options")
                 .arg(options),
-        )?;
-        Ok(())
+        );
+        started.map(drop).map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            io::Error::other(format!("{error}\n{said}"))
+        })
     }
 
     /// Makes a new database and returns its URL.

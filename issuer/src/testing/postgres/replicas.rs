@@ -110,6 +110,8 @@ impl Cluster {
         }
         for _ in 0..TIMES {
             if has_ended(&server) && children.split_whitespace().all(has_ended) {
+                // What is left of it may have its number for a while, by which a new server would take its locks for held.
+                fs::remove_file(self.directory.path().join(".s.PGSQL.5432.lock"))?;
                 return fs::remove_file(file);
             }
             sleep(EVERY);
