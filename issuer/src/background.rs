@@ -126,6 +126,11 @@ async fn statements(issuer: Issuer) -> Infallible {
 
 /// Integrates what is in line, and shows others that somebody does.
 async fn ledger(issuer: Issuer) -> Infallible {
+    // Only who was killed leaves any, and a start follows.
+    let strays = issuer.ledger_storage().collect_strays(issuer.inner.clock.now()).await;
+    if strays > 0 {
+        tracing::info!(strays, "temporary files of processes that were killed are removed");
+    }
     // Nothing is known of it at the start: a failure of before is over, or comes again.
     let (mut failing, mut beaten) = (None, Instant::now());
     let shared = issuer.store().backend() != Backend::Sqlite;

@@ -116,6 +116,7 @@ impl Issuer {
         more: impl FnOnce(&mut Sources, VendorId) + Send,
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.database, config.database_connections, false).await?;
+        store.check_integrity().await?;
         let writer = writer(store.backend(), &rng);
         let store = store.remembering(writer);
         let vault = Arc::new(Vault::of(&store, passphrase).await?);

@@ -251,6 +251,39 @@ impl Store {
         self.memory.as_deref()
     }
 
+    /// Looks through the whole of a SQLite file of up to 256 MiB for damage; a larger one takes too long at every start. A
+    /// server looks after its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub async fn check_integrity(&self) -> Result<(), StoreError> {
+        const LARGEST: i64 = 1 << 28;
+        if self.backend != Backend::Sqlite {
+            return Ok(());
+        }
+        let failed = |source| StoreError::Failed { transaction: "check_integrity", source };
+        let sizes = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = sqlx::query_scalar(sizes).fetch_one(&self.reader).await.map_err(failed)?;
+        if bytes > LARGEST {
+            tracing::info!(
+                bytes,
+                "too large to be looked through at every start; `sqlite3 FILE 'PRAGMA quick_check'` does it beside a running issuer"
+            );
+            return Ok(());
+        }
+        let said = sqlx::query_scalar("SELECT quick_check FROM pragma_quick_check LIMIT 1");
+        let damage = match said.fetch_all(&self.reader).await {
+            Ok(said) => said.into_iter().next().filter(|said: &String| said != "ok"),
+            // SQLITE_CORRUPT: not even the check gets through it.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("11") => {
+                Some(error.to_string())
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        let damage = damage.map(|said| said.replace('\n', " "));
+        damage.map_or(Ok(()), |damage| Err(StoreError::Corrupt { damage }))
+    }
+
     /// Which engine this is.
     pub fn backend(&self) -> Backend {
         self.backend

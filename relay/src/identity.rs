@@ -64,6 +64,22 @@ pub(crate) fn create(
     Ok(key.public())
 }
 
+/// The same where there is no key; otherwise the one that is there, which has to open.
+///
+/// # Errors
+/// [`IdentityError`].
+pub(crate) fn create_or_keep(
+    directory: &Path,
+    passphrase: &Passphrase,
+    params: SealParams,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<PublicKey, IdentityError> {
+    if directory.join(SEALED_FILE).exists() {
+        return Ok(unseal(directory, passphrase)?.public());
+    }
+    create(directory, passphrase, params, rng)
+}
+
 /// The key in `directory`. Takes a good part of a second.
 ///
 /// # Errors

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{identity, relay::DATABASE};
+use scrip_runtime::files::{FileError, remove_durably, write_new_private};
+
+use crate::{error::InitError, identity, relay::DATABASE};
 
 /// A relay's directory is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -12,11 +14,19 @@ pub enum InventoryError {
     /// Something of a relay is there already.
     #[error(
         "{path} is there already, so that this directory belongs to a relay; restore what it has lost from a backup, \
-         or give another directory (where an `init` was interrupted, remove the directory first)"
+         or give another directory"
     )]
     Taken {
         /// The file.
         path: PathBuf,
+    },
+    /// `init` was interrupted.
+    #[error(
+        "`scrip-relay init` was interrupted in {directory}; run it again with the same options, which finishes it"
+    )]
+    Unfinished {
+        /// The directory.
+        directory: PathBuf,
     },
     /// Something that the relay had is gone.
     #[error("{path} is missing; restore it from a backup: {loss}")]
@@ -36,8 +46,26 @@ const FILES: [(&str, &str); 4] = [
     (scrip_verifier::verifier::DATABASE, "without it everything that is not redeemed yet is lost"),
 ];
 
+/// Is there from before `init` makes the first of these files until all are there.
+const UNFINISHED: &str = "init.unfinished";
+
+/// Begins an `init` in `directory`, or goes on with one that was interrupted: what is there is that one's, and is kept.
+pub(crate) fn begin(directory: &Path) -> Result<(), InitError> {
+    let mark = directory.join(UNFINISHED);
+    if !mark.exists() {
+        check_empty(directory)?;
+        write_new_private(&mark, b"")?;
+    }
+    Ok(())
+}
+
+/// Ends an `init`.
+pub(crate) fn finish(directory: &Path) -> Result<(), FileError> {
+    remove_durably(&directory.join(UNFINISHED))
+}
+
 /// Checks that nothing of a relay is in `directory`.
-pub(crate) fn check_empty(directory: &Path) -> Result<(), InventoryError> {
+fn check_empty(directory: &Path) -> Result<(), InventoryError> {
     match FILES.iter().map(|(name, _)| directory.join(name)).find(|path| path.exists()) {
         Some(path) => Err(InventoryError::Taken { path }),
         None => Ok(()),
@@ -46,6 +74,9 @@ pub(crate) fn check_empty(directory: &Path) -> Result<(), InventoryError> {
 
 /// Checks that all of a relay is in `directory`. The public key alone can be made again.
 pub(crate) fn check_complete(directory: &Path) -> Result<(), InventoryError> {
+    if directory.join(UNFINISHED).exists() {
+        return Err(InventoryError::Unfinished { directory: directory.into() });
+    }
     let needed = FILES.iter().filter(|(name, _)| *name != identity::PUBLIC_FILE);
     for (name, loss) in needed {
         let path = directory.join(name);

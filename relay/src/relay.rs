@@ -83,7 +83,8 @@ struct Inner {
 }
 
 impl Relay {
-    /// Makes a relay in the configured directory: its key and its database.
+    /// Makes a relay in the configured directory: its key and its databases. Where that was interrupted, it is finished
+    /// with what is there.
     ///
     /// # Errors
     /// [`InitError`]; a key that is there already is left as it is.
@@ -97,12 +98,12 @@ impl Relay {
         let directory = &config.data_dir;
         create_private_dir(directory)?;
         let _lock = DirectoryLock::acquire(directory)?;
-        inventory::check_empty(directory)?;
+        inventory::begin(directory)?;
         Store::open(&directory.join(DATABASE), true).await?.close().await;
         let spent = SqliteStore::open(&directory.join(verifier::DATABASE)).await?;
         spent.close().await;
-        // Last: where there is a key, there is all of it.
-        let operator_key = identity::create(directory, passphrase, *seal_params, rng)?;
+        let operator_key = identity::create_or_keep(directory, passphrase, *seal_params, rng)?;
+        inventory::finish(directory)?;
         let address = address_of(&operator_key, config.authority());
         Ok(Initialised { operator_key, address })
     }

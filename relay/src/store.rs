@@ -21,6 +21,7 @@ use std::{fs::OpenOptions, io, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use scrip_runtime::tasks::Life;
+use scrip_verifier::spent::sqlite::first_damage;
 use sqlx::{
     ConnectOptions, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -92,6 +93,9 @@ impl Store {
             create_private(path).map_err(|error| open_error(path)(error.into()))?;
         }
         let mut connection = options(path).connect().await.map_err(open_error(path))?;
+        if let Some(damage) = first_damage(&mut connection, path).await.map_err(open_error(path))? {
+            return Err(StoreError::Corrupt { path: path.into(), damage });
+        }
         migrations::apply(&mut connection).await?;
         let reader = Reader::connect(path).await?;
         Ok(Self { reader, writer: Writer::start(connection) })

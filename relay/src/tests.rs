@@ -4,6 +4,7 @@ mod chunks;
 mod commands;
 mod double_spends;
 mod expiry;
+mod init;
 mod moment;
 mod payments;
 mod provisioning;

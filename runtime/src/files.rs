@@ -14,7 +14,10 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::UNIX_EPOCH,
 };
+
+use scrip_protocol::time::UnixSeconds;
 
 /// Threads that write files at the same time.
 const SYNCED_AT_A_TIME: usize = 4;
@@ -80,6 +83,24 @@ pub fn replace_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_directory_of(path)
 }
 
+/// Removes a file, durably. One that is not there is removed already.
+///
+/// # Errors
+///
+/// [`FileError::Io`].
+pub fn remove_durably(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove", path)(error));
+        }
+        _ => {}
+    }
+    sync_directory_of(path)
+}
+
+/// How old a temporary file is, in seconds, that nobody writes any more.
+const STRAY: u64 = 86_400;
+
 /// A directory in which many files are written, in directories below it too.
 #[derive(Debug)]
 pub struct Tree {
@@ -115,6 +136,22 @@ impl Tree {
             self.known().clear();
         }
         replaced
+    }
+
+    /// Removes temporary files that processes left behind when they were killed: those that were written more than a day
+    /// before `now`. Others may be at work. Gives how many there were; what cannot be read is passed over.
+    pub fn collect_strays(&self, now: UnixSeconds) -> usize {
+        let (mut removed, mut directories) = (0, vec![self.root.clone()]);
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    directories.push(entry.path());
+                } else if is_temporary(&entry.file_name()) && is_stray(&entry, now) {
+                    removed += usize::from(fs::remove_file(entry.path()).is_ok());
+                }
+            }
+        }
+        removed
     }
 
     /// That a directory is there, and that its name is durable: also where one who made it has died before that.
@@ -199,6 +236,22 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
     Ok(temporary)
 }
 
+/// Whether this is a name that [`create_temporary`] gives: `.NAME.PROCESS-NUMBER.tmp`.
+fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    let parts = || {
+        let inner = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
+        inner.rsplit_once('.')?.1.split_once('-')
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    parts().is_some_and(|(process, number)| digits(process) && digits(number))
+}
+
+fn is_stray(entry: &fs::DirEntry, now: UnixSeconds) -> bool {
+    let written = entry.metadata().and_then(|about| about.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    written.is_some_and(|written| now.0.saturating_sub(written.as_secs()) > STRAY)
+}
+
 fn create_temporary(path: &Path) -> Result<(PathBuf, File), FileError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| FileError::NoFileName { path: path.into() })?;
@@ -250,6 +303,28 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> File
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strays_are_collected_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("tile/0");
+        create_private_dir(&below).unwrap();
+        let strays = [directory.path().join(".checkpoint.12-0.tmp"), below.join(".005.7-31.tmp")];
+        let others =
+            ["checkpoint", ".hidden", ".notes.tmp", ".a.b-c.tmp", "005.7-31.tmp", ".x.1-.tmp"];
+        let others = others.map(|name| below.join(name));
+        for path in strays.iter().chain(&others) {
+            fs::write(path, b"x").unwrap();
+        }
+        let written = fs::metadata(&strays[0]).unwrap().modified().unwrap();
+        let written = written.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let tree = Tree::new(directory.path().to_owned());
+        assert_eq!(tree.collect_strays(UnixSeconds(written + STRAY)), 0, "somebody may write them");
+        assert_eq!(tree.collect_strays(UnixSeconds(0)), 0, "by a clock that is wrong");
+        assert_eq!(tree.collect_strays(UnixSeconds(written + 2 * STRAY)), 2);
+        assert!(strays.iter().all(|path| !path.exists()));
+        assert!(others.iter().all(|path| path.exists()));
+    }
 
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(directory)

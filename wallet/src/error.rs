@@ -715,9 +715,10 @@ fn store_remedy(error: &StoreError) -> String {
             "try the passphrase again; with the 24 words you can `scrip restore`"
         }
         StoreError::Newer { .. } => "use a newer release",
-        StoreError::Damaged { .. } | StoreError::Header(_) => {
-            "restore the money from the 24 words with `scrip restore`, in another place; in an old copy of \
-             the file, certificates that were spent since would look unspent"
+        StoreError::Damaged { .. } | StoreError::Header(_) | StoreError::Corrupt { .. } => {
+            "keep the file, and restore in another place: the newest `scrip backup` with `scrip restore --backup FILE`, or \
+             the money from the 24 words with `scrip restore`; do not use an old copy of the file itself, in which \
+             certificates that were spent since would look unspent"
         }
         StoreError::Backup { .. } => "use another backup, or the 24 words with `scrip restore`",
         StoreError::File(_) | StoreError::Lock { .. } | StoreError::Database(_) => {

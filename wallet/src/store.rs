@@ -71,6 +71,14 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// The file is damaged.
+    #[error("the wallet file {path} is damaged: {damage}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
+    },
     /// The header that says how the key is derived is damaged.
     #[error("the wallet's header is damaged: {0}")]
     Header(#[source] SealedError),

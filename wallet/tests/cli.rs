@@ -61,6 +61,29 @@ fn a_new_wallet_shows_its_words_and_is_empty() {
     refused(&scrip(directory.path(), &["init", "--vendor", VENDOR]), 2, "already");
 }
 
+/// Whatever happened to the file: the message names the file, the backup and the words.
+#[test]
+fn a_damaged_wallet_is_said_to_be_damaged_with_the_ways_out() {
+    let noise = |bytes: &mut Vec<u8>| bytes[4_096..].fill(0x5a);
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(4_096);
+    let no_database = |bytes: &mut Vec<u8>| bytes[..100].fill(0x5a);
+    let empty = |bytes: &mut Vec<u8>| bytes.clear();
+    let damages: [&dyn Fn(&mut Vec<u8>); 4] = [&noise, &cut, &no_database, &empty];
+    for damage in damages {
+        let directory = tempfile::tempdir().unwrap();
+        made(directory.path());
+        let file = directory.path().join("wallet").join("wallet.db");
+        let mut bytes = std::fs::read(&file).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&file, &bytes).unwrap();
+        let output = scrip(directory.path(), &["balance"]);
+        refused(&output, 1, "wallet.db is damaged");
+        let said = text(&output.stderr);
+        assert!(said.contains("scrip restore --backup") && said.contains("24 words"), "{said}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "it is left as it is");
+    }
+}
+
 #[test]
 fn words_can_go_to_a_file_and_come_from_one() {
     let directory = tempfile::tempdir().unwrap();

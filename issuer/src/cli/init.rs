@@ -37,13 +37,12 @@ pub(super) async fn run(session: &Session, arguments: InitArguments) -> Result<(
     session.printer.initialised(&made?, &session.directory)
 }
 
-/// Writes the configuration, unless the operator prepared one; returns whether it was written.
+/// Writes the configuration, unless the operator prepared one, or the same `init` was interrupted; returns whether it was written.
 fn write_config(path: &Path, arguments: InitArguments) -> Result<bool, CliError> {
     let InitArguments { listen, database, name: _, public_authority } = arguments;
-    if path.exists() {
-        let has_options = listen.is_some() || database.is_some() || public_authority.is_some();
-        let path = path.to_owned();
-        return if has_options { Err(CliError::ConfigExists { path }) } else { Ok(false) };
+    let has_options = listen.is_some() || database.is_some() || public_authority.is_some();
+    if path.exists() && !has_options {
+        return Ok(false);
     }
     let directory = path.parent().unwrap_or(Path::new("."));
     // Absolute, so that the issuer finds it wherever it is started.
@@ -52,7 +51,7 @@ fn write_config(path: &Path, arguments: InitArguments) -> Result<bool, CliError>
         Some(url) => url,
         None => {
             let file = directory.join("issuer.db");
-            if !file.exists() {
+            if !file.exists() && !path.exists() {
                 write_new_private(&file, b"")?; // an empty file is an empty database
             }
             config::sqlite_url(&file)
@@ -60,6 +59,10 @@ fn write_config(path: &Path, arguments: InitArguments) -> Result<bool, CliError>
     };
     let listen = listen.unwrap_or(Config::new("").listen);
     let text = config::template(listen, public_authority.as_deref(), &database);
+    if path.exists() {
+        let is_same = std::fs::read(path).is_ok_and(|there| there == text.as_bytes());
+        return if is_same { Ok(false) } else { Err(CliError::ConfigExists { path: path.into() }) };
+    }
     write_new_private(path, text.as_bytes())?;
     Ok(true)
 }

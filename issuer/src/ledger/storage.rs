@@ -229,6 +229,13 @@ impl Storage {
         written.map_err(|stopped| self.failed(stopped))?.map_err(|source| self.failed(source))
     }
 
+    /// Removes what killed processes left behind of files that they were writing; only a directory has such. How many.
+    pub(crate) async fn collect_strays(&self, now: scrip_protocol::time::UnixSeconds) -> usize {
+        let Some(directory) = self.directory.clone() else { return 0 };
+        let collected = tokio::task::spawn_blocking(move || directory.collect_strays(now)).await;
+        collected.unwrap_or(0) // at the shutdown; the next start collects
+    }
+
     /// The file of this name, if there is one.
     ///
     /// # Errors

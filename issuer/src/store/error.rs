@@ -17,6 +17,14 @@ pub enum StoreError {
          If the database is lost, restore it from a backup: `init` makes another vendor"
     )]
     Open(#[source] sqlx::Error),
+    /// The SQLite file is damaged.
+    #[error(
+        "the database is damaged ({damage}); keep it aside, and restore the newest backup of it, as docs/operating.md says"
+    )]
+    Corrupt {
+        /// What SQLite says of it first.
+        damage: String,
+    },
     /// A statement failed, or the connection did.
     #[error(
         "the transaction `{transaction}` failed: {source}; check the database's log and its free space"
@@ -133,5 +141,20 @@ impl TxError {
         error.is_unique_violation()
             || matches!(code.as_ref(), "40001" | "40P01" | "55P03")
             || matches!(sqlite_primary, Some(5 | 6))
+    }
+}
+
+impl StoreError {
+    /// Whether a server may be there in a moment that is not there now: it starts, ends, or has no connection left.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Open(source) = self else { return false };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections
+            sqlx::Error::Database(error) => error
+                .code()
+                .is_some_and(|code| ["57P01", "57P02", "57P03", "53300"].contains(&&*code)),
+            _ => false,
+        }
     }
 }

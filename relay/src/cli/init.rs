@@ -34,22 +34,26 @@ pub(super) async fn run(session: &Session, arguments: InitArguments) -> Result<(
     session.printer.initialised(&made?, &session.directory)
 }
 
-/// Writes the configuration, unless the operator prepared one; returns whether it was written.
+/// Writes the configuration, unless the operator prepared one, or the same `init` was interrupted; returns whether it was written.
 fn write_config(path: &Path, arguments: InitArguments) -> Result<bool, CliError> {
     let InitArguments { vendor, listen, name, public_authority } = arguments;
-    if path.exists() {
-        let has_options =
-            !vendor.is_empty() || listen.is_some() || name.is_some() || public_authority.is_some();
-        let path = path.to_owned();
-        return if has_options { Err(CliError::ConfigExists { path }) } else { Ok(false) };
-    }
-    if vendor.is_empty() {
-        return Err(CliError::NoVendor);
+    let has_options =
+        !vendor.is_empty() || listen.is_some() || name.is_some() || public_authority.is_some();
+    let there = std::fs::read(path).ok();
+    if path.exists() && !has_options {
+        return Ok(false);
     }
     let default = Config::new(".", []);
     let name = name.unwrap_or(default.name);
     let listen = listen.unwrap_or(default.listen);
     let text = config::template(&name, listen, public_authority.as_deref(), &vendor);
+    if path.exists() {
+        let is_same = there.is_some_and(|there| there == text.as_bytes());
+        return if is_same { Ok(false) } else { Err(CliError::ConfigExists { path: path.into() }) };
+    }
+    if vendor.is_empty() {
+        return Err(CliError::NoVendor);
+    }
     write_new_private(path, text.as_bytes())?;
     Ok(true)
 }

@@ -8,13 +8,23 @@ use std::{path::PathBuf, sync::Arc};
 pub enum StoreError {
     /// The file is missing, or not readable, or no database.
     #[error(
-        "cannot open the database {path}: {source}; run `scrip-relay init`, or check the owner of the file"
+        "cannot open the database {path}: {source}; check the owner of the file, or restore a backup where it is damaged"
     )]
     Open {
         /// The file.
         path: PathBuf,
         /// What the driver says.
         source: Arc<sqlx::Error>,
+    },
+    /// The file is damaged.
+    #[error(
+        "the database {path} is damaged ({damage}); keep it aside, and restore the newest backup of it"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says of it first.
+        damage: String,
     },
     /// A statement failed: what it belonged to was rolled back.
     #[error("the transaction `{transaction}` failed: {source}; check the disk and its free space")]

@@ -376,7 +376,7 @@ pub(super) async fn execute(path: &Path, sql: impl Into<String>) {
     connection.execute(AssertSqlSafe(sql.into())).await.unwrap();
 }
 
-fn passphrase() -> Passphrase {
+pub(super) fn passphrase() -> Passphrase {
     Passphrase::new("passphrase of the tests".into())
 }
 

@@ -8,13 +8,23 @@ use std::{path::PathBuf, sync::Arc};
 pub enum StoreError {
     /// The database cannot be opened.
     #[error(
-        "cannot open the database {path}: {source}; check that the file is yours and that the disk has space"
+        "cannot open the database {path}: {source}; check that the file is yours and that the disk has space, or restore a backup where it is damaged"
     )]
     Open {
         /// The file.
         path: PathBuf,
         /// What the driver says.
         source: Arc<sqlx::Error>,
+    },
+    /// The file is damaged.
+    #[error(
+        "the database {path} is damaged ({damage}); keep it aside, and restore the newest backup of it"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says of it first.
+        damage: String,
     },
     /// A newer release wrote this database.
     #[error(

@@ -5,6 +5,7 @@
 //! while the disk is busy share the next transaction and its sync.
 
 mod batches;
+mod integrity;
 mod migrations;
 mod prune;
 mod reads;
@@ -36,7 +37,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub use self::reads::Books;
+pub use self::{integrity::first_damage, reads::Books};
 use self::{
     settle::Commit,
     writer::{Job, Pending, Writer},
@@ -73,6 +74,9 @@ impl SqliteStore {
         let failed = |source| open_error(path, source);
         create_private(path).map_err(|error| failed(error.into()))?;
         let mut connection = options(path).connect().await.map_err(failed)?;
+        if let Some(damage) = first_damage(&mut connection, path).await.map_err(failed)? {
+            return Err(StoreError::Corrupt { path: path.into(), damage });
+        }
         migrations::apply(&mut connection, path).await?;
         let books = Books::open(path).await?;
         Ok(Self { writer: Writer::start(connection, lock), books })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sqlx::{
-    Connection, Row, SqliteConnection,
+    Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::Mutex;
@@ -43,10 +43,28 @@ impl Database {
 
     /// Opens a file, brings its schema up to date, and returns the header with it.
     pub(super) async fn open(path: &Path) -> Result<(Self, Vec<u8>), StoreError> {
-        let mut connection = connect(path).await?;
+        let corrupt = |damage: String| StoreError::Corrupt { path: path.to_owned(), damage };
+        let damaged = |error: sqlx::Error| match is_damage(&error) {
+            true => corrupt(error.to_string()),
+            false => StoreError::Database(error),
+        };
+        if std::fs::metadata(path).is_ok_and(|about| about.len() == 0) {
+            return Err(corrupt("it is empty".into()));
+        }
+        let mut connection = connect(path).await.map_err(damaged)?;
+        // A wallet is small: it is looked through each time.
+        let said: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1) -- open")
+            .fetch_all(&mut connection)
+            .await
+            .map_err(damaged)?;
+        if let Some(damage) = said.into_iter().next().filter(|said| said != "ok") {
+            return Err(corrupt(damage.replace('\n', " ")));
+        }
         migrate(&mut connection).await?;
-        let row = sqlx::query("SELECT kdf FROM wallet -- open").fetch_one(&mut connection).await?;
-        Ok((Self(Mutex::new(Some(connection))), row.try_get(0)?))
+        let header = sqlx::query_scalar("SELECT kdf FROM wallet -- open");
+        let header = header.fetch_optional(&mut connection).await.map_err(damaged)?;
+        let header = header.ok_or_else(|| corrupt("it has no header".into()))?;
+        Ok((Self(Mutex::new(Some(connection))), header))
     }
 
     pub(super) async fn get(
@@ -129,6 +147,13 @@ fn usable(connection: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnec
 }
 
 /// A rollback journal and not a write-ahead log: after each commit the one file is all there is to copy or back up.
+/// Whether the file itself is at fault, and neither the disk nor its permissions (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+fn is_damage(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| [11, 26].contains(&(code & 0xff)))
+}
+
 async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)

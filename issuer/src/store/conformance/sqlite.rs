@@ -24,6 +24,26 @@ async fn a_full_disk_is_a_failure_of_its_own_time_only() {
     add_vouchers(&store, 1, &many).await.expect("there is room again");
 }
 
+#[tokio::test]
+async fn damage_is_found_before_anything_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    let store = open(&sqlite_url(&path)).await;
+    let many: Vec<NewVoucher> = (0..250).map(voucher).collect();
+    add_vouchers(&store, 1, &many).await.unwrap();
+    store.check_integrity().await.unwrap();
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The last pages: the first have the schema, which opening reads anyway.
+    let from = bytes.len() - 3 * 4_096;
+    bytes[from..].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(&sqlite_url(&path), 1, false).await.expect("nobody has looked");
+    let error = store.check_integrity().await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("restore the newest backup"), "{error}");
+}
+
 /// What others wait for does not stand behind all who came before.
 #[tokio::test]
 async fn who_writes_next_waits_for_one_writer_at_most() {
