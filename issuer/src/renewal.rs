@@ -176,6 +176,7 @@ impl Issuer {
             // Its record was dropped meanwhile, because its epoch has ended.
             return Err(RenewalError::NotNow(ProblemType::RenewalClosed));
         };
+        self.vouch(&places.checkpoint).await.map_err(NotPlaced::Ledger)?;
         let spent = RenewalSpent {
             vendor_id: self.vendor_id(),
             key_id: item.token.key_id,

@@ -121,7 +121,7 @@ impl Write for Log {
     }
 }
 
-const REDEMPTION_TABLES: [&str; 16] = [
+const REDEMPTION_TABLES: [&str; 17] = [
     "operators",
     "batches",
     "spent",
@@ -129,6 +129,7 @@ const REDEMPTION_TABLES: [&str; 16] = [
     "redeemed",
     "renewals",
     "renewed",
+    "renewal_requests",
     "outcomes",
     "ledger_queue",
     "ledger_state",

@@ -129,6 +129,9 @@ impl Refusal {
                 RenewalError::Certificate(rejection) => rejected(*rejection),
                 RenewalError::Refused(document) => document.problem,
                 RenewalError::NotNow(problem) | RenewalError::TooMany(problem) => *problem,
+                RenewalError::NotPlaced(NotPlaced::Ledger(LedgerError::Store(
+                    error @ StoreError::Doubted(_),
+                ))) => store_problem(error),
                 RenewalError::Overloaded
                 | RenewalError::ClockInDoubt
                 | RenewalError::NotPlaced(_) => ProblemType::Overloaded,
