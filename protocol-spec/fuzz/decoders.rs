@@ -70,7 +70,7 @@ pub fn decode(input: &[u8]) {
         14 => {
             same(RenewalResult::decode(bytes).ok().map(|r| r.encode()), bytes);
             same(SignedRenewalSpent::decode(bytes).ok().map(|s| s.encode()), bytes);
-            drop(RenewalRefusal::open(bytes, &key()));
+            let _ = RenewalRefusal::open(bytes, &key());
             drop(Complaint::from_json(bytes).map(|complaint| complaint.open(&[key()]).is_ok()));
         }
         15 => {
