@@ -11,6 +11,7 @@ pub mod network;
 pub mod node;
 pub mod process;
 pub mod socks;
+pub mod two_faces;
 pub mod wire;
 
 /// Whatever a test or the demo trips over; it is shown, and ends the run.

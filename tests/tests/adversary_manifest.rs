@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use scrip_auditor::witness::{Config, LogConfig, Witness, router};
 use scrip_issuer::Change;
-use scrip_issuer::ledger::{Scope, WitnessConfig};
+use scrip_issuer::ledger::Scope;
 use scrip_protocol::address::{RelayAddress, VendorAddress};
 use scrip_protocol::issuance::IssuanceRequest;
-use scrip_protocol::keys::SigningKey;
 use scrip_protocol::manifest::{NotProven, ProvenManifest};
 use scrip_protocol::media;
 use scrip_protocol::problem::ProblemType;
@@ -17,28 +15,14 @@ use scrip_protocol::seed::WalletSeed;
 use scrip_protocol::tlog::policy::WitnessPolicy;
 use scrip_runtime::clock::Clock;
 use scrip_runtime::sealed::SealParams;
-use scrip_runtime::serve::{Listen, bind};
-use scrip_runtime::steps::Steps;
 use scrip_tests::adversary::shape::steps;
 use scrip_tests::adversary::{Act, Answer, Exchange, REDEEMING, Request, SELLING, Stage, send};
 use scrip_tests::network::{Network, PRODUCT, PRODUCT_CREDITS, Plan};
-use scrip_tests::node::{VendorNode, copy_dir, free_address, passphrase};
+use scrip_tests::node::{VendorNode, passphrase};
+use scrip_tests::two_faces::{other_face, witness};
 use scrip_wallet::{Doubtful, NewQueue, NewWallet, Privacy, Wallet, WalletError};
 
 const HOUR: u64 = 3_600;
-
-/// The same vendor a second time, with the same keys: what it does from now on, the first one does not know.
-async fn other_face(network: &mut Network) -> VendorNode {
-    network.vendor.stop().await.unwrap();
-    let copy = network.dir().join("other-face");
-    copy_dir(&network.issuer_dir(), &copy).unwrap();
-    network.vendor.start().await.unwrap();
-    let database = scrip_issuer::config::sqlite_url(&copy.join("issuer.db"));
-    let mut other = network.vendor.other_face(database, free_address().unwrap());
-    other.start().await.unwrap();
-    network.clock.advance(60);
-    other
-}
 
 /// What a vendor answers when it is asked for its manifest.
 async fn shown(vendor: &VendorNode) -> Answer {
@@ -101,7 +85,7 @@ async fn a_version_that_relays_show_to_one_payer_does_not_mark_his_next_purchase
     let mut stage = Stage::set(Plan::default()).await.unwrap();
     let untagged = stage.network.funded_wallet("untagged", 1).await.unwrap();
     let tagged = stage.network.funded_wallet("tagged", 1).await.unwrap();
-    let other = other_face(&mut stage.network).await;
+    let other = other_face(&mut stage.network).await.unwrap();
     assert!(other.issuer().unwrap().change_epochs(Change::Rotate).await.unwrap());
     let tag = shown(&other).await;
 
@@ -219,29 +203,12 @@ async fn made(
     wallet
 }
 
-/// A witness of the vendor's ledger, which runs until the test ends.
-async fn witness(network: &Network, number: u8) -> WitnessConfig {
-    let key = network.vendor.issuer().unwrap().manifest().ledger_key();
-    let logs = vec![LogConfig { key, origin: None }];
-    let name = format!("witness.example/w{number}").parse().unwrap();
-    let config = Config::new(name, network.dir().join(format!("witness-{number}")), logs);
-    let key = SigningKey::from_seed(&[0x60 + number; 32]);
-    let clock = Arc::new(network.clock.clone());
-    let witness = Witness::open(&config, key, clock, Steps::none()).unwrap();
-    let address = ([127, 0, 0, 1], 0).into();
-    let bound = bind(&Listen { address, tls: None, behind_tls_proxy: false }).await.unwrap();
-    let url = format!("http://{}/", bound.address());
-    let key = witness.verifier_key();
-    tokio::spawn(bound.serve(router(witness), Default::default(), std::future::pending()));
-    WitnessConfig { key, url }
-}
-
 /// A vendor that shows one wallet keys of its own. Before, two relays that worked with it were enough. With two witnesses named, the wallet refuses at once and offline,
 /// wherever the manifest comes from; the vendor would have to put both into the one log that they see, in front of everybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_for_one_wallet_is_refused_where_witnesses_are_named() {
     let mut network = Network::start().await.unwrap();
-    let all = [witness(&network, 1).await, witness(&network, 2).await];
+    let all = [witness(&network, 1).await.unwrap(), witness(&network, 2).await.unwrap()];
     network.vendor.stop().await.unwrap();
     network.vendor.config().ledger.witnesses = all.to_vec();
     network.vendor.start().await.unwrap();
@@ -254,7 +221,7 @@ async fn a_manifest_for_one_wallet_is_refused_where_witnesses_are_named() {
     everybodys.verify(&policy).unwrap();
 
     let voucher = network.vendor.voucher(PRODUCT).await.unwrap();
-    let other = other_face(&mut network).await;
+    let other = other_face(&mut network).await.unwrap();
     // The witnesses follow what everybody sees; from then on they refuse the other history.
     network.funded_wallet("alice", 1).await.unwrap();
     let issuer = network.vendor.issuer().unwrap();

@@ -2,11 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
+use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use scrip_auditor::audit::{AuditOptions, audit};
+use scrip_auditor::finding::FindingKind;
+use scrip_auditor::source::DirectoryLedger;
 use scrip_protocol::credits::Credits;
+use scrip_protocol::tlog::policy::WitnessPolicy;
+use scrip_relay::earnings::export_receipts;
 use scrip_runtime::clock::Clock;
 use scrip_tests::adversary::{Act, REDEEMING, Stage};
-use scrip_tests::network::{PRODUCT, PRODUCT_CREDITS, Plan};
+use scrip_tests::network::{Network, PRODUCT, PRODUCT_CREDITS, Plan};
+use scrip_tests::node::VendorNode;
+use scrip_tests::two_faces::{other_face, witness};
 use scrip_wallet::net::ListSource;
 use scrip_wallet::{NewQueue, Wallet, WalletError};
 
@@ -173,4 +183,83 @@ async fn a_changed_list_does_not_count() {
             looked.errors
         );
     }
+}
+
+/// What an auditor of the ledger that this face shows finds, who was handed the receipts of operators.
+async fn audited(network: &Network, face: &VendorNode, receipts: &Path) -> Vec<FindingKind> {
+    let options = AuditOptions {
+        vendor: network.vendor.address().id,
+        since: None,
+        receipts: Some(receipts.to_owned()),
+        refusals: None,
+        policy: WitnessPolicy::none(),
+        state: None,
+        save_every: 1_024,
+        workers: 1,
+        now: network.clock.now(),
+        rng: Arc::new(|| Box::new(ChaCha20Rng::from_seed([5; 32]))),
+    };
+    let place = face.issuer().unwrap().ledger_storage().place().to_owned();
+    let run = move || audit(&DirectoryLedger::new(Path::new(&place)), &options, &|_| {});
+    let report = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    report.findings.iter().map(|one| one.finding.kind).collect()
+}
+
+/// A payment that is redeemed; what it took.
+async fn pay(network: &Network, wallet: &Wallet) -> u64 {
+    let before = wallet.balance().await.unwrap().spendable.0;
+    let relay = Some(network.relays[0].address().clone());
+    wallet.create_queue(NewQueue { relay, days: 30, ..NewQueue::default() }).await.unwrap();
+    network.redeem_all().await.unwrap();
+    before - wallet.balance().await.unwrap().spendable.0
+}
+
+/// A vendor shows one wallet a whole history of its own, signed and consistent, in which one redemption was never made: its list has one entry
+/// less, and whoever believes it spends again what was spent. A wallet that names witnesses refuses it: they follow one history. Who names none cannot tell, and says
+/// "not found" for a certificate that was spent; the auditor finds the history by the receipts of the operator whose redemption it lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_list_for_one_wallet_is_refused_where_witnesses_are_named_and_found_by_receipts() {
+    let mut network = Network::start().await.unwrap();
+    let all = [witness(&network, 1).await.unwrap(), witness(&network, 2).await.unwrap()];
+    network.vendor.stop().await.unwrap();
+    network.vendor.config().ledger.witnesses = all.to_vec();
+    network.vendor.start().await.unwrap();
+    let keys = all.iter().map(|one| one.key.clone()).collect();
+    let policy = WitnessPolicy::new(keys, 2).unwrap();
+    let lost = network.wallet_of_seed("lost", SEED).await.unwrap();
+    lost.buy(&network.vendor.voucher(PRODUCT).await.unwrap()).await.unwrap();
+    let first = pay(&network, &lost).await;
+    let other = other_face(&mut network).await.unwrap();
+    let second = pay(&network, &lost).await;
+    network.clock.set(network.clock.now().plus(DAY).day().start().plus(2 * 3_600));
+    let issuer = network.vendor.issuer().unwrap();
+    // With a checkpoint that both witnesses cosigned.
+    assert_eq!(issuer.publish_voided().await.unwrap(), 1);
+    assert_eq!(other.issuer().unwrap().publish_voided().await.unwrap(), 1);
+
+    let lists = |face: &VendorNode| ListSource::Url(format!("http://{}/ledger", face.listens_at()));
+    let restored = async |name: &str, policy: WitnessPolicy| {
+        let wallet = network.wallet_of_seed(name, SEED).await.unwrap();
+        wallet.restore(5).await.unwrap();
+        wallet.set_witnesses(policy).await.unwrap();
+        wallet
+    };
+    let careful = restored("careful", policy).await;
+    let lied_to = careful.look_up(&lists(&other), true).await.unwrap();
+    let [WalletError::BadList { reason, .. }] = &lied_to.errors[..] else { panic!("{lied_to:?}") };
+    assert!(reason.contains("witnesses"), "{reason}");
+    assert_eq!((lied_to.looked_for, lied_to.in_doubt.0), (0, PRODUCT_CREDITS));
+    let told = careful.look_up(&lists(&network.vendor), true).await.unwrap();
+    assert!(told.errors.is_empty(), "{:?}", told.errors);
+    assert_eq!(told.spent.0, first + second);
+
+    let trusting = restored("trusting", WitnessPolicy::none()).await;
+    let lied_to = trusting.look_up(&lists(&other), true).await.unwrap();
+    assert!(lied_to.errors.is_empty(), "{:?}", lied_to.errors);
+    assert_eq!(lied_to.spent.0, first, "what the lie leaves out is taken for unspent");
+    let receipts = network.dir().join("receipts");
+    export_receipts(network.relays[0].relay().unwrap().config(), &receipts).await.unwrap();
+    assert_eq!(audited(&network, &network.vendor, &receipts).await, []);
+    let found = audited(&network, &other, &receipts).await;
+    assert!(found.contains(&FindingKind::Forked), "{found:?}");
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use scrip_issuer::ledger::verify;
 use scrip_issuer::testing::{LEDGER_STEPS, VOIDED_STEPS};
@@ -119,17 +120,31 @@ async fn dies_while_it_publishes(step: &str) {
     network.clock.set(tomorrow);
     let launcher =
         Launcher::new(env!("CARGO_BIN_EXE_scrip-crash-node"), network.dir()).at(tomorrow);
-    let directory: PathBuf = network.issuer_dir();
-    let arguments = ["--dir".into(), directory.into_os_string(), "start".into()];
+    let directory = network.issuer_dir().into_os_string();
+    // Nobody saw the time pass: a person says that it did.
+    let day = tomorrow.day().to_string();
+    let confirm = ["--dir".into(), directory.clone(), "clock".into(), "confirm".into(), day.into()];
+    let confirmed = launcher.start("issuer", confirm, None).unwrap().finish().await.unwrap();
+    assert!(confirmed.success(), "{step}");
+    let arguments = ["--dir".into(), directory, "start".into()];
     let issuer = launcher.start("issuer", arguments, Some(step)).unwrap();
     issuer.killed_at_its_step().await.unwrap_or_else(|error| panic!("{step}: {error}"));
 
     network.vendor.start().await.unwrap();
     let issuer = network.vendor.issuer().unwrap();
-    issuer.publish_voided().await.unwrap();
-    assert_eq!(redeemed_leaves(&network, step).await, redeemed, "{step}");
     let storage = issuer.ledger_storage();
-    let newest = storage.get("voided/1/newest").await.unwrap().expect(step);
+    // The issuer's own task may be at it, so that this one finds nothing to do.
+    let published = async {
+        loop {
+            issuer.publish_voided().await.unwrap();
+            if let Some(newest) = storage.get("voided/1/newest").await.unwrap() {
+                return newest;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let newest = tokio::time::timeout(Duration::from_secs(60), published).await.expect(step);
+    assert_eq!(redeemed_leaves(&network, step).await, redeemed, "{step}");
     let proven = ProvenIndex::decode(&newest).unwrap();
     let key = issuer.manifest().receipt_keys().newest().key;
     let signed = SignedVoidedIndex::decode(&proven.index).unwrap();
