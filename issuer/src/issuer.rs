@@ -119,6 +119,10 @@ impl Issuer {
         store.check_integrity().await?;
         let writer = writer(store.backend(), &rng);
         let store = store.remembering(writer);
+        if let Some(memory) = store.memory() {
+            // Nothing is marked in a database that was not compared.
+            memory.set_doubt(Some(Doubt::Unread));
+        }
         let vault = Arc::new(Vault::of(&store, passphrase).await?);
         let believed = believed::of(&store, &clock).await?;
         let ring = Ring::read(&store, &vault, None, believed.read()).await?;
@@ -165,9 +169,6 @@ impl Issuer {
     /// Compares the database with the ledger, and publishes what is configured. With a database that is not to be believed an issuer
     /// runs, and refuses everything but reads until there is another.
     async fn begin(&self) -> Result<(), StartError> {
-        if let Some(memory) = self.inner.store.memory() {
-            memory.set_doubt(Some(Doubt::Unread));
-        }
         match self.compare_all().await {
             Ok(()) => {}
             Err(LedgerError::Store(error)) if !matches!(error, StoreError::Doubted(_)) => {

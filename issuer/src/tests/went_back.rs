@@ -273,8 +273,13 @@ async fn a_database_without_the_last_sales_is_found_at_the_start() {
     vendor.issuer.store().close().await;
     drop(vendor);
     place.put_back_file(&old);
+    // However often it is started: what it writes by itself is not taken for what is missing.
+    for _ in 0..4 {
+        let vendor = place.setup.open().await.unwrap();
+        assert_eq!(vendor.issuer.doubt(), Some(Doubt::Lost));
+        vendor.issuer.store().close().await;
+    }
     let vendor = place.setup.open().await.unwrap();
-    assert_eq!(vendor.issuer.doubt(), Some(Doubt::Lost));
     refuses_everything_but_reads(&vendor).await;
 }
 
