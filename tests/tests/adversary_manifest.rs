@@ -2,8 +2,6 @@
 //! for one wallet alone, proofs of other logs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
-
 use scrip_issuer::Change;
 use scrip_issuer::ledger::Scope;
 use scrip_protocol::address::{RelayAddress, VendorAddress};
