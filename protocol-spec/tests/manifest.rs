@@ -575,7 +575,7 @@ fn a_grant_is_what_the_manifest_says_and_nothing_else() {
     let starter = answer("starter", "0:1,1:1,2:1");
     assert_eq!(check(&starter, times(1, "starter")), Ok(()));
     assert_eq!(check(&answer("starter", "0:3,1:3,2:3"), times(3, "starter")), Ok(()));
-    for other in ["0:1,1:1", "0:3,1:2", "2:1,1:1,0:2", "0:2,1:2,2:2", "0:1,1:1,2:1,9:1", "0:7"] {
+    for other in ["0:1,1:1", "0:3,1:2", "0:2,1:1,2:1", "0:2,1:2,2:2", "0:1,1:1,2:1,9:1", "0:7"] {
         let refused = check(&answer("starter", other), times(1, "starter"));
         assert!(matches!(refused, Err(OtherGrant::Pack { .. })), "{other}");
     }

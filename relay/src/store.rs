@@ -21,7 +21,7 @@ use std::{fs::OpenOptions, io, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use scrip_runtime::tasks::Life;
-use scrip_verifier::spent::sqlite::first_damage;
+use scrip_verifier::spent::sqlite::{first_damage, is_damage};
 use sqlx::{
     ConnectOptions, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -79,7 +79,10 @@ fn create_private(path: &Path) -> io::Result<()> {
 
 fn open_error(path: &Path) -> impl FnOnce(sqlx::Error) -> StoreError {
     let path = path.to_path_buf();
-    |source| StoreError::Open { path, source: Arc::new(source) }
+    |source| match is_damage(&source) {
+        true => StoreError::Corrupt { path, damage: source.to_string() },
+        false => StoreError::Open { path, source: Arc::new(source) },
+    }
 }
 
 impl Store {

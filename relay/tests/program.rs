@@ -118,10 +118,14 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     let (error, code) = refused(run(&directory, &["init"]));
     assert!(error.contains("--vendor") && code == 2, "{error}");
     printed(run(&directory, &["init", "--vendor", VENDOR]));
-    let (error, code) = refused(run(&directory, &["init", "--vendor", VENDOR]));
+    let other = ["init", "--name", "another", "--vendor", VENDOR];
+    let (error, code) = refused(run(&directory, &other));
     assert!(error.contains("relay.toml exists") && code == 2, "{error}");
-    let (error, code) = refused(run(&directory, &["init"]));
-    assert!(error.contains("operator.key is there already") && code == 1, "{error}");
+    // The same options are those of an `init` that may have been interrupted; this one was not.
+    for again in [&["init"][..], &["init", "--vendor", VENDOR]] {
+        let (error, code) = refused(run(&directory, again));
+        assert!(error.contains("operator.key is there already") && code == 1, "{error}");
+    }
 
     let with =
         |name: &str, value: &str| relay(&directory, &["start"]).env(name, value).output().unwrap();

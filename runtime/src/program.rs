@@ -28,10 +28,11 @@ pub struct RuntimeError(#[source] io::Error);
 pub fn complain(error: &dyn std::fmt::Display) {
     let line = format!("error: {error}\n");
     let (done, said) = mpsc::channel();
-    std::thread::spawn(move || {
+    let say = move || {
         let _ = io::stderr().write_all(line.as_bytes()); // there is nowhere else to say it
         let _ = done.send(());
-    });
+    };
+    let _ = std::thread::Builder::new().spawn(say); // nor where there is no thread
     let _ = said.recv_timeout(COMPLAINING);
 }
 

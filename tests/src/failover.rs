@@ -39,6 +39,8 @@ use crate::node::{VendorNode, free_address};
 /// What is sold: certificates of these exponents.
 const EXPONENTS: [u8; 6] = [0, 0, 1, 1, 2, 2];
 const PRODUCT: &str = "pack";
+/// How long issuers may take to find that what had stopped them is mended.
+const MENDED: Duration = Duration::from_secs(120);
 /// How long the network has to be as it should.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long an answer is waited for.
@@ -268,6 +270,22 @@ impl World {
                     self.told.violate(format!("the checkpoint shrank from {shown} to {size}"));
                 }
                 self.told.shown = self.told.shown.max(size);
+            }
+        }
+    }
+
+    /// Waits until both issuers go on, where what had stopped them is mended: each of them looks once a second. Whether they do.
+    ///
+    /// # Errors
+    /// As [`World::settled`].
+    pub async fn goes_on(&mut self) -> Result<bool, Failure> {
+        let end = Instant::now() + MENDED;
+        loop {
+            if self.settled().await? {
+                return Ok(true);
+            }
+            if Instant::now() > end {
+                return Ok(false);
             }
         }
     }

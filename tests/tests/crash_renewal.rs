@@ -1,9 +1,14 @@
 //! `kill -9` at every durable step of a renewal, of a list's publication and of a look through it, at the issuer and in the wallet; then the books.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::{ffi::OsString, process::ExitCode, sync::Arc};
+
 use scrip_protocol::credits::Credits;
 use scrip_protocol::time::UnixSeconds;
-use scrip_runtime::clock::{Clock, SystemClock};
+use scrip_runtime::{
+    clock::{Clock, SystemClock},
+    steps::Steps,
+};
 use scrip_tests::network::{Network, PRODUCT_CREDITS, Plan};
 use scrip_tests::process::Launcher;
 use scrip_wallet::net::ListSource;
@@ -35,6 +40,18 @@ async fn network_at(now: UnixSeconds) -> Network {
 
 fn launcher(network: &Network) -> Launcher {
     Launcher::new(env!("CARGO_BIN_EXE_scrip-crash-node"), network.dir())
+}
+
+/// Somebody says that the clock of the processes is right, which is months ahead of that of the test.
+async fn confirm_clock(network: &Network, now: UnixSeconds) {
+    let directory = network.issuer_dir().into_os_string();
+    let said = ["clock".into(), "confirm".into(), now.day().to_string().into()];
+    let args: Vec<OsString> =
+        ["scrip-issuer".into(), "--dir".into(), directory].into_iter().chain(said).collect();
+    let confirm = move || {
+        scrip_issuer::cli::main_with(args, Vec::new(), Arc::new(SystemClock), Steps::none())
+    };
+    assert_eq!(tokio::task::spawn_blocking(confirm).await.unwrap(), ExitCode::SUCCESS);
 }
 
 /// Everything was renewed, once, and can be spent and redeemed.
@@ -95,6 +112,7 @@ async fn the_issuer_dies_while_it_refuses() {
         network.vendor.stop().await.unwrap();
         let started = wallet.renew(Doubtful::Keep).await.unwrap();
         assert_eq!((started.certificates, started.errors.is_empty()), (0, false), "{step}");
+        confirm_clock(&network, now).await;
         let directory = network.issuer_dir().into_os_string();
         let arguments = ["--dir".into(), directory, "start".into()];
         let mut issuer = launcher(&network).start("issuer", arguments, Some(step)).unwrap();

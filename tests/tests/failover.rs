@@ -61,7 +61,7 @@ impl Play {
         assert!(remedies.iter().all(|one| one.contains("the server from before the failover")));
         self.primary.start_again().unwrap();
         self.address.lead_to(&self.primary);
-        assert!(self.world.settled().await.unwrap(), "they go on by themselves");
+        assert!(self.world.goes_on().await.unwrap(), "they go on by themselves");
         self.holds();
     }
 }
@@ -102,7 +102,7 @@ async fn with_a_synchronous_replica_the_issuers_go_on() {
     play.primary.wait_for_replicas().unwrap();
     assert!(play.world.sell_and_redeem().await);
     play.fail_over(&replica);
-    assert!(play.world.settled().await.unwrap(), "they go on");
+    assert!(play.world.goes_on().await.unwrap(), "they go on");
     play.holds();
 }
 
@@ -142,7 +142,7 @@ async fn an_issuer_that_starts_after_a_promotion_waits_for_its_operator() {
         scrip_issuer::cli::main_with(args, Vec::new(), Arc::new(SystemClock), Steps::none())
     };
     assert_eq!(tokio::task::spawn_blocking(accept).await.unwrap(), ExitCode::SUCCESS);
-    assert!(play.world.settled().await.unwrap(), "they go on by themselves");
+    assert!(play.world.goes_on().await.unwrap(), "they go on by themselves");
     play.holds();
 }
 
@@ -158,7 +158,7 @@ async fn commits_survive_a_crash_whatever_the_servers_default() {
         play.primary.kill().unwrap();
         play.primary.start_again().unwrap();
         play.address.lead_to(&play.primary);
-        assert!(play.world.settled().await.unwrap(), "nothing is missing");
+        assert!(play.world.goes_on().await.unwrap(), "nothing is missing");
         play.holds();
     }
 }

@@ -157,7 +157,8 @@ const ISSUANCE_TABLES: [&str; 13] = [
     "ledger_issued",
     "ledger_sales",
 ];
-const KEY_TABLES: [&str; 7] = [
+/// Of neither side: keys, and counts of all transactions together.
+const KEY_TABLES: [&str; 8] = [
     "vault",
     "sealed_keys",
     "manifests",
@@ -165,6 +166,7 @@ const KEY_TABLES: [&str; 7] = [
     "ledger_ended",
     "ledger_manifests",
     "clock",
+    "marks",
 ];
 
 /// Every value of the vendor's database, to the side that its table belongs to.

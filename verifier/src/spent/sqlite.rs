@@ -37,7 +37,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub use self::{integrity::first_damage, reads::Books};
+pub use self::{
+    integrity::{first_damage, is_damage},
+    reads::Books,
+};
 use self::{
     settle::Commit,
     writer::{Job, Pending, Writer},
@@ -142,7 +145,10 @@ fn private() -> OpenOptions {
 }
 
 fn open_error(path: &Path, source: sqlx::Error) -> StoreError {
-    StoreError::Open { path: path.into(), source: Arc::new(source) }
+    match is_damage(&source) {
+        true => StoreError::Corrupt { path: path.into(), damage: source.to_string() },
+        false => StoreError::Open { path: path.into(), source: Arc::new(source) },
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -37,7 +37,7 @@ pub async fn first_damage(
 }
 
 /// Whether the file itself is at fault, and neither the disk nor its permissions (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
-fn is_damage(error: &sqlx::Error) -> bool {
+pub fn is_damage(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     let code = error.code().and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| [11, 26].contains(&(code & 0xff)))
