@@ -150,7 +150,7 @@ fn usage_errors_are_told_apart() {
 fn what_was_never_made_is_named() {
     let directory = tempfile::tempdir().unwrap();
     made(directory.path());
-    refused(&scrip(directory.path(), &["queue", "create"]), 1, "relays");
+    refused(&scrip(directory.path(), &["queue", "create"]), 1, "has no manifest");
     refused(&scrip(directory.path(), &["queue", "receive", "inbox"]), 1, "inbox");
 }
 
