@@ -2,8 +2,8 @@
 //!
 //! Both speak the same SQL here, through `sqlx::Any`. What the issuer relies on, and all that it relies on:
 //!
-//! - a transaction is atomic, and durable when `commit` returns ([`durable`]); that it still is there later is looked after by
-//!   [`memory`];
+//! - a transaction is atomic, and durable when `commit` returns (`durable`); that it still is there later is looked after by
+//!   `memory`;
 //! - primary keys and uniqueness constraints hold between all processes;
 //! - after `INSERT … ON CONFLICT DO NOTHING` a later statement of the same transaction sees the row that was there
 //!   first, or the transaction fails and is tried again;

@@ -68,7 +68,7 @@ fn a_damaged_wallet_is_said_to_be_damaged_with_the_ways_out() {
     let cut = |bytes: &mut Vec<u8>| bytes.truncate(4_096);
     let no_database = |bytes: &mut Vec<u8>| bytes[..100].fill(0x5a);
     let empty = |bytes: &mut Vec<u8>| bytes.clear();
-    let damages: [&dyn Fn(&mut Vec<u8>); 4] = [&noise, &cut, &no_database, &empty];
+    let damages: [fn(&mut Vec<u8>); 4] = [noise, cut, no_database, empty];
     for damage in damages {
         let directory = tempfile::tempdir().unwrap();
         made(directory.path());
